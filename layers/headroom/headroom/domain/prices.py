@@ -1,0 +1,387 @@
+"""What a token costs: list prices by model and date, and an organization's contract prices.
+
+A price is in force from a UTC midnight until the next price of the same model. Within a price,
+the size of the request chooses the tier: *all* tokens of a request are charged at the rates of
+the highest tier that its total input (uncached, read from and written to the cache) reaches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from headroom.errors import InvalidRequest
+
+Kind = Literal["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "web_search"]
+ServiceTier = Literal["standard", "batch"]
+
+TOKEN_KINDS: Final[tuple[Kind, ...]] = (
+    "input",
+    "output",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+)
+KINDS: Final[tuple[Kind, ...]] = (*TOKEN_KINDS, "web_search")
+
+# "The Batches API … All usage is charged at 50% of the standard API prices", caching included;
+# web search has no batch price and is charged in full.
+# https://platform.claude.com/docs/en/build-with-claude/batch-processing#pricing
+BATCH_DIVISOR: Final = 2
+
+MODEL_LENGTH_MAX: Final = 128
+RATE_NANOS_MAX: Final = 1_000_000_000_000
+
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+_MODEL: Final = re.compile(r"[!-~]+")
+_CONTRACT_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class UnknownModel(InvalidRequest):
+    """No price is known for the model: refused, never free."""
+
+    def __init__(self, model: str, field: str = "model") -> None:
+        shown = model if len(model) <= MODEL_LENGTH_MAX else f"{model[:MODEL_LENGTH_MAX]}…"
+        super().__init__(field, f"no price is known for {shown!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Whole nanos for one token of each kind, and for one web search, at standard service."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    web_search: int
+
+    def of(self, kind: Kind) -> int:
+        """Return the nanos of one unit of `kind`."""
+        rate: int = getattr(self, kind)
+        return rate
+
+    def dearest_input(self) -> int:
+        """Return the most that one input token can cost, whatever the cache does with it."""
+        return max(self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h)
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any], field: str) -> Rates:
+        """Read all six rates from a dictionary.
+
+        Raises:
+            InvalidRequest: a rate is missing, unknown, or not a whole non-negative number.
+        """
+        if unknown := raw.keys() - set(KINDS):
+            raise InvalidRequest(
+                f"{field}.{min(unknown)}", f"is no kind; kinds are {', '.join(KINDS)}"
+            )
+        for kind in KINDS:
+            rate = raw.get(kind)
+            if type(rate) is not int or not 0 <= rate <= RATE_NANOS_MAX:
+                raise InvalidRequest(
+                    f"{field}.{kind}", f"must be whole nanos from 0 to {RATE_NANOS_MAX}"
+                )
+        return cls(**raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """The rates of requests with at least this much input; `version` names exactly this price."""
+
+    input_tokens_min: int
+    rates: Rates
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one model costs from a moment on. The first tier starts at no input at all."""
+
+    starts_at: datetime
+    tiers: tuple[Tier, ...]
+
+    def tier_for(self, input_tokens: int) -> Tier:
+        """Return the tier of a request with this much input of all kinds together."""
+        found = self.tiers[0]
+        for tier in self.tiers[1:]:
+            if input_tokens >= tier.input_tokens_min:
+                found = tier
+        return found
+
+    def tiers_within(self, input_tokens: int) -> list[Tier]:
+        """Return every tier that a request with at most this much input can end in."""
+        return [tier for tier in self.tiers if input_tokens >= tier.input_tokens_min]
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any], starts_at: datetime, version: str, field: str) -> Price:
+        """Read the tiers of a price, lowest first.
+
+        Raises:
+            InvalidRequest: no tiers, tiers out of order, or a bad rate.
+        """
+        tiers: list[Tier] = []
+        raw_tiers = raw.get("tiers")
+        if not isinstance(raw_tiers, list) or not raw_tiers:
+            raise InvalidRequest(f"{field}.tiers", "must be a list of at least one tier")
+        for index, raw_tier in enumerate(raw_tiers):
+            here = f"{field}.tiers[{index}]"
+            if not isinstance(raw_tier, Mapping) or not isinstance(raw_tier.get("rates"), Mapping):
+                raise InvalidRequest(here, "must have input_tokens_min and rates")
+            least = raw_tier.get("input_tokens_min")
+            floor = tiers[-1].input_tokens_min + 1 if tiers else 0
+            if type(least) is not int or least < floor or (not tiers and least != 0):
+                raise InvalidRequest(
+                    f"{here}.input_tokens_min", "must be 0 in the first tier and rise from there"
+                )
+            rates = Rates.read(raw_tier["rates"], f"{here}.rates")
+            name = f"{version}/from-{least}-input-tokens" if least else version
+            tiers.append(Tier(least, rates, name))
+        return cls(starts_at, tuple(tiers))
+
+
+@dataclass(frozen=True, slots=True)
+class ContractPrice:
+    """What an organization has agreed: other prices for a model, or a discount.
+
+    `model` is a canonical id, or None for every model. Exactly one of `price` and
+    `discount_percent` is set; a discount is taken off whatever list price is in force.
+    """
+
+    id: str
+    model: str | None
+    starts_at: datetime
+    price: Price | None
+    discount_percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrices:
+    """One model: how requests name it, and its prices from the oldest to the newest."""
+
+    id: str
+    match: Mapping[str, Any]
+    prices: tuple[Price, ...]
+
+    def price_at(self, at: datetime) -> Price:
+        """Return the list price in force at a moment."""
+        found = self.prices[0]
+        for price in self.prices[1:]:
+            if at >= price.starts_at:
+                found = price
+        return found
+
+
+class PriceBook:
+    """An immutable snapshot of list prices, and the answer to what a model costs when."""
+
+    __slots__ = ("_find", "models", "version")
+
+    def __init__(self, version: str, models: Iterable[ModelPrices]) -> None:
+        self.version: Final = version
+        self.models: Final = tuple(models)
+        # Only hits are remembered, and no more than there are plausible names: misses raise.
+        self._find = lru_cache(maxsize=1024)(self._match)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> PriceBook:
+        """Build the book from its JSON form."""
+        version = str(raw["version"])
+        models = []
+        for model in raw["models"]:
+            prices = []
+            for price in model["prices"]:
+                start = price["from"]
+                name = f"{version}/{model['id']}/{start or 'initial'}"
+                starts_at = _midnight(date.fromisoformat(start)) if start else _BEGINNING
+                prices.append(Price.read(price, starts_at, name, model["id"]))
+            models.append(ModelPrices(model["id"], model["match"], tuple(prices)))
+        return cls(version, models)
+
+    def find(self, model: str) -> ModelPrices:
+        """Return the model that a request means by an id, a dated id or an alias.
+
+        Raises:
+            UnknownModel: nothing in the book goes by this name.
+        """
+        if len(model) > MODEL_LENGTH_MAX or not _MODEL.fullmatch(model):
+            raise UnknownModel(model)
+        return self._find(model.lower())
+
+    def price_at(self, model: str, at: datetime, contract: Sequence[ContractPrice] = ()) -> Price:
+        """Return what the model costs this organization at a moment.
+
+        A contract price for the model goes before one for all models, and a later one before
+        an earlier one.
+
+        Raises:
+            UnknownModel: nothing in the book goes by this name; a contract does not change that.
+        """
+        _require_aware(at)
+        found = self.find(model)
+        agreed = _in_force(contract, found.id, at) if contract else None
+        listed = found.price_at(at)
+        return listed if agreed is None else _apply(agreed, listed)
+
+    def prices_within(
+        self, model: str, start: datetime, end: datetime, contract: Sequence[ContractPrice] = ()
+    ) -> list[Price]:
+        """Return every price in force at some moment from `start` to `end`, both included.
+
+        Raises:
+            UnknownModel: nothing in the book goes by this name.
+        """
+        _require_aware(start)
+        found = self.find(model)
+        changes = [price.starts_at for price in found.prices]
+        changes += [agreed.starts_at for agreed in contract]
+        moments = [start, *(change for change in changes if start < change <= end)]
+        return [self.price_at(model, moment, contract) for moment in moments]
+
+    def _match(self, model: str) -> ModelPrices:
+        for candidate in self.models:
+            if _matches(candidate.match, model):
+                return candidate
+        raise UnknownModel(model)
+
+
+def line_nanos(quantity: int, unit_nanos: int, per: int) -> int:
+    """Return the price of one line: `unit_nanos` for every `per` units, rounded down once.
+
+    Rounding happens only where half a batch price is not a whole nano, is in the customer's
+    favour, and is less than one nano a line.
+    """
+    return quantity * unit_nanos // per
+
+
+def unit_price(rates: Rates, kind: Kind, service_tier: ServiceTier) -> tuple[int, int]:
+    """Return what a kind costs as (nanos, units): so many nanos for so many units.
+
+    Nearly always for one. Half of an odd rate is no whole number of nanos, so it is said as
+    the whole rate for two tokens: 125 nanos for 2, not 62.5 for 1.
+    """
+    rate = rates.of(kind)
+    if service_tier == "standard" or kind == "web_search":
+        return rate, 1
+    return (rate, BATCH_DIVISOR) if rate % BATCH_DIVISOR else (rate // BATCH_DIVISOR, 1)
+
+
+def read_contract_price(raw: Mapping[str, Any], book: PriceBook, field: str) -> ContractPrice:
+    """Read one contract price of an organization and check it against the book.
+
+    `{"id", "model": id or null, "from": "2026-05-01", "tiers": [{"input_tokens_min", "rates"}]}`
+    replaces prices; `"discount_percent"` (1 to 100) in place of `tiers` takes that off the list
+    price of the moment.
+
+    Raises:
+        InvalidRequest: a member is missing or wrong, or the discount leaves a price that is not
+            a whole number of nanos.
+        UnknownModel: the model is not in the book.
+    """
+    id_, model, start = raw.get("id"), raw.get("model"), raw.get("from")
+    if type(id_) is not str or not _CONTRACT_ID.fullmatch(id_):
+        raise InvalidRequest(f"{field}.id", "must be 1 to 64 letters, digits, '_', '.' or '-'")
+    if model is not None:
+        if type(model) is not str:
+            raise InvalidRequest(f"{field}.model", "must be a model id, or null for all models")
+        model = book.find(model).id
+    starts_at = _read_start(start, f"{field}.from")
+    if ("tiers" in raw) == ("discount_percent" in raw):
+        raise InvalidRequest(field, "must have either tiers or discount_percent")
+    if "tiers" in raw:
+        if model is None:
+            raise InvalidRequest(f"{field}.model", "must be given with tiers")
+        version = f"contract/{id_}/{model}/{starts_at.date().isoformat()}"
+        return ContractPrice(id_, model, starts_at, Price.read(raw, starts_at, version, field), 0)
+
+    percent = raw["discount_percent"]
+    if type(percent) is not int or not 1 <= percent <= 100:
+        raise InvalidRequest(f"{field}.discount_percent", "must be a whole number from 1 to 100")
+    for known in book.models:
+        if model in (None, known.id):
+            _check_discount(known, percent, f"{field}.discount_percent")
+    return ContractPrice(id_, model, starts_at, None, percent)
+
+
+def _read_start(value: object, field: str) -> datetime:
+    try:
+        return _midnight(date.fromisoformat(value if type(value) is str else ""))
+    except ValueError:
+        raise InvalidRequest(field, 'must be a date such as "2026-05-01"') from None
+
+
+def _check_discount(model: ModelPrices, percent: int, field: str) -> None:
+    for price in model.prices:
+        for tier in price.tiers:
+            for kind in KINDS:
+                if tier.rates.of(kind) * percent % 100:
+                    raise InvalidRequest(
+                        field, f"{percent} % off {kind} of {model.id} is no whole number of nanos"
+                    )
+
+
+def _in_force(contract: Sequence[ContractPrice], model: str, at: datetime) -> ContractPrice | None:
+    candidates = [
+        agreed for agreed in contract if agreed.model in (None, model) and agreed.starts_at <= at
+    ]
+    # The last of equals wins, so that a correction appended with the same date takes effect.
+    candidates.sort(key=lambda agreed: (agreed.model is not None, agreed.starts_at))
+    return candidates[-1] if candidates else None
+
+
+@lru_cache(maxsize=1024)
+def _apply(agreed: ContractPrice, listed: Price) -> Price:
+    if agreed.price is not None:
+        return agreed.price
+    tiers = tuple(
+        Tier(
+            tier.input_tokens_min,
+            _discounted(tier.rates, agreed.discount_percent),
+            f"{tier.version}/contract/{agreed.id}/{agreed.discount_percent}-percent-off",
+        )
+        for tier in listed.tiers
+    )
+    return Price(listed.starts_at, tiers)
+
+
+def _discounted(rates: Rates, percent: int) -> Rates:
+    """Take a percentage off every rate.
+
+    It came out whole when the contract was written. A newer snapshot may bring a rate of which
+    it does not: that one is rounded down, so that nobody pays more than was agreed.
+    """
+    left = {
+        field.name: getattr(rates, field.name) * (100 - percent) // 100 for field in fields(rates)
+    }
+    return Rates(**left)
+
+
+def _matches(clause: Mapping[str, Any], model: str) -> bool:
+    """Decide a match clause of genai-prices, of the kinds that its Anthropic models use."""
+    ((operator, operand),) = clause.items()
+    match operator:
+        case "equals":
+            return bool(model == operand)
+        case "starts_with":
+            return model.startswith(operand)
+        case "contains":
+            return operand in model
+        case "regex":
+            return re.search(operand, model) is not None
+        case "or":
+            return any(_matches(inner, model) for inner in operand)
+        case _:
+            raise ValueError(f"unknown match clause {operator!r}")
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _require_aware(at: datetime) -> None:
+    if at.utcoffset() != timedelta(0):
+        raise ValueError(f"expected a time in UTC, got {at!r}")
