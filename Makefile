@@ -1,0 +1,117 @@
+# `make help` says what there is. Nothing has to be installed first but Python 3.11+, Node and Java 17.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PY := .venv/bin/python
+RUN := PYTHONPATH=layers/headroom $(PY) -m  # Tools may use the layer.
+DEV := .venv/.stamp
+SAM := .venv-sam/.stamp
+STACK := .venv-stack/.stamp
+
+# The code that is checked; each exists, or the check is not asked of it.
+CODE := $(wildcard layers/headroom/headroom functions tools tests)
+
+# These reach the demo as they are: TRACE=file or folder, and what else it takes from the environment.
+export TRACE
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort \
+		| awk 'BEGIN {FS = ":.*## "} {printf "  make %-10s %s\n", $$1, $$2}'
+
+## The application on this machine
+
+.PHONY: up
+up: $(DEV) $(SAM) $(STACK) ## Deploy to a local AWS and provision examples (FRESH=1 forgets the state, PORT=n)
+	@$(PY) -m tools.local_stack up $(if $(filter 1,$(FRESH)),--fresh) $(if $(PORT),--port $(PORT))
+
+.PHONY: down
+down: ## Stop what `make up` started; its state is kept
+	@if [ -f $(DEV) ]; then $(PY) -m tools.local_stack down; fi
+
+.PHONY: demo
+demo: up ## Replay usage through the deployed API and prove the ledger (TRACE=csv or folder)
+	@$(RUN) tools.demo
+
+.PHONY: bench
+bench: machine $(DEV) ## Measure calls, writes and throughput against the naive way
+	@$(RUN) tools.bench
+
+## Checks and tests
+
+.PHONY: test
+test: machine lint validate $(STACK) ## Run everything: checks, unit to property tests, races, the deployed stack
+	@$(PY) -m pytest
+
+.PHONY: check
+check: lint ## Run the gate: format, lint, types, template, fast tests
+	@$(PY) -m pytest $(wildcard tests/unit tests/contract tests/property)
+
+.PHONY: lint
+lint: $(DEV)
+	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "Run: make format"; exit 1; }
+	@.venv/bin/ruff check --quiet $(CODE)
+	@.venv/bin/mypy
+	@.venv/bin/cfn-lint --template template.yaml
+
+.PHONY: validate
+validate: $(SAM)
+	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml --region us-east-1
+
+.PHONY: format
+format: $(DEV) ## Format the code and mend what the linter can
+	@.venv/bin/ruff check --quiet --fix-only $(CODE)
+	@.venv/bin/ruff format $(CODE)
+
+.PHONY: emulator
+emulator: machine $(DEV) $(STACK) ## Run the races on Amazon's DynamoDB Local
+	@$(PY) -m pytest tests/emulator
+
+.PHONY: e2e
+e2e: machine $(DEV) $(SAM) $(STACK) ## Run the tests of the deployed stack
+	@$(PY) -m pytest tests/e2e
+
+## Building
+
+.PHONY: build
+build: $(SAM) ## Build for AWS; then: .venv-sam/bin/sam deploy --config-env dev
+	@find functions -type d -name __pycache__ -exec rm -r {} +
+	@.venv-sam/bin/sam build
+
+.PHONY: prices
+prices: $(DEV) ## Rebuild the price book in the layer from genai-prices
+	@$(RUN) tools.build_price_book
+
+COMPILE = .venv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	$(if $(filter 1,$(UPGRADE)),--upgrade)
+
+.PHONY: lock
+lock: $(DEV) ## Lock the requirements anew (UPGRADE=1 for newer versions)
+	@for set in layers/headroom/requirements requirements/{uv,dev,sam,stack}; do \
+		$(COMPILE) $$set.in --output-file $$set.txt; \
+	done
+
+.PHONY: clean
+clean: down ## Stop the stack and remove all that was built, and its state
+	@rm -rf .local .aws-sam .venv .venv-sam .venv-stack .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -type d -name __pycache__ -exec rm -r {} +
+
+.PHONY: machine
+machine:
+	@tools/check_machine.sh
+
+# An environment is built anew when its requirements change, and only then.
+
+$(DEV): requirements/dev.txt requirements/uv.txt layers/headroom/requirements.txt
+	@tools/make_venv.sh .venv requirements/dev.txt
+
+$(SAM): requirements/sam.txt | $(DEV)
+	@tools/make_venv.sh .venv-sam requirements/sam.txt
+
+$(STACK): requirements/stack.txt | $(DEV)
+	@tools/make_venv.sh .venv-stack requirements/stack.txt

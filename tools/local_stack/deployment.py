@@ -1,0 +1,169 @@
+"""`sam build` and `sam deploy` against the emulator, only when something changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tools import processes
+from tools.local_stack.emulator import ROOT, Emulator, clean_environment
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+STACK_NAME = "headroom-local"
+SAM = ROOT / ".venv-sam" / "bin" / "sam"
+DEVELOPER_PYTHON = ROOT / ".venv" / "bin" / "python"
+STACK_PYTHON = ROOT / ".venv-stack" / "bin" / "python"
+
+DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+SOURCES = (
+    "template.yaml",
+    "samconfig.toml",
+    "functions",
+    "layers/headroom",
+    "requirements/sam.txt",
+    "requirements/stack.txt",
+)
+
+
+class DeploymentFailed(Exception):
+    """SAM refused or failed; the message carries the end of what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What was deployed: the sources' fingerprint and the stack's answers."""
+
+    fingerprint: str
+    outputs: dict[str, str]
+    functions: dict[str, str]
+
+
+def fingerprint() -> str:
+    """Return a hash that changes whenever something that is deployed does."""
+    digest = hashlib.sha256()
+    for path in _source_files():
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(ROOT)}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def current(emulator: Emulator) -> Deployment | None:
+    """Return the deployment that stands, if it was made from the sources as they are now."""
+    try:
+        known = Deployment(**json.loads(_note(emulator).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    if known.fingerprint != fingerprint():
+        return None
+    try:
+        outputs = _outputs(_cloudformation(emulator))
+    except (ClientError, BotoCoreError, DeploymentFailed):
+        return None
+    return known if outputs == known.outputs else None
+
+
+def build(emulator: Emulator) -> None:
+    """Build the layer and the functions into the emulator's home.
+
+    Raises:
+        DeploymentFailed: `sam build` failed.
+    """
+    for cache in (ROOT / "functions").rglob("__pycache__"):
+        shutil.rmtree(cache, ignore_errors=True)
+    _sam(emulator, "build", "--template", ROOT / "template.yaml", "--build-dir", _built(emulator))
+
+
+def deploy(emulator: Emulator) -> Deployment:
+    """Deploy what was built and note it.
+
+    Raises:
+        DeploymentFailed: `sam deploy` failed, or the stack did not come to rest.
+    """
+    made_from = fingerprint()
+    _note(emulator).unlink(missing_ok=True)
+    _sam(emulator, "deploy", "--template-file", _built(emulator) / "template.yaml")
+    cloudformation = _cloudformation(emulator)
+    deployment = Deployment(made_from, _outputs(cloudformation), _functions(cloudformation))
+    _note(emulator).write_text(json.dumps(asdict(deployment), indent=2))
+    return deployment
+
+
+def _source_files() -> Iterator[Path]:
+    for name in SOURCES:
+        source = ROOT / name
+        candidates = sorted(source.rglob("*")) if source.is_dir() else [source]
+        for path in candidates:
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path
+
+
+def _sam(emulator: Emulator, command: str, *arguments: str | Path) -> None:
+    config = ROOT / "samconfig.toml"
+    log = emulator.home / f"sam-{command}.log"
+    with log.open("wb") as output:
+        code = subprocess.run(
+            [SAM, command, "--config-file", config, "--config-env", "local", *arguments],
+            cwd=ROOT,
+            env=_sam_environment(emulator),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if code != 0:
+        raise DeploymentFailed(f"sam {command} failed. It ended with:\n{processes.tail(log)}")
+
+
+def _sam_environment(emulator: Emulator) -> dict[str, str]:
+    uv = ROOT / ".venv" / "bin" / "uv"
+    install = (
+        f'"{uv}" pip install --quiet --no-config --link-mode copy --python "{STACK_PYTHON}"'
+        if uv.exists()
+        else f'"{DEVELOPER_PYTHON}" -m pip --python "{STACK_PYTHON}" install --quiet --no-compile'
+    )
+    return {
+        **clean_environment(),
+        "AWS_ENDPOINT_URL": emulator.endpoint_url,
+        "SAM_CLI_TELEMETRY": "0",
+        "LAYER_INSTALL": install,
+        "LAYER_PYTHON": str(STACK_PYTHON),
+    }
+
+
+def _cloudformation(emulator: Emulator) -> CloudFormationClient:
+    return emulator.session.client("cloudformation", endpoint_url=emulator.endpoint_url)
+
+
+def _outputs(cloudformation: CloudFormationClient) -> dict[str, str]:
+    stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    if stack["StackStatus"] not in DEPLOYED:
+        raise DeploymentFailed(f"the stack is in {stack['StackStatus']}")
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def _functions(cloudformation: CloudFormationClient) -> dict[str, str]:
+    resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+    return {
+        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        for resource in resources
+        if resource["ResourceType"] == "AWS::Lambda::Function"
+    }
+
+
+def _built(emulator: Emulator) -> Path:
+    return emulator.home / "build"
+
+
+def _note(emulator: Emulator) -> Path:
+    return emulator.home / "deployment.json"

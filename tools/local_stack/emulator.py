@@ -1,0 +1,174 @@
+"""ministack, the local AWS: one process, on the loopback interface only, with its own folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+
+from tools import processes
+
+ROOT = Path(__file__).resolve().parents[2]
+MINISTACK = ROOT / ".venv-stack" / "bin" / "ministack"
+
+REGION = "us-east-1"
+PORT_PREFERRED = 4566
+START_PATIENCE_SECONDS = 30.0
+# It writes its state when asked to end, and a long replay leaves much of it.
+STOP_PATIENCE_SECONDS = 60.0
+
+
+class EmulatorFailed(Exception):
+    """The emulator did not start; the message carries the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """One emulator with its state, log and process note under `home`."""
+
+    home: Path
+
+    @property
+    def log(self) -> Path:
+        return self.home / "ministack.log"
+
+    @property
+    def port(self) -> int | None:
+        """The port it was last given; it keeps it, because queue addresses carry it."""
+        try:
+            return int(self._port_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    @property
+    def endpoint_url(self) -> str:
+        assert self.port is not None, "the emulator was never started"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def session(self) -> boto3.Session:
+        """A session whose clients need `endpoint_url` besides."""
+        return boto3.Session("test", "test", region_name=REGION)
+
+    @property
+    def running(self) -> bool:
+        return processes.recall(self._process_file) is not None
+
+    def start(self, *, port: int | None = None, persistent: bool = True) -> None:
+        """Start it and wait until it answers; does nothing if it runs.
+
+        Raises:
+            EmulatorFailed: it ended by itself, or gave no answer within its patience.
+        """
+        if self.running:
+            return
+        shutil.rmtree(self._temporary, ignore_errors=True)  # Workers of the last run, unpacked.
+        for folder in (self._state, self._objects, self._temporary):
+            folder.mkdir(parents=True, exist_ok=True)
+        chosen = port or processes.free_port(self.port or PORT_PREFERRED)
+        self._port_file.write_text(str(chosen))
+        process = processes.start(
+            [MINISTACK],
+            environment=self._environment(chosen, persistent=persistent),
+            log=self.log,
+            folder=self.home,
+        )
+        processes.remember(process, self._process_file)
+        deadline = time.monotonic() + START_PATIENCE_SECONDS
+        while not self._healthy():
+            if not process.is_alive() or time.monotonic() > deadline:
+                processes.stop(process, patience_seconds=1)
+                raise EmulatorFailed(
+                    f"ministack did not answer on port {chosen}. Its log ends:\n"
+                    + processes.tail(self.log)
+                )
+            time.sleep(processes.POLL_SECONDS)
+
+    def stop(self) -> bool:
+        """End it, letting it write its state; False if it was not running."""
+        process = processes.recall(self._process_file)
+        self._process_file.unlink(missing_ok=True)
+        return process is not None and processes.stop(
+            process, patience_seconds=STOP_PATIENCE_SECONDS
+        )
+
+    def forget(self) -> None:
+        """Throw the state away; the next start is an empty account."""
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(  # noqa: S310  (our own http address)
+                f"{self.endpoint_url}/_ministack/health", timeout=2
+            ) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def _environment(self, port: int, *, persistent: bool) -> dict[str, str]:
+        return {
+            **clean_environment(),
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "TMPDIR": str(self._temporary),
+            "STATE_DIR": str(self._state),
+            "S3_DATA_DIR": str(self._objects),
+            "S3_PERSIST": "1" if persistent else "0",
+            "PERSIST_STATE": "1" if persistent else "0",
+            "MINISTACK_REGION": REGION,
+            "LOG_LEVEL": "WARNING",
+        }
+
+    @property
+    def _state(self) -> Path:
+        return self.home / "state"
+
+    @property
+    def _objects(self) -> Path:
+        return self.home / "s3"
+
+    @property
+    def _temporary(self) -> Path:
+        return self.home / "tmp"
+
+    @property
+    def _process_file(self) -> Path:
+        return self.home / "process.json"
+
+    @property
+    def _port_file(self) -> Path:
+        return self.home / "port"
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this environment without what would lead an AWS client or a Python astray.
+
+    The emulator hands its own environment to the Lambdas, so a developer's profile or real
+    credentials must not be in it.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "PYTHON", "SAM_", "MAKE", "MFLAGS"))
+    }
+    nowhere = os.devnull
+    return {
+        **environment,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": nowhere,
+        "AWS_SHARED_CREDENTIALS_FILE": nowhere,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
