@@ -1,0 +1,421 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from genai_prices.types import (
+    ClauseEquals,
+    ClauseOr,
+    ClauseRegex,
+    ClauseStartsWith,
+    ConditionalPrice,
+    MatchLogic,
+    ModelInfo,
+    ModelPrice,
+    PriceVariant,
+    Provider,
+    StartDateConstraint,
+    Tier,
+    TieredPrices,
+    TimeOfDateConstraint,
+)
+
+from headroom.domain.prices import PriceBook, Rates, UnknownModel, read_contract_price
+from headroom.errors import InvalidRequest
+from headroom.price_book import PRICE_BOOK
+from tools import build_price_book
+from tools.build_price_book import Unbuildable, build, render
+
+JULY = datetime(2026, 7, 1, tzinfo=UTC)
+# Sonnet 4.6 stopped charging more for long prompts on this day.
+FLAT_FROM = datetime(2026, 3, 13, tzinfo=UTC)
+
+SONNET_SHORT = Rates(3_000, 15_000, 300, 3_750, 6_000, 10_000_000)
+SONNET_LONG = Rates(6_000, 22_500, 600, 7_500, 12_000, 10_000_000)
+
+
+def rates(model: str, at: datetime, input_tokens: int) -> Rates:
+    return PRICE_BOOK.price_at(model, at).tier_for(input_tokens).rates
+
+
+def test_published_prices_are_nanos_a_token() -> None:
+    """3 USD a million is 3,000 nanos each; a search at 10 USD a thousand is 10,000,000."""
+    assert rates("claude-sonnet-4-5", JULY, 1_000) == SONNET_SHORT
+    assert rates("claude-opus-4-1", JULY, 1_000) == Rates(
+        15_000, 75_000, 1_500, 18_750, 30_000, 10_000_000
+    )
+    assert rates("claude-haiku-4-5", JULY, 1_000) == Rates(
+        1_000, 5_000, 100, 1_250, 2_000, 10_000_000
+    )
+
+
+def test_models_from_before_caching_charge_every_input_token_alike() -> None:
+    assert rates("claude-2.1", JULY, 1_000) == Rates(8_000, 24_000, 8_000, 8_000, 8_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("input_tokens", "expected"),
+    [(0, SONNET_SHORT), (200_000, SONNET_SHORT), (200_001, SONNET_LONG)],
+)
+def test_more_than_200000_input_tokens_make_a_long_request(
+    input_tokens: int, expected: Rates
+) -> None:
+    assert rates("claude-sonnet-4-5", JULY, input_tokens) == expected
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (FLAT_FROM - timedelta(microseconds=1), SONNET_LONG),
+        (FLAT_FROM, SONNET_SHORT),
+        (datetime(2024, 1, 1, tzinfo=UTC), SONNET_LONG),
+        (datetime(2099, 1, 1, tzinfo=UTC), SONNET_SHORT),
+    ],
+)
+def test_a_price_holds_from_midnight_utc_of_its_date(at: datetime, expected: Rates) -> None:
+    assert rates("claude-sonnet-4-6", at, 500_000) == expected
+
+
+def test_the_version_names_snapshot_model_date_and_tier() -> None:
+    before = PRICE_BOOK.price_at("claude-sonnet-4-6", FLAT_FROM - timedelta(days=1))
+    after = PRICE_BOOK.price_at("claude-sonnet-4-6-20260217", FLAT_FROM)
+    name = f"{PRICE_BOOK.version}/claude-sonnet-4-6"
+    assert before.tier_for(1).version == f"{name}/initial"
+    assert before.tier_for(200_001).version == f"{name}/initial/from-200001-input-tokens"
+    assert after.tier_for(200_001).version == f"{name}/2026-03-13"
+    assert PRICE_BOOK.version.startswith("genai-prices-")
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
+        ("Claude-Sonnet-4-5", "claude-sonnet-4-5"),
+        ("claude-sonnet-4-20250514", "claude-sonnet-4-0"),
+        ("claude-3-7-sonnet-20250219", "claude-3-7-sonnet-latest"),
+        ("claude-opus-5-20260701", "claude-opus-5"),
+        ("claude-opus-5-5", "claude-opus-5-5"),
+        ("anthropic.claude-v2", "claude-2"),
+    ],
+)
+def test_ids_dated_ids_and_aliases_mean_the_same_model(name: str, model: str) -> None:
+    assert PRICE_BOOK.find(name).id == model
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "gpt-5",
+        "<synthetic>",
+        "claude",
+        "claude-opus-6",
+        "claude-opus-5-2026070",
+        "claude-opus-5-20260701\n",
+        "claude-opus-5-٢٠٢٦٠٧٠١",
+        " claude-sonnet-4-5",
+        "claude-sonnet-4-5 ",
+        "claude-sonnet-4-5\x00",
+        "claude-sonnet-4-5" + "x" * 10_000,
+    ],
+)
+def test_an_unknown_model_is_refused_never_free(name: str) -> None:
+    with pytest.raises(UnknownModel) as refusal:
+        PRICE_BOOK.price_at(name, JULY)
+    assert refusal.value.details() == {"field": "model"}
+    assert str(refusal.value).startswith("model: no price is known for ")
+    assert len(str(refusal.value)) < 250
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime(2026, 7, 1),  # noqa: DTZ001 (the naive time is the point)
+        datetime(2026, 7, 1, tzinfo=timezone(timedelta(hours=2))),
+    ],
+)
+def test_a_time_that_is_not_utc_is_a_bug(at: datetime) -> None:
+    with pytest.raises(ValueError, match="expected a time in UTC"):
+        PRICE_BOOK.price_at("claude-sonnet-4-5", at)
+
+
+CONTRACT_RATES = {
+    "input": 2_000,
+    "output": 11_000,
+    "cache_read": 200,
+    "cache_write_5m": 2_500,
+    "cache_write_1h": 4_000,
+    "web_search": 9_000_000,
+}
+
+
+def replacement(**changes: object) -> dict[str, Any]:
+    tiers = [{"input_tokens_min": 0, "rates": CONTRACT_RATES}]
+    raw = {"id": "ctr_1", "model": "claude-sonnet-4-5", "from": "2026-05-01", "tiers": tiers}
+    return {**raw, **changes}
+
+
+def discount(percent: object, **changes: object) -> dict[str, Any]:
+    raw = {"id": "ctr_2", "model": None, "from": "2026-05-01", "discount_percent": percent}
+    return {**raw, **changes}
+
+
+def test_contract_rates_replace_the_list_price_from_their_date() -> None:
+    agreed = [read_contract_price(replacement(), PRICE_BOOK, "contract[0]")]
+    start = datetime(2026, 5, 1, tzinfo=UTC)
+
+    before = PRICE_BOOK.price_at("claude-sonnet-4-5", start - timedelta(microseconds=1), agreed)
+    assert before.tier_for(1).rates == SONNET_SHORT
+
+    after = PRICE_BOOK.price_at("claude-sonnet-4-5-20250929", start, agreed).tier_for(1)
+    assert after.rates == Rates(**CONTRACT_RATES)
+    assert after.version == "contract/ctr_1/claude-sonnet-4-5/2026-05-01"
+
+    other = PRICE_BOOK.price_at("claude-sonnet-4-6", start, agreed)
+    assert other.tier_for(1).rates == SONNET_SHORT
+
+
+def test_a_discount_is_taken_off_every_rate_of_every_tier() -> None:
+    raw = discount(20, model="claude-sonnet-4-5")
+    agreed = [read_contract_price(raw, PRICE_BOOK, "contract[0]")]
+    price = PRICE_BOOK.price_at("claude-sonnet-4-5", JULY, agreed)
+    assert price.tier_for(200_000).rates == Rates(2_400, 12_000, 240, 3_000, 4_800, 8_000_000)
+    long = price.tier_for(200_001)
+    assert long.rates == Rates(4_800, 18_000, 480, 6_000, 9_600, 8_000_000)
+    assert long.version == (
+        f"{PRICE_BOOK.version}/claude-sonnet-4-5/initial/from-200001-input-tokens"
+        "/contract/ctr_2/20-percent-off"
+    )
+
+
+def test_a_contract_for_the_model_goes_before_one_for_all_and_later_before_earlier() -> None:
+    everything = read_contract_price(discount(40, **{"from": "2026-06-01"}), PRICE_BOOK, "c")
+    sonnet = read_contract_price(replacement(), PRICE_BOOK, "c")
+    newer = read_contract_price(
+        replacement(**{"id": "ctr_3", "from": "2026-06-15"}), PRICE_BOOK, "c"
+    )
+    contract = [newer, everything, sonnet]
+
+    def version(model: str, at: datetime) -> str:
+        return PRICE_BOOK.price_at(model, at, contract).tier_for(1).version
+
+    june = datetime(2026, 6, 10, tzinfo=UTC)
+    assert version("claude-sonnet-4-5", june) == "contract/ctr_1/claude-sonnet-4-5/2026-05-01"
+    assert version("claude-sonnet-4-5", JULY) == "contract/ctr_3/claude-sonnet-4-5/2026-06-15"
+    assert version("claude-opus-4-1", june).endswith("/contract/ctr_2/40-percent-off")
+
+
+def test_a_discount_must_leave_whole_nanos() -> None:
+    """10 % off Haiku 5.5's 125 nanos would be 112.5."""
+    with pytest.raises(InvalidRequest, match="10 % off cache_write_5m of claude-haiku-5-5"):
+        read_contract_price(discount(10), PRICE_BOOK, "contract[0]")
+    read_contract_price(discount(10, model="claude-sonnet-4-5"), PRICE_BOOK, "contract[0]")
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (discount(0), "c.discount_percent"),
+        (discount(101), "c.discount_percent"),
+        (discount(12.5), "c.discount_percent"),
+        (discount(True), "c.discount_percent"),
+        (discount(20, tiers=[]), "c"),
+        ({"id": "ctr_1", "model": None, "from": "2026-05-01"}, "c"),
+        (replacement(id=""), "c.id"),
+        (replacement(id="a/b"), "c.id"),
+        (replacement(model=7), "c.model"),
+        (replacement(model=None), "c.model"),
+        (replacement(model="gpt-5"), "model"),
+        (replacement(**{"from": "2026-13-01"}), "c.from"),
+        (replacement(**{"from": None}), "c.from"),
+        (replacement(tiers=[]), "c.tiers"),
+        (replacement(tiers=[{"input_tokens_min": 0}]), "c.tiers[0]"),
+        (
+            replacement(tiers=[{"input_tokens_min": 1, "rates": CONTRACT_RATES}]),
+            "c.tiers[0].input_tokens_min",
+        ),
+        (
+            replacement(tiers=[{"input_tokens_min": 0, "rates": CONTRACT_RATES}] * 2),
+            "c.tiers[1].input_tokens_min",
+        ),
+        (
+            replacement(tiers=[{"input_tokens_min": 0, "rates": {**CONTRACT_RATES, "output": -1}}]),
+            "c.tiers[0].rates.output",
+        ),
+        (
+            replacement(tiers=[{"input_tokens_min": 0, "rates": {**CONTRACT_RATES, "input": 0.5}}]),
+            "c.tiers[0].rates.input",
+        ),
+        (
+            replacement(tiers=[{"input_tokens_min": 0, "rates": {**CONTRACT_RATES, "audio": 1}}]),
+            "c.tiers[0].rates.audio",
+        ),
+        (replacement(tiers=[{"input_tokens_min": 0, "rates": {}}]), "c.tiers[0].rates.input"),
+    ],
+)
+def test_a_bad_contract_is_refused_by_the_name_of_what_is_wrong(
+    raw: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        read_contract_price(raw, PRICE_BOOK, "c")
+    assert refusal.value.field == field
+
+
+# The build of the price book.
+
+PLAIN = ModelPrice(
+    input_mtok=Decimal(3),
+    output_mtok=Decimal(15),
+    cache_read_mtok=Decimal("0.3"),
+    cache_write_mtok=Decimal("3.75"),
+    cache_write_1h_mtok=Decimal(6),
+)
+
+
+def changed(price: ModelPrice, **changes: Decimal | TieredPrices | None) -> ModelPrice:
+    return ModelPrice(**{**vars(price), **changes})
+
+
+def built(
+    prices: ModelPrice | list[ConditionalPrice],
+    *,
+    variants: list[PriceVariant] | None = None,
+    match: MatchLogic | None = None,
+) -> dict[str, Any]:
+    model = ModelInfo(
+        id="claude-test",
+        match=match or ClauseEquals("claude-test"),
+        prices=prices,
+        price_variants=variants,
+    )
+    provider = Provider(id="anthropic", name="Anthropic", api_pattern="", models=[model])
+    return build(provider, "9.9.9")
+
+
+def test_the_committed_price_book_is_what_the_installed_package_gives() -> None:
+    assert build_price_book.main(["--check"]) == 0
+
+
+def test_building_twice_gives_the_same_bytes() -> None:
+    assert render(built(PLAIN)) == render(built(PLAIN))
+    assert json.loads(render(built(PLAIN))) == built(PLAIN)
+
+
+def test_a_built_book_can_be_read() -> None:
+    tiered = changed(PLAIN, input_mtok=TieredPrices(Decimal(3), [Tier(1_000, Decimal(6))]))
+    later = [
+        ConditionalPrice(prices=PLAIN),
+        ConditionalPrice(StartDateConstraint(date(2026, 7, 1)), prices=tiered),
+    ]
+    match = ClauseOr([ClauseStartsWith("Claude-Test"), ClauseRegex(r"^claude-t\d$")])
+    book = PriceBook.from_dict(json.loads(render(built(later, match=match))))
+
+    assert book.version == "genai-prices-9.9.9"
+    assert book.find("claude-t7").id == book.find("claude-test-latest").id == "claude-test"
+    june = book.price_at("claude-test", JULY - timedelta(microseconds=1))
+    july = book.price_at("claude-test", JULY)
+    assert june.tier_for(1_001).rates.input == 3_000
+    assert july.tier_for(1_000).rates.input == 3_000
+    assert july.tier_for(1_001).rates.input == 6_000
+    # A kind without tiers of its own costs the same in every tier of the request.
+    assert july.tier_for(1_001).rates.output == 15_000
+
+
+@pytest.mark.parametrize(
+    ("prices", "message"),
+    [
+        # 0.0005 USD a million tokens would be half a nano.
+        (changed(PLAIN, output_mtok=Decimal("0.0005")), "claude-test: output is 0.5 nanos"),
+        (changed(PLAIN, cache_read_mtok=Decimal("0.0301")), "claude-test: cache_read is 30.1"),
+        (
+            changed(PLAIN, web_searches_kcount=Decimal("0.0000001")),
+            "claude-test: web_search is 0.1 nanos",
+        ),
+        (
+            changed(
+                PLAIN, input_mtok=TieredPrices(Decimal(3), [Tier(200_000, Decimal("6.00005"))])
+            ),
+            "claude-test: input is 6000.05 nanos",
+        ),
+        # Whole, but half of it is not.
+        (
+            changed(PLAIN, cache_write_mtok=Decimal("3.751")),
+            "claude-test: cache_write_5m at the batch discount is 3751/2 nanos",
+        ),
+        (changed(PLAIN, output_mtok=None), "claude-test: no price of output"),
+        (changed(PLAIN, cache_write_1h_mtok=None), "claude-test: no price of cache_write_1h"),
+        (changed(PLAIN, input_audio_mtok=Decimal(1)), "claude-test: cannot charge by input_audio"),
+    ],
+)
+def test_a_price_that_is_not_whole_nanos_stops_the_build(prices: ModelPrice, message: str) -> None:
+    with pytest.raises(Unbuildable) as problem:
+        built(prices)
+    assert str(problem.value).startswith(message)
+
+
+def test_a_stopped_build_says_so_and_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = ModelInfo(
+        id="claude-odd",
+        match=ClauseEquals("claude-odd"),
+        prices=changed(PLAIN, input_mtok=Decimal("0.0001")),
+    )
+    provider = Provider(id="anthropic", name="Anthropic", api_pattern="", models=[odd])
+    monkeypatch.setattr(build_price_book, "providers", [provider])
+    before = build_price_book.PRICE_BOOK.read_bytes()
+    assert build_price_book.main([]) == 1
+    assert "claude-odd: input is 0.1 nanos" in capsys.readouterr().err
+    assert build_price_book.PRICE_BOOK.read_bytes() == before
+
+
+def test_a_batch_price_that_is_not_half_stops_the_build() -> None:
+    batch = {"processing": "batch"}
+    half = ModelPrice(
+        input_mtok=Decimal("1.5"),
+        output_mtok=Decimal("7.5"),
+        cache_read_mtok=Decimal("0.15"),
+        cache_write_mtok=Decimal("1.875"),
+        cache_write_1h_mtok=Decimal(3),
+    )
+    built(PLAIN, variants=[PriceVariant(batch, half)])
+    with pytest.raises(Unbuildable, match="output in a batch is 8, not half of 15"):
+        built(PLAIN, variants=[PriceVariant(batch, changed(half, output_mtok=Decimal(8)))])
+    with pytest.raises(Unbuildable, match=r"cache_read in a batch is 0\.3, not half of 0\.3"):
+        built(PLAIN, variants=[PriceVariant(batch, changed(half, cache_read_mtok=None))])
+
+
+def test_a_batch_price_is_compared_with_the_prices_of_its_own_time() -> None:
+    """It need not be half of a price that had ended when batches got one."""
+    old = changed(PLAIN, output_mtok=Decimal(30))
+    dated = [
+        ConditionalPrice(prices=old),
+        ConditionalPrice(StartDateConstraint(date(2026, 3, 13)), prices=PLAIN),
+    ]
+    half = ModelPrice(
+        input_mtok=Decimal("1.5"),
+        output_mtok=Decimal("7.5"),
+        cache_read_mtok=Decimal("0.15"),
+        cache_write_mtok=Decimal("1.875"),
+        cache_write_1h_mtok=Decimal(3),
+    )
+
+    def since(day: date) -> list[PriceVariant]:
+        return [PriceVariant({"processing": "batch"}, half, StartDateConstraint(day))]
+
+    built(dated, variants=since(date(2026, 3, 13)))
+    with pytest.raises(Unbuildable, match=r"output in a batch is 7\.5, not half of 30"):
+        built(dated, variants=since(date(2026, 3, 12)))
+
+
+def test_what_the_book_has_no_rule_for_stops_the_build() -> None:
+    with pytest.raises(Unbuildable, match="no rule for prices when"):
+        built(PLAIN, variants=[PriceVariant({"inference_geo": "us"}, PLAIN)])
+    with pytest.raises(Unbuildable, match="do not run from the beginning by rising date"):
+        built([ConditionalPrice(StartDateConstraint(date(2026, 1, 1)), prices=PLAIN)])
+    night = TimeOfDateConstraint(datetime.min.time(), datetime.max.time())
+    with pytest.raises(Unbuildable, match="cannot date a price by TimeOfDate"):
+        built([ConditionalPrice(prices=PLAIN), ConditionalPrice(night, prices=PLAIN)])
