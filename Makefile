@@ -7,7 +7,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PY := .venv/bin/python
-RUN := PYTHONPATH=layers/headroom $(PY) -m  # Tools may use the layer.
+# Tools may use the layer.
+RUN := PYTHONPATH=layers/headroom $(PY) -m
 DEV := .venv/.stamp
 SAM := .venv-sam/.stamp
 STACK := .venv-stack/.stamp

@@ -46,6 +46,7 @@ def start(
             start_new_session=True,
         )
     birth = _birth(process.pid)
+    process.returncode = 0  # We follow it by its id from here; Popen would warn that it still runs.
     return Started(process.pid, birth if birth is not None else "ended at once")
 
 

@@ -68,6 +68,8 @@ class Emulator:
         """
         if self.running:
             return
+        if not MINISTACK.exists():
+            raise EmulatorFailed(f"{MINISTACK} is missing; `make up` builds it")
         shutil.rmtree(self._temporary, ignore_errors=True)  # Workers of the last run, unpacked.
         for folder in (self._state, self._objects, self._temporary):
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,87 @@
+"""What every test stands on. Pytest reads this first, so it runs before any handler is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
+from tools.local_stack.emulator import ROOT, Emulator
+from tools.local_stack.stack import up
+
+# Nothing of the developer's own AWS configuration may reach a test, least of all credentials.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "TABLE_NAME": "headroom-test",
+    "STAGE": "local",
+    "POWERTOOLS_SERVICE_NAME": "headroom-test",
+    "POWERTOOLS_METRICS_NAMESPACE": "Headroom",
+    "POWERTOOLS_LOG_LEVEL": "INFO",
+}
+
+settings.register_profile("dev", max_examples=15, deadline=None)
+settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests by their folder, so that `-m "not e2e"` needs no mark in any file."""
+    for item in items:
+        for marker in ("emulator", "e2e"):
+            if marker in item.path.parts:
+                item.add_marker(marker)
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_endpoint(pytestconfig: pytest.Config) -> Iterator[str]:
+    """A DynamoDB that is atomic under concurrency: Amazon's, or ministack's without Java."""
+    amazons = dynamodb_local()
+    try:
+        endpoint_url = amazons.__enter__()
+    except DynamoDbLocalUnavailable as reason:
+        _announce(pytestconfig, f"The races run on ministack's DynamoDB. {reason}")
+        with tempfile.TemporaryDirectory(prefix="headroom-ministack-") as home:
+            emulator = Emulator(Path(home))
+            emulator.start(port=None, persistent=False)
+            try:
+                yield emulator.endpoint_url
+            finally:
+                emulator.stop()
+        return
+    try:
+        yield endpoint_url
+    finally:
+        amazons.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[dict[str, Any]]:
+    """A stack of the tests' own, deployed from the sources: the content of its stack.json."""
+    emulator = Emulator(ROOT / ".local" / "e2e")
+    described = up(emulator, fresh=True)
+    try:
+        yield json.loads(described.read_text())
+    finally:
+        emulator.stop()
+
+
+def _announce(config: pytest.Config, message: str) -> None:
+    """Say it where it is seen at once, although pytest is keeping the output of the tests."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\n{message}\n")  # noqa: T201

@@ -1,0 +1,83 @@
+"""The steps from nothing to an application that answers, and the file that tells where it is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from botocore.config import Config
+
+from tools.local_stack import deployment
+from tools.local_stack.emulator import REGION, Emulator
+from tools.local_stack.provisioning import provision
+
+
+def up(emulator: Emulator, *, port: int | None = None, fresh: bool = False) -> Path:
+    """Bring the stack to the state of the sources; return the stack.json that describes it.
+
+    Raises:
+        EmulatorFailed, DeploymentFailed, ProvisioningFailed: that step failed.
+    """
+    started = time.monotonic()
+    if fresh:
+        with _step("Throw away the state"):
+            emulator.forget()
+    emulator.home.mkdir(parents=True, exist_ok=True)
+    if not emulator.running:
+        with _step("Start ministack"):
+            emulator.start(port=port)
+    deployed = deployment.current(emulator)
+    if deployed is None:
+        with _step("Build (sam build)"):
+            deployment.build(emulator)
+        with _step("Deploy (sam deploy)"):
+            deployed = deployment.deploy(emulator)
+    else:
+        print("  Sources unchanged since the last deployment.")
+    with _step("Provision the example organizations"):
+        described = _describe(emulator, deployed)
+    print(f"The stack is up after {time.monotonic() - started:.1f} s: {described}")
+    return described
+
+
+def _describe(emulator: Emulator, deployed: deployment.Deployment) -> Path:
+    session = emulator.session
+    # A provisioning that is slow is still going on: asking again would only add to it.
+    patient = Config(read_timeout=120, retries={"total_max_attempts": 1})
+    organizations = provision(
+        deployed.functions["ProvisionOrganization"],
+        client=session.client("lambda", endpoint_url=emulator.endpoint_url, config=patient),
+        keys_file=emulator.home / "keys.json",
+    )
+    # Asked anew, since the emulator's port is part of it and may have changed.
+    queue = session.client("sqs", endpoint_url=emulator.endpoint_url).get_queue_url(
+        QueueName=deployed.outputs["UsageQueueUrl"].rpartition("/")[2]
+    )
+    stack = {
+        "api_url": f"{emulator.endpoint_url}/_aws/execute-api/{deployed.outputs['ApiId']}",
+        "aws_endpoint_url": emulator.endpoint_url,
+        "region": REGION,
+        "table_name": deployed.outputs["TableName"],
+        "functions": deployed.functions,
+        "usage_queue_url": queue["QueueUrl"],
+        "organizations": organizations,
+    }
+    path = emulator.home / "stack.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(stack, indent=2) + "\n")
+    return path
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    print(f"  {name} ... ", end="", flush=True)
+    started = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print("failed", flush=True)
+        raise
+    print(f"{time.monotonic() - started:.1f} s", flush=True)
