@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import pytest
@@ -67,6 +67,37 @@ def test_a_month_that_shows_again_after_it_ended_stays_ended() -> None:
     assert shown_again.astimezone(st_johns).month == 10
     assert period_of(shown_again, st_johns) == "2009-11"
     assert period_of(start - TICK, st_johns) == "2009-10"
+
+
+class SkipsOverMidnight(tzinfo):
+    """A zone whose clocks went from 2026-03-31 23:30 to 2026-04-01 00:30, both UTC by then."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        assert moment is not None
+        shown = moment.replace(tzinfo=None)
+        return timedelta(hours=shown >= datetime(2026, 4, 1, 0, 30))  # noqa: DTZ001
+
+    def dst(self, moment: datetime | None) -> timedelta:
+        return timedelta(0)
+
+    def tzname(self, moment: datetime | None) -> str:
+        return "SKIP"
+
+    def fromutc(self, moment: datetime) -> datetime:
+        shown = moment.replace(tzinfo=None)
+        ahead = shown >= datetime(2026, 3, 31, 23, 30)  # noqa: DTZ001
+        return moment + timedelta(hours=ahead)
+
+
+def test_a_skip_that_begins_before_midnight_leaves_no_moment_in_two_periods() -> None:
+    """No zone has done this at the turn of a month; if one does, period and bounds agree."""
+    zone = SkipsOverMidnight()
+    start, _ = period_bounds("2026-04", zone)
+    assert start == utc(2026, 4, 1)
+    shown_early = utc(2026, 3, 31, 23, 45)
+    assert shown_early.astimezone(zone).month == 4
+    assert period_of(shown_early, zone) == period_of(start - TICK, zone) == "2026-03"
+    assert period_of(start, zone) == "2026-04"
 
 
 def test_periods_follow_each_other_without_gap_in_every_zone() -> None:
