@@ -79,9 +79,9 @@ e2e: machine $(DEV) $(SAM) $(STACK) ## Run the tests of the deployed stack
 ## Building
 
 .PHONY: build
-build: $(SAM) ## Build for AWS; then: .venv-sam/bin/sam deploy --config-env dev
+build: $(DEV) $(SAM) ## Build for AWS; then: .venv-sam/bin/sam deploy --config-env dev
 	@find functions -type d -name __pycache__ -exec rm -r {} +
-	@.venv-sam/bin/sam build
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
 
 .PHONY: prices
 prices: $(DEV) ## Rebuild the price book in the layer from genai-prices
@@ -99,7 +99,7 @@ lock: $(DEV) ## Lock the requirements anew (UPGRADE=1 for newer versions)
 
 .PHONY: clean
 clean: down ## Stop the stack and remove all that was built, and its state
-	@rm -rf .local .aws-sam .venv .venv-sam .venv-stack .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .local .local-e2e .aws-sam .venv .venv-sam .venv-stack .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -type d -name __pycache__ -exec rm -r {} +
 
 .PHONY: machine

@@ -72,7 +72,7 @@ def dynamodb_local_endpoint(pytestconfig: pytest.Config) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[dict[str, Any]]:
     """A stack of the tests' own, deployed from the sources: the content of its stack.json."""
-    emulator = Emulator(ROOT / ".local" / "e2e")
+    emulator = Emulator(ROOT / ".local-e2e")
     described = up(emulator, fresh=True)
     try:
         yield json.loads(described.read_text())
