@@ -127,6 +127,8 @@ class Emulator:
             "S3_PERSIST": "1" if persistent else "0",
             "PERSIST_STATE": "1" if persistent else "0",
             "MINISTACK_REGION": REGION,
+            # The functions get what their roles allow and no more, as on AWS.
+            "AUTH": "true",
             "LOG_LEVEL": "WARNING",
         }
 
