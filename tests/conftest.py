@@ -20,8 +20,8 @@ from tools.local_stack.stack import up
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 os.environ |= {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_REGION": "us-east-1",
     "AWS_CONFIG_FILE": os.devnull,
@@ -71,8 +71,11 @@ def dynamodb_local_endpoint(pytestconfig: pytest.Config) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[dict[str, Any]]:
-    """A stack of the tests' own, deployed from the sources: the content of its stack.json."""
-    emulator = Emulator(ROOT / ".local-e2e")
+    """A stack of the tests' own, deployed from the sources: the content of its stack.json.
+
+    Its functions are held to their roles, so that a right that is missing fails a test.
+    """
+    emulator = Emulator(ROOT / ".local-e2e", strict=True)
     described = up(emulator, fresh=True)
     try:
         yield json.loads(described.read_text())
