@@ -1,0 +1,100 @@
+"""Usage events, by the API and by the queue: the same schema, the same use case."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headroom.domain.organization import Organization
+from headroom.errors import InvalidRequest, NotFound
+from headroom.settings import Settings
+from headroom.store.connect import connect
+from headroom.store.organizations import find_organization
+from headroom.usecases.acquiring import Hints
+from headroom.usecases.authenticating import Callers
+from headroom.usecases.recording import record, rejected
+from headroom.wire.fields import as_object, parse_json, text
+from headroom.wire.http import answer, header, json_body, new_app
+from headroom.wire.usage_events import event_id_of, parse_batch, parse_event
+
+ORGANIZATION_ID_LENGTH_MAX = 64
+
+logger = Logger()
+metrics = Metrics(namespace="Headroom")
+table = connect(Settings.from_env(os.environ))
+callers = Callers()
+hints = Hints()
+app = new_app(logger)
+# One message that fails must not hold up the others, and its failure is no failure of ours.
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+class NotRecorded(Exception):
+    """A message whose events cannot all be recorded: it is delivered again, and parked at last."""
+
+
+@app.post("/v1/usage/events")
+def post_usage_events() -> Response[str]:
+    now = datetime.now(UTC)
+    caller = callers.authenticate(table, header(app, "x-api-key"), now)
+    caller.require("write:usage")
+    events = parse_batch(json_body(app))
+    results = [_record(caller.organization, event, now) for event in events]
+    return answer(app, {"type": "usage_events", "results": results})
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request of API Gateway, or take a batch of messages from the queue."""
+    if "Records" in event:
+        return dict(
+            process_partial_response(
+                event=event, record_handler=take_message, processor=processor, context=context
+            )
+        )
+    return app.resolve(event, context)
+
+
+def take_message(message: SQSRecord) -> None:
+    """Record the events of one message: `{"organization_id": "org_…", "events": […]}`.
+
+    Raises:
+        NotRecorded: some events were rejected; the message goes to the dead letters in the end.
+    """
+    now = datetime.now(UTC)
+    fields = dict(as_object(parse_json(message.body), "body"))
+    org_id = text(fields, "organization_id", length_max=ORGANIZATION_ID_LENGTH_MAX)
+    del fields["organization_id"]
+    organization = find_organization(table, org_id)
+    if organization is None:
+        raise NotFound("organization_id: there is no such organization")
+    results = [_record(organization, event, now) for event in parse_batch(fields)]
+    bad = [result for result in results if result["status"] == "rejected"]
+    if bad:
+        errors = [result["error"] for result in bad]
+        logger.error("usage events rejected", org_id=org_id, errors=errors)
+        raise NotRecorded(f"{len(bad)} of {len(results)} events were rejected")
+
+
+def _record(organization: Organization, raw: object, now: datetime) -> dict[str, Any]:
+    try:
+        event = parse_event(raw, now)
+    except InvalidRequest as error:
+        result = rejected(event_id_of(raw), error)
+    else:
+        result = record(table, hints, organization, event, now)
+    metrics.add_metric(f"UsageEvent{result['status'].title()}", MetricUnit.Count, 1)
+    return result

@@ -1,0 +1,28 @@
+"""Invoked directly, by the vendor's back end or from the console: create an organization."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headroom.errors import HeadroomError
+from headroom.settings import Settings
+from headroom.store.connect import connect
+from headroom.usecases.provisioning import provision
+from headroom.wire.organizations import parse_provisioning
+
+logger = Logger()
+table = connect(Settings.from_env(os.environ))
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Return the organization with its keys, or the error envelope: an error is an answer too."""
+    try:
+        return provision(table, parse_provisioning(event), datetime.now(UTC))
+    except HeadroomError as error:
+        return error.body(f"req_{context.aws_request_id}")

@@ -1,0 +1,23 @@
+"""What the environment tells a function, read once at cold start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A function's configuration."""
+
+    table_name: str
+    region: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(table_name=environment["TABLE_NAME"], region=environment["AWS_REGION"])

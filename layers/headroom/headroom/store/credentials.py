@@ -1,0 +1,81 @@
+"""API keys by the hash of their secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headroom.store import keys
+from headroom.store.models import KeyRecord, wire_moment
+from headroom.store.table import Put, Refused, Table, Update
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key of an organization; `hint` is the end of its secret, for people to tell it by."""
+
+    org_id: str
+    key_id: str
+    name: str
+    scopes: tuple[str, ...]
+    hint: str
+    digest: str
+    revoked: bool = False
+
+
+def find_key(table: Table, digest: str) -> ApiKey | None:
+    """Return the key whose secret has this hash, None if there is none."""
+    item = table.get(keys.api_key(digest))
+    if item is None:
+        return None
+    record = KeyRecord.of(item)
+    return ApiKey(
+        record.org_id,
+        record.key_id,
+        record.name,
+        tuple(record.scopes),
+        record.hint,
+        record.digest,
+        record.revoked_at is not None,
+    )
+
+
+def put_key(key: ApiKey, now: datetime) -> tuple[Put, Put]:
+    """Return the writes of a new key: one to find it by, one for its organization's list."""
+    return (
+        Put(
+            keys.api_key(key.digest),
+            _record(key, now).to_item(),
+            KeyRecord.pk.does_not_exist(),
+        ),
+        Put(keys.organization_key(key.org_id, key.key_id), _record(key, now).to_item()),
+    )
+
+
+def revoke_key(table: Table, org_id: str, key_id: str, now: datetime) -> bool:
+    """Revoke a key; False if the organization has none with this id. Repeating it is harmless."""
+    item = table.get(keys.organization_key(org_id, key_id))
+    if item is None:
+        return False
+    record = KeyRecord.of(item)
+    revoke = KeyRecord.revoked_at.set(record.revoked_at or wire_moment(now))
+    places = (keys.api_key(record.digest), keys.organization_key(org_id, key_id))
+    try:
+        table.transact([Update(place, [revoke], KeyRecord.pk.exists()) for place in places])
+    except Refused:
+        return False
+    return True
+
+
+def _record(key: ApiKey, now: datetime) -> KeyRecord:
+    return KeyRecord(
+        "",
+        "",
+        org_id=key.org_id,
+        key_id=key.key_id,
+        name=key.name,
+        scopes=list(key.scopes),
+        hint=key.hint,
+        digest=key.digest,
+        created_at=wire_moment(now),
+    )

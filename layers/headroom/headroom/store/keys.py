@@ -1,0 +1,80 @@
+"""Where everything lies in the table. The README of the layer shows these as one table."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from headroom.store.table import Key
+
+DUE_SHARDS: Final = 16
+
+
+def settings(org_id: str) -> Key:
+    """The organization's settings."""
+    return Key(f"ORG#{org_id}", "SETTINGS")
+
+
+def pool(org_id: str) -> Key:
+    """What is not handed out in the current period."""
+    return Key(f"ORG#{org_id}", "POOL")
+
+
+def past_pool(org_id: str, period: str) -> Key:
+    """The pool as a period that is over left it."""
+    return Key(f"ORG#{org_id}", f"POOL#{period}")
+
+
+def member(org_id: str, user_id: str) -> Key:
+    """A member's profile, listed by organization."""
+    return Key(f"ORG#{org_id}#MEMBERS", f"MEMBER#{user_id}")
+
+
+def budget(org_id: str, user_id: str) -> Key:
+    """A member's current budget, alone in its partition with their past ones."""
+    return Key(f"ORG#{org_id}#MEMBER#{user_id}", "BUDGET")
+
+
+def past_budget(org_id: str, user_id: str, period: str) -> Key:
+    """A member's budget of a period that is over, with the holds still open from it."""
+    return Key(f"ORG#{org_id}#MEMBER#{user_id}", f"BUDGET#{period}")
+
+
+def registration(org_id: str, user_id: str) -> Key:
+    """A member who may hold an allotment or an open hold."""
+    return Key(f"ORG#{org_id}#REGISTRY", f"MEMBER#{user_id}")
+
+
+def line(org_id: str, event_id: str) -> Key:
+    """A usage line of the ledger; the key is what makes an event unique in an organization."""
+    return Key(f"ORG#{org_id}#EVENT#{event_id}", "LINE")
+
+
+def lines_of(org_id: str, user_id: str, period: str) -> str:
+    """The partition of index `by_member` with a member's lines of one period."""
+    return f"ORG#{org_id}#MEMBER#{user_id}#{period}"
+
+
+def receipt(org_id: str, idempotency_key: str) -> Key:
+    """The first answer to a request that came with an Idempotency-Key."""
+    return Key(f"ORG#{org_id}#IDEMPOTENCY#{idempotency_key}", "RECEIPT")
+
+
+def api_key(digest: str) -> Key:
+    """An API key by the hash of its secret."""
+    return Key(f"KEY#{digest}", "KEY")
+
+
+def organization_key(org_id: str, key_id: str) -> Key:
+    """An API key as its organization lists it."""
+    return Key(f"ORG#{org_id}", f"KEY#{key_id}")
+
+
+def shard_of(org_id: str, user_id: str) -> int:
+    """Return which shard of the sweeper's index a member belongs to."""
+    return zlib.crc32(f"{org_id}#{user_id}".encode()) % DUE_SHARDS
+
+
+def due_shard(shard: int) -> str:
+    """A partition of index `by_due`, in which the sweeper finds whom to look at next."""
+    return f"DUE#{shard}"

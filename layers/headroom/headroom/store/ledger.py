@@ -1,0 +1,90 @@
+"""Usage lines: immutable, one for each event that was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from headroom.domain.organization import SeatTier
+from headroom.domain.usage import PricedUsage
+from headroom.store import keys
+from headroom.store.models import LineRecord, wire_moment
+from headroom.store.table import Put, Range, Table, each
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """What one usage event cost, who bears it, and why. Amounts are nanos.
+
+    `cost = charged + unbilled`, except for included usage, which is neither.
+    """
+
+    org_id: str
+    user_id: str
+    event_id: str
+    authorization_id: str | None
+    digest: str
+    model: str
+    product: str | None
+    seat_tier: SeatTier
+    source: str
+    because: str | None
+    cost: int
+    charged: int
+    unbilled: int
+    period: str
+    occurred_at: datetime
+    recorded_at: datetime
+    priced: PricedUsage
+    usage: dict[str, Any]
+
+
+def put_line(line: UsageLine) -> Put:
+    """Return the write of a line, refused if the event was recorded before."""
+    key = keys.line(line.org_id, line.event_id)
+    record = LineRecord(
+        key.pk,
+        key.sk,
+        org_id=line.org_id,
+        user_id=line.user_id,
+        event_id=line.event_id,
+        authorization_id=line.authorization_id,
+        digest=line.digest,
+        model=line.model,
+        product=line.product,
+        seat_tier=line.seat_tier,
+        source=line.source,
+        because=line.because,
+        cost=line.cost,
+        charged=line.charged,
+        unbilled=line.unbilled,
+        period=line.period,
+        occurred_at=f"{wire_moment(line.occurred_at)}#{line.event_id}",
+        recorded_at=wire_moment(line.recorded_at),
+        price_version=line.priced.price_version,
+        components=[
+            [part.kind, part.quantity, part.unit_nanos, part.per, part.amount_nanos]
+            for part in line.priced.components
+        ],
+        usage=line.usage,
+        member_period=keys.lines_of(line.org_id, line.user_id, line.period),
+    )
+    return Put(key, record.to_item(), LineRecord.pk.does_not_exist())
+
+
+def find_line(table: Table, org_id: str, event_id: str) -> LineRecord | None:
+    """Return the line of an event, None if it was not recorded."""
+    item = table.get(keys.line(org_id, event_id))
+    return None if item is None else LineRecord.of(item)
+
+
+def list_lines(table: Table, org_id: str, user_id: str, period: str) -> Iterator[LineRecord]:
+    """Walk through a member's lines of a period in the order of their usage.
+
+    Reads an index, which may lag behind the ledger: whoever totals it compares with the counters.
+    """
+    lines = keys.lines_of(org_id, user_id, period)
+    for item in each(table, Range(lines, index="by_member")):
+        yield LineRecord.of(item)

@@ -1,0 +1,213 @@
+"""Settings and pool of an organization, which change together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from pynamodb.expressions.update import Action
+
+from headroom.domain.allotment import Pool
+from headroom.domain.organization import Member, Organization
+from headroom.store import keys
+from headroom.store.models import (
+    MemberRecord,
+    PoolRecord,
+    RegistrationRecord,
+    SettingsRecord,
+)
+from headroom.store.table import Change, Put, Range, Table, Update, each
+
+
+def find_organization(table: Table, org_id: str) -> Organization | None:
+    """Return an organization's settings, None if there is none with this id."""
+    item = table.get(keys.settings(org_id))
+    return None if item is None else SettingsRecord.of(item).to_domain()
+
+
+def find_provisioned(table: Table, org_id: str) -> tuple[Organization, str] | None:
+    """Return an organization and the hash of what it was provisioned from."""
+    item = table.get(keys.settings(org_id))
+    if item is None:
+        return None
+    record = SettingsRecord.of(item)
+    return record.to_domain(), record.provisioned_from or ""
+
+
+def find_member(table: Table, org_id: str, user_id: str) -> Member | None:
+    """Return a member, None if the organization never had this one."""
+    item = table.get(keys.member(org_id, user_id))
+    return None if item is None else MemberRecord.of(item).to_domain()
+
+
+def find_pool(table: Table, org_id: str) -> Pool:
+    """Return the pool of an organization that exists."""
+    item = table.get(keys.pool(org_id))
+    assert item is not None, "an organization is written together with its pool"
+    return PoolRecord.of(item).to_domain()
+
+
+def list_members(table: Table, org_id: str) -> Iterator[Member]:
+    """Walk through all members of an organization, in the order of their ids."""
+    for item in each(table, Range(f"ORG#{org_id}#MEMBERS")):
+        yield MemberRecord.of(item).to_domain()
+
+
+def list_registered(table: Table, org_id: str) -> Iterator[str]:
+    """Walk through the members who may hold an allotment or an open hold."""
+    for item in each(table, Range(f"ORG#{org_id}#REGISTRY")):
+        yield RegistrationRecord.of(item).user_id
+
+
+def create_organization(
+    table: Table,
+    organization: Organization,
+    pool: Pool,
+    *,
+    provisioned_from: str,
+    contract: Sequence[object],
+    also: Sequence[Change],
+) -> None:
+    """Write settings and pool of a new organization, with what else belongs to its start.
+
+    Raises:
+        Refused: there is one with this id.
+    """
+    key = keys.settings(organization.org_id)
+    record = SettingsRecord.from_domain(key, organization)
+    record.provisioned_from = provisioned_from
+    record.contract = list(contract) or None
+    pool_key = keys.pool(organization.org_id)
+    table.transact(
+        [
+            Put(key, record.to_item(), SettingsRecord.pk.does_not_exist()),
+            Put(
+                pool_key,
+                PoolRecord.from_domain(pool_key, pool).to_item(),
+                PoolRecord.pk.does_not_exist(),
+            ),
+            *also,
+        ]
+    )
+
+
+def put_member(member: Member) -> Put:
+    """Return the write of a new member."""
+    key = keys.member(member.org_id, member.user_id)
+    record = MemberRecord.from_domain(key, member)
+    return Put(key, record.to_item(), MemberRecord.pk.does_not_exist())
+
+
+def change_settings(
+    table: Table, old: Organization, new: Organization, also: Sequence[Change] = ()
+) -> Organization:
+    """Write changed settings, and move the pool by as much as the cap moved.
+
+    The version counts on in both items, so that no grant decided on the old settings passes.
+
+    Raises:
+        Refused: the settings are not `old` any more.
+        Contended: others are on the pool.
+    """
+    changed = replace(new, version=old.version + 1)
+    record = SettingsRecord.from_domain(keys.settings(old.org_id), changed)
+    settings_actions: list[Action] = [
+        SettingsRecord.enabled.set(changed.enabled),
+        SettingsRecord.admission.set(changed.admission),
+        SettingsRecord.tiers.set(record.tiers),
+        SettingsRecord.past_due.set(changed.past_due),
+        SettingsRecord.version.set(changed.version),
+        SettingsRecord.cap_nanos.remove()
+        if changed.cap_nanos is None
+        else SettingsRecord.cap_nanos.set(changed.cap_nanos),
+    ]
+    pool_actions: list[Action] = [
+        PoolRecord.version.set(changed.version),
+        PoolRecord.unallotted.set(PoolRecord.unallotted + (changed.cap - old.cap)),
+    ]
+    table.transact(
+        [
+            Update(
+                keys.settings(old.org_id), settings_actions, SettingsRecord.version == old.version
+            ),
+            Update(keys.pool(old.org_id), pool_actions, PoolRecord.version == old.version),
+            *also,
+        ]
+    )
+    return changed
+
+
+def change_member(
+    table: Table,
+    organization: Organization,
+    old: Member,
+    new: Member,
+    also: Sequence[Change] = (),
+) -> None:
+    """Write a changed member under a new version of the settings.
+
+    Raises:
+        Refused: the settings, or the member, are not what was read any more.
+        Contended: others are on the pool.
+    """
+    key = keys.member(old.org_id, old.user_id)
+    record = MemberRecord.from_domain(key, new)
+    version = organization.version + 1
+    table.transact(
+        [
+            Put(key, record.to_item(), MemberRecord.pk.exists()),
+            Update(
+                keys.settings(old.org_id),
+                [SettingsRecord.version.set(version)],
+                SettingsRecord.version == organization.version,
+            ),
+            Update(
+                keys.pool(old.org_id),
+                [PoolRecord.version.set(version)],
+                PoolRecord.version == organization.version,
+            ),
+            *also,
+        ]
+    )
+
+
+def roll_pool(table: Table, organization: Organization, pool: Pool, period: str) -> None:
+    """Let the pool's next period begin with the full cap; the old one is filed as it stands.
+
+    Raises:
+        Refused: the pool moved meanwhile.
+        Contended: others are on it.
+    """
+    key = keys.pool(organization.org_id)
+    past_key = keys.past_pool(organization.org_id, pool.period)
+    table.transact(
+        [
+            Update(
+                key,
+                [
+                    PoolRecord.period.set(period),
+                    PoolRecord.unallotted.set(organization.cap),
+                    PoolRecord.grants.set(PoolRecord.grants + 1),
+                ],
+                (PoolRecord.period == pool.period)
+                & (PoolRecord.version == organization.version)
+                & (PoolRecord.unallotted == pool.unallotted),
+            ),
+            Put(past_key, PoolRecord.from_domain(past_key, pool).to_item()),
+        ]
+    )
+
+
+def mark_drained(table: Table, org_id: str, grants: int, expiry_millis: int) -> None:
+    """Record that nobody holds an allotment, as of a pool without a grant since `grants`.
+
+    Raises:
+        Refused: there was a grant.
+    """
+    table.update(
+        Update(
+            keys.pool(org_id),
+            [PoolRecord.drained_at.set(grants), PoolRecord.expiry.set(expiry_millis)],
+            PoolRecord.grants == grants,
+        )
+    )

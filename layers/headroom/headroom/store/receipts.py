@@ -1,0 +1,44 @@
+"""First answers to requests with an Idempotency-Key, so that a repeat gets the same one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+from headroom.store import keys
+from headroom.store.models import ReceiptRecord
+from headroom.store.table import Put, Table
+
+# A client that retries a request a week later has other troubles.
+RECEIPT_LASTS: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was asked under an idempotency key, as a hash, and what was answered."""
+
+    request: str
+    answer: dict[str, Any]
+
+
+def find_receipt(table: Table, org_id: str, idempotency_key: str) -> Receipt | None:
+    """Return the receipt of an idempotency key, None if it is new."""
+    item = table.get(keys.receipt(org_id, idempotency_key))
+    if item is None:
+        return None
+    record = ReceiptRecord.of(item)
+    return Receipt(record.request, cast("dict[str, Any]", record.answer))
+
+
+def put_receipt(org_id: str, idempotency_key: str, receipt: Receipt, now: datetime) -> Put:
+    """Return the write of a receipt, refused if the key was used before."""
+    key = keys.receipt(org_id, idempotency_key)
+    record = ReceiptRecord(
+        key.pk,
+        key.sk,
+        request=receipt.request,
+        answer=receipt.answer,
+        expires_at=int((now + RECEIPT_LASTS).timestamp()),
+    )
+    return Put(key, record.to_item(), ReceiptRecord.pk.does_not_exist())

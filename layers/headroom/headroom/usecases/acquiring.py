@@ -1,0 +1,256 @@
+"""Getting hold of money: the hot write first, and the whole decision only when that is refused."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from headroom.domain.allotment import HOLDS_MAX, Claim, Grant, Refusal, Shortage, decide
+from headroom.domain.authorization import Source
+from headroom.domain.budget import Budget, refresh
+from headroom.domain.organization import Organization
+from headroom.domain.periods import period_of, time_zone
+from headroom.errors import NotFound
+from headroom.store.budgets import (
+    Picture,
+    Spending,
+    find_budget,
+    refresh_budget,
+    take_allotted,
+    take_granted,
+    take_included,
+    take_picture,
+)
+from headroom.store.models import read_budget
+from headroom.store.organizations import roll_pool
+from headroom.store.table import Contended, Refused, Table
+from headroom.usecases.recalling import recall, recall_member
+from headroom.usecases.settling import expire_overdue
+from headroom.usecases.sweeping import next_look
+
+# Every failed attempt means that someone else made progress. After so many the answer is
+# "contended", which says just that.
+ATTEMPTS_MAX: Final = 24
+HINTS_MAX: Final = 10_000
+
+# How the money taken is written: from source, budget as seen, hold's epoch and amount.
+SpendingOf = Callable[[Source, Budget, int, int], Spending]
+
+
+class AlreadyDone(Exception):
+    """The receipt or usage line that the money was to be taken with exists; nothing was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Money that was taken: the budget after it, and what became of the money."""
+
+    budget: Budget
+    spending: Spending
+
+
+class Hints:
+    """The budgets that this process saw last. A stale one costs a write, never a wrong answer."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[str, str], Budget] = OrderedDict()
+
+    def get(self, org_id: str, user_id: str) -> Budget | None:
+        """Return the budget as last seen, None if it never was."""
+        return self._seen.get((org_id, user_id))
+
+    def keep(self, budget: Budget) -> None:
+        """Remember a budget, and forget the one seen longest ago when there are too many."""
+        place = (budget.org_id, budget.user_id)
+        self._seen[place] = budget
+        self._seen.move_to_end(place)
+        if len(self._seen) > HINTS_MAX:
+            self._seen.popitem(last=False)
+
+
+def acquire(
+    table: Table,
+    hints: Hints,
+    org_id: str,
+    user_id: str,
+    claim: Claim,
+    spending_of: SpendingOf,
+    now: datetime,
+) -> Taken | Refusal:
+    """Take what the claim asks for, from the seat's allowance or else from extra usage.
+
+    In the steady state this is one conditional write.
+
+    Raises:
+        NotFound: the organization has no such member.
+        AlreadyDone: what `spending_of` writes beside it exists already.
+    """
+    seen = hints.get(org_id, user_id) or find_budget(table, org_id, user_id)
+    if seen is not None and seen.is_open(now):
+        outcome = _take_hot(table, seen, claim, spending_of, now)
+        hints.keep(outcome.budget if isinstance(outcome, Taken) else outcome)
+        if isinstance(outcome, Taken):
+            return outcome
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            decided = _take_cold(table, org_id, user_id, claim, spending_of, now)
+        except Contended:
+            continue
+        if isinstance(decided, Taken):
+            hints.keep(decided.budget)
+        if decided is not None:
+            return decided
+    picture = _picture(table, org_id, user_id)
+    return Refusal("contended", "organization", user_id, picture.member.seat_tier)
+
+
+def _take_hot(
+    table: Table, seen: Budget, claim: Claim, spending_of: SpendingOf, now: datetime
+) -> Taken | Budget:
+    """Try the one write; return what was taken, or else the budget as it is by now.
+
+    A refused write returns the item, so a stale hint is corrected and tried once more.
+    """
+    for _ in range(2):
+        source: Source = "included" if seen.included_left > 0 else "extra_usage"
+        may = seen.consents if claim.chooses is None else claim.chooses
+        if source == "extra_usage" and not may:
+            return seen
+        spending = spending_of(source, seen, seen.epoch, claim.wanted)
+        take = take_included if source == "included" else take_allotted
+        try:
+            return Taken(take(table, seen, spending, now), spending)
+        except Contended:
+            return seen
+        except Refused as refused:
+            _raise_if_done(refused, 1)
+            item = refused.found(0)
+        if item is None:
+            return seen
+        before, seen = seen, read_budget(item, seen.org_id, seen.user_id)
+        if _is_in(spending, seen):
+            # An attempt whose reply was lost had succeeded.
+            return Taken(seen, spending)
+        changed = before.epoch != seen.epoch or (before.included_left > 0) != (
+            seen.included_left > 0
+        )
+        fits = seen.included_left > 0 or seen.allotment >= claim.wanted
+        if not (changed and fits and seen.is_open(now)):
+            return seen
+    return seen
+
+
+def _take_cold(
+    table: Table,
+    org_id: str,
+    user_id: str,
+    claim: Claim,
+    spending_of: SpendingOf,
+    now: datetime,
+) -> Taken | Refusal | None:
+    """Bring pool and budget up to date, decide, and carry the decision out.
+
+    Returns None when the picture moved before it could be acted on.
+
+    Raises:
+        Contended: others are on the pool or the budget.
+    """
+    picture = _picture(table, org_id, user_id)
+    try:
+        picture = _brought_up_to_date(table, picture, now)
+        budget = picture.budget
+        if budget is None:
+            return None
+        if budget.included_left > 0:
+            spending = spending_of("included", budget, budget.epoch, claim.wanted)
+            if refusal := _too_many(spending, budget):
+                return refusal
+            return Taken(take_included(table, budget, spending, now), spending)
+        decision = decide(picture.organization, picture.member, picture.pool, budget, claim, now)
+        match decision:
+            case Refusal():
+                return decision
+            case Shortage():
+                recall(table, org_id, now, need=claim.wanted)
+                return None
+            case Grant():
+                epoch = budget.epoch if decision.opens else 0
+                spending = spending_of("extra_usage", budget, epoch, decision.amount)
+                if refusal := _too_many(spending, budget):
+                    return refusal
+                take_granted(table, picture, decision, spending, now)
+                return Taken(_after(budget, decision), spending)
+    except Refused as refused:
+        _raise_if_done(refused, 2)
+        return None
+
+
+def _picture(table: Table, org_id: str, user_id: str) -> Picture:
+    picture = take_picture(table, org_id, user_id)
+    if picture is None or not picture.member.active:
+        raise NotFound(f"user_id: the organization has no member {user_id}")
+    return picture
+
+
+def _brought_up_to_date(table: Table, picture: Picture, now: datetime) -> Picture:
+    """Return the picture with the current period, no overdue holds and an open epoch.
+
+    Its budget is None when there was so much to do that the picture has to be taken again.
+
+    Raises:
+        Refused: something moved meanwhile.
+        Contended: others are on the pool or the budget.
+    """
+    organization, pool, budget = picture.organization, picture.pool, picture.budget
+    again = replace(picture, budget=None)
+    period = _period(organization, budget, now)
+    if pool.period < period:
+        roll_pool(table, organization, pool, period)
+        return again
+    if budget is not None and expire_overdue(table, budget, budget, now):
+        return again
+    if budget is not None and budget.is_open(now) and budget.period == pool.period:
+        return picture
+    if budget is not None and budget.allotment:
+        recall_member(table, budget, now)
+        return again
+    fresh = refresh(budget, organization, picture.member, now, pool_period=pool.period)
+    refresh_budget(table, budget, fresh, next_look(fresh, now))
+    return replace(picture, budget=replace(fresh, registered=True))
+
+
+def _period(organization: Organization, budget: Budget | None, now: datetime) -> str:
+    period = period_of(now, time_zone(organization.time_zone))
+    return period if budget is None else max(period, budget.period)
+
+
+def _after(budget: Budget, grant: Grant) -> Budget:
+    """The budget as the grant leaves it, for the next guess and for what the answer shows."""
+    return replace(
+        budget,
+        allotment=budget.allotment + grant.take - grant.amount,
+        held=budget.held + grant.amount,
+        granted=budget.granted + grant.take,
+        day_granted=budget.day_granted + grant.take,
+        week_granted=budget.week_granted + grant.take,
+    )
+
+
+def _too_many(spending: Spending, budget: Budget) -> Refusal | None:
+    hold = spending.hold
+    if hold is None or hold.key in budget.holds or len(budget.holds) < HOLDS_MAX:
+        return None
+    return Refusal("too_many_open_authorizations", "user", budget.user_id, budget.seat_tier)
+
+
+def _is_in(spending: Spending, seen: Budget) -> bool:
+    return spending.hold is not None and seen.holds.get(spending.hold.key) == spending.hold
+
+
+def _raise_if_done(refused: Refused, own_changes: int) -> None:
+    """Tell a receipt or line that exists from a budget or pool that says no."""
+    if any(refused.refused(index) for index in range(own_changes, len(refused.items))):
+        raise AlreadyDone from refused

@@ -1,0 +1,361 @@
+"""Authorizations: hold the money before a request, prolong or enlarge the hold, let it go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from headroom.domain.allotment import (
+    NEXT_STEPS,
+    Claim,
+    Reason,
+    Refusal,
+    limit_resets_at,
+    limit_used,
+)
+from headroom.domain.authorization import (
+    AuthorizationId,
+    Hold,
+    HoldRequest,
+    Source,
+    hold_key,
+)
+from headroom.domain.bounds import HOLD_LIFE_MAX, RequestBound, bound_request
+from headroom.domain.budget import Budget
+from headroom.domain.instants import from_millis, to_millis, to_wire
+from headroom.domain.money import format_amount
+from headroom.domain.organization import Organization
+from headroom.domain.periods import day_of
+from headroom.errors import Conflict, Overloaded, SpendRefused
+from headroom.price_book import PRICE_BOOK
+from headroom.store import keys
+from headroom.store.budgets import (
+    Spending,
+    as_enlargement,
+    as_hold,
+    prolong,
+)
+from headroom.store.receipts import Receipt, find_receipt, put_receipt
+from headroom.store.table import Contended, Refused, Table
+from headroom.usecases.acquiring import AlreadyDone, Hints, acquire
+from headroom.usecases.settling import ATTEMPTS_MAX, find_hold
+from headroom.usecases.settling import release as release_hold
+
+# A refusal that nothing but a person can lift still says when asking again is not too soon.
+RETRY_AFTER_SECONDS: Final = 3600
+
+MESSAGES: Final[dict[Reason, str]] = {
+    "included_limit_reached": "the usage included in the seat is spent, and the member has not "
+    "chosen to continue with extra usage",
+    "extra_usage_disabled": "extra usage is not enabled for this organization",
+    "member_not_enabled": "extra usage is not enabled for this member",
+    "organization_limit_reached": "the request does not fit the organization's spend limit",
+    "seat_tier_limit_reached": "the request does not fit the spend limit of the member's seat tier",
+    "user_limit_reached": "the request does not fit the member's own spend limit",
+    "wallet_empty": "the request does not fit what is left in the organization's wallet",
+    "payment_past_due": "a payment of the organization is past due",
+    "contended": "others are spending at this moment; try again",
+    "too_many_open_authorizations": "the member has too many open authorizations",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """What a client asks before a request. `chooses` is the member's choice for it alone."""
+
+    user_id: str
+    request: HoldRequest
+    min_tokens: int | None
+    chooses: bool | None
+    ttl: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """An idempotency key, and the hash of the request that came with it."""
+
+    key: str
+    request: str
+
+
+def authorize(
+    table: Table,
+    hints: Hints,
+    organization: Organization,
+    asked: AuthorizationRequest,
+    now: datetime,
+    *,
+    entropy: bytes,
+    idempotency: Idempotency | None = None,
+) -> dict[str, Any]:
+    """Hold the money for a request and return the authorization, as the wire has it.
+
+    With an idempotency key the first answer is filed in the same write, and repeated ever after.
+    Of `organization` only what never changes at once is used: time zone and contract prices.
+
+    Raises:
+        SpendRefused: it may not, or does not fit; the error says which level refused.
+        NotFound: the organization has no such member.
+        UnknownModel: the model has no price.
+        Conflict: the idempotency key was used for another request.
+    """
+    if idempotency and (answer := _replayed(table, organization.org_id, idempotency)):
+        return answer
+    key = hold_key(now, entropy)
+    bound = _bound(organization, asked.request, now)
+    filed: dict[str, Any] = {}
+
+    def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
+        tokens = min(bound.affordable(amount), asked.request.max_tokens)
+        hold = Hold(
+            key=key,
+            amount_nanos=amount,
+            epoch=epoch,
+            until_millis=to_millis(now + asked.ttl),
+            source=source,
+            request=replace(asked.request, max_tokens=tokens),
+        )
+        if not idempotency:
+            return as_hold(hold)
+        nonlocal filed
+        after = replace(budget, allotment=budget.allotment - amount)
+        filed = _answer(organization, after, hold, _id_of(after, hold))
+        receipt = Receipt(idempotency.request, filed)
+        return as_hold(hold, put_receipt(organization.org_id, idempotency.key, receipt, now))
+
+    claim = Claim(
+        wanted=bound.amount(asked.request.max_tokens),
+        fit=_fit(bound, asked.min_tokens or asked.request.max_tokens, asked.request.max_tokens),
+        chooses=asked.chooses,
+    )
+    try:
+        outcome = acquire(
+            table,
+            # What is filed for ever should not show figures from a stale guess.
+            Hints() if idempotency else hints,
+            organization.org_id,
+            asked.user_id,
+            claim,
+            spending_of,
+            now,
+        )
+    except AlreadyDone:
+        assert idempotency is not None, "only a receipt can exist already"
+        answer = _replayed(table, organization.org_id, idempotency)
+        assert answer is not None, "the receipt that refused the write exists"
+        return answer
+    if isinstance(outcome, Refusal):
+        raise refused(outcome, now, bound)
+    if idempotency:
+        return filed
+    hold = outcome.spending.hold
+    assert hold is not None, "an authorization is a hold"
+    return _answer(organization, outcome.budget, hold, _id_of(outcome.budget, hold))
+
+
+def release(table: Table, org_id: str, authorization_id: str) -> dict[str, Any]:
+    """Give an authorization's money back; repeating it, or being late, changes nothing.
+
+    Raises:
+        NotFound: the organization was never given this authorization.
+        Overloaded: others are on the budget; try again.
+    """
+    authorization = AuthorizationId.parse(authorization_id, org_id=org_id)
+    try:
+        release_hold(table, authorization)
+    except Contended as error:
+        raise Overloaded("others are on this budget; try again") from error
+    return {"type": "authorization_released", "id": authorization_id}
+
+
+def extend(
+    table: Table,
+    organization: Organization,
+    authorization_id: str,
+    now: datetime,
+    *,
+    ttl: timedelta | None,
+    max_tokens: int | None,
+) -> dict[str, Any]:
+    """Prolong an open hold, enlarge it, or both; it never gets shorter or smaller.
+
+    A hold lasts at most a day altogether, because its bound looks no further ahead. Repeating an
+    extension finds it done.
+
+    Raises:
+        NotFound: the organization was never given this authorization.
+        Conflict: it is settled, released or expired, or cannot be enlarged any more.
+        SpendRefused: the larger amount may not be taken, or does not fit.
+    """
+    authorization = AuthorizationId.parse(authorization_id, org_id=organization.org_id)
+    for _ in range(ATTEMPTS_MAX):
+        found = find_hold(table, authorization)
+        if found is None or found.hold.until_millis <= to_millis(now):
+            raise Conflict("authorization: it is settled, released or expired")
+        hold, budget = found.hold, found.budget
+        assert hold.request is not None, "an authorization keeps what was asked"
+        until_millis = hold.until_millis
+        if ttl is not None:
+            last = to_millis(hold.taken_at + HOLD_LIFE_MAX)
+            until_millis = max(until_millis, min(to_millis(now + ttl), last))
+        request = replace(hold.request, max_tokens=max(hold.request.max_tokens, max_tokens or 0))
+        bound = _bound(organization, request, now)
+        larger = replace(
+            hold,
+            until_millis=until_millis,
+            request=request,
+            amount_nanos=max(hold.amount_nanos, bound.amount(request.max_tokens))
+            if request != hold.request
+            else hold.amount_nanos,
+        )
+        if larger.amount_nanos > hold.amount_nanos:
+            if found.is_past or budget.day != day_of(hold.taken_at):
+                raise Conflict("max_tokens: taken on an earlier day; authorize anew for more")
+            outcome = _enlarge(table, organization, authorization, hold, larger, now)
+            if isinstance(outcome, Refusal):
+                raise refused(outcome, now, bound)
+            return _answer(organization, outcome, larger, authorization)
+        if until_millis == hold.until_millis:
+            return _answer(organization, budget, hold, authorization)
+        place = (organization.org_id, authorization.user_id)
+        try:
+            prolong(
+                table,
+                keys.past_budget(*place, budget.period) if found.is_past else keys.budget(*place),
+                hold,
+                until_millis,
+            )
+        except Refused:
+            continue
+        return _answer(organization, budget, larger, authorization)
+    raise Overloaded("others are on this budget; try again")
+
+
+def refused(refusal: Refusal, now: datetime, bound: RequestBound | None) -> SpendRefused:
+    """Return a refusal as the error that clients see."""
+    if refusal.reason == "contended":
+        wait = 1
+    elif refusal.resets_at:
+        wait = max(1, int((refusal.resets_at - now).total_seconds()) + 1)
+    else:
+        wait = RETRY_AFTER_SECONDS
+    scope: dict[str, str] = {"type": refusal.level}
+    if refusal.level == "user":
+        scope["user_id"] = refusal.user_id
+    elif refusal.level == "seat_tier":
+        scope["seat_tier"] = refusal.seat_tier
+    return SpendRefused(
+        MESSAGES[refusal.reason],
+        facts={
+            "reason": refusal.reason,
+            "scope": scope,
+            "resets_at": to_wire(refusal.resets_at) if refusal.resets_at else None,
+            "affordable_max_tokens": bound.affordable(refusal.affordable) if bound else 0,
+            "retryable": refusal.retryable,
+            "next_steps": list(NEXT_STEPS[refusal.reason]),
+        },
+        retryable=refusal.retryable,
+        retry_after_seconds=wait,
+    )
+
+
+def _enlarge(
+    table: Table,
+    organization: Organization,
+    authorization: AuthorizationId,
+    hold: Hold,
+    larger: Hold,
+    now: datetime,
+) -> Budget | Refusal:
+    added = larger.amount_nanos - hold.amount_nanos
+
+    def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
+        if source != hold.source:
+            raise Conflict("max_tokens: the seat's included usage changed; authorize anew for more")
+        if budget.holds.get(hold.key) != hold:
+            raise Conflict("authorization: it was changed at the same time; look again")
+        return as_enlargement(hold, larger)
+
+    claim = Claim(added, lambda available: added if added <= available else 0, chooses=True)
+    # Without hints: the budget must be one that shows whether the hold is still there.
+    outcome = acquire(
+        table, Hints(), organization.org_id, authorization.user_id, claim, spending_of, now
+    )
+    return outcome if isinstance(outcome, Refusal) else outcome.budget
+
+
+def _replayed(table: Table, org_id: str, idempotency: Idempotency) -> dict[str, Any] | None:
+    receipt = find_receipt(table, org_id, idempotency.key)
+    if receipt is None:
+        return None
+    if receipt.request != idempotency.request:
+        raise Conflict("Idempotency-Key: it was used before for another request")
+    return receipt.answer
+
+
+def _bound(organization: Organization, request: HoldRequest, now: datetime) -> RequestBound:
+    return bound_request(
+        PRICE_BOOK,
+        model=request.model,
+        input_tokens=request.input_tokens,
+        web_search_requests=request.web_search_requests,
+        service_tier=request.service_tier,
+        at=now,
+        contract=organization.contract,
+    )
+
+
+def _fit(bound: RequestBound, least: int, most: int) -> Callable[[int], int]:
+    def fit(available: int) -> int:
+        tokens = min(bound.affordable(available), most)
+        return bound.amount(tokens) if tokens >= least else 0
+
+    return fit
+
+
+def _id_of(budget: Budget, hold: Hold) -> AuthorizationId:
+    return AuthorizationId(
+        org_id=budget.org_id,
+        user_id=budget.user_id,
+        key=hold.key,
+        source=hold.source,
+        home=hold.home,
+        seat_tier=budget.seat_tier,
+        period=budget.period,
+        exhausted_minutes=budget.exhausted_minutes if hold.source == "extra_usage" else 0,
+        amount_nanos=hold.amount_nanos,
+    )
+
+
+def _answer(
+    organization: Organization, budget: Budget, hold: Hold, authorization: AuthorizationId
+) -> dict[str, Any]:
+    """Return an authorization as the wire has it; `budget` is the one that holds it."""
+    assert hold.request is not None, "an authorization keeps what was asked"
+    return {
+        "type": "authorization",
+        "id": str(authorization),
+        "user_id": budget.user_id,
+        "model": hold.request.model,
+        "source": hold.source,
+        "amount": format_amount(hold.amount_nanos),
+        "max_tokens": hold.request.max_tokens,
+        "expires_at": to_wire(from_millis(hold.until_millis)),
+        "period": authorization.period,
+        "limits": [
+            {
+                "scope": {"type": "user", "user_id": budget.user_id}
+                if limit.source == "user"
+                else {"type": "seat_tier", "seat_tier": budget.seat_tier},
+                "period": limit.period,
+                "amount": format_amount(limit.amount_nanos),
+                "remaining": format_amount(
+                    max(limit.amount_nanos - limit_used(budget, limit.period), 0)
+                ),
+                "resets_at": to_wire(limit_resets_at(limit.period, budget, organization)),
+            }
+            for limit in budget.limits
+        ],
+    }

@@ -1,0 +1,126 @@
+"""Bringing an organization into being, from one document, once."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from headroom.domain.allotment import Pool
+from headroom.domain.organization import UNLIMITED_NANOS, Member, Organization
+from headroom.domain.periods import period_of, time_zone
+from headroom.errors import Conflict
+from headroom.store.credentials import ApiKey, put_key
+from headroom.store.organizations import (
+    create_organization,
+    find_member,
+    find_provisioned,
+    put_member,
+)
+from headroom.store.table import Refused, Table
+from headroom.usecases.authenticating import digest_of
+
+SERVICE_SCOPES: Final = ("write:usage",)
+ADMIN_SCOPES: Final = (
+    "read:spend_limits",
+    "write:spend_limits",
+    "read:billing",
+    "write:billing",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """An organization to be; `opening_nanos` is a Team wallet's opening credit.
+
+    `digest` is the hash of the document that it was read from.
+    """
+
+    organization: Organization
+    members: Sequence[Member]
+    opening_nanos: int
+    contract: Sequence[object]
+    digest: str
+
+
+def provision(table: Table, wanted: Provisioning, now: datetime) -> dict[str, Any]:
+    """Create an organization with its members and keys; the same document again finds it.
+
+    Members are written first and the organization last, with its keys: until then nobody can
+    call, and a run that was cut off is simply repeated. The keys are in the first answer only.
+
+    Raises:
+        Conflict: the id was used for another document.
+    """
+    organization = wanted.organization
+    if (found := _existing(table, wanted)) is not None:
+        return found
+    for member in wanted.members:
+        if find_member(table, organization.org_id, member.user_id) is None:
+            try:
+                table.transact([put_member(member)])
+            except Refused:
+                continue
+    service_secret, service_key = _new_key(organization.org_id, "service", SERVICE_SCOPES)
+    admin_secret, admin_key = _new_key(organization.org_id, "admin", ADMIN_SCOPES)
+    pool = Pool(
+        period=period_of(now, time_zone(organization.time_zone)),
+        unallotted=organization.cap,
+        funds=wanted.opening_nanos if organization.plan == "team" else UNLIMITED_NANOS,
+        version=organization.version,
+        grants=0,
+    )
+    try:
+        create_organization(
+            table,
+            organization,
+            pool,
+            provisioned_from=wanted.digest,
+            contract=wanted.contract,
+            also=[*put_key(service_key, now), *put_key(admin_key, now)],
+        )
+    except Refused:
+        existing = _existing(table, wanted)
+        assert existing is not None, "an organization refused the write"
+        return existing
+    return {**_answer(wanted), "service_key": service_secret, "admin_key": admin_secret}
+
+
+def organization_id(provisioning_id: str) -> str:
+    """Return the id of the organization that a document with this id becomes."""
+    return f"org_{hashlib.sha256(provisioning_id.encode()).hexdigest()[:20]}"
+
+
+def member_id(org_id: str, email: str) -> str:
+    """Return the id of a member that came without one."""
+    return f"user_{hashlib.sha256(f'{org_id}|{email}'.encode()).hexdigest()[:20]}"
+
+
+def _existing(table: Table, wanted: Provisioning) -> dict[str, Any] | None:
+    found = find_provisioned(table, wanted.organization.org_id)
+    if found is None:
+        return None
+    if found[1] != wanted.digest:
+        raise Conflict("id: an organization was provisioned under it from another document")
+    return _answer(wanted)
+
+
+def _answer(wanted: Provisioning) -> dict[str, Any]:
+    return {
+        "type": "organization",
+        "id": wanted.organization.org_id,
+        "members": [
+            {"user_id": member.user_id, "role": member.role, "seat_tier": member.seat_tier}
+            for member in wanted.members
+        ],
+    }
+
+
+def _new_key(org_id: str, name: str, scopes: tuple[str, ...]) -> tuple[str, ApiKey]:
+    """Return a new secret, and the key that remembers only its hash."""
+    secret = f"sk-headroom-{name}-{secrets.token_urlsafe(32)}"
+    digest = digest_of(secret)
+    return secret, ApiKey(org_id, f"key_{digest[:20]}", name, scopes, secret[-4:], digest)

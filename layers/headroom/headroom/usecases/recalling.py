@@ -1,0 +1,104 @@
+"""Bringing idle money back into the pool, so that cuts hold and nobody is refused falsely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Final, Literal
+
+from headroom.domain.budget import Budget
+from headroom.store.budgets import (
+    close_budget,
+    find_budget,
+    find_budgets,
+    find_past_budgets,
+    reclaim,
+)
+from headroom.store.organizations import find_pool, list_registered, mark_drained
+from headroom.store.table import Contended, Refused, Table
+from headroom.usecases.settling import expire_overdue
+
+ATTEMPTS_MAX: Final = 8
+BATCH: Final = 100
+
+# Later than any hold: what a drained pool expects to expire when nothing is held.
+NEVER_MILLIS: Final = 10**14
+
+Recall = Literal["enough", "drained", "moved"]
+
+
+def recall(table: Table, org_id: str, now: datetime, *, need: int | None = None) -> Recall:
+    """Take back every allotment and overdue hold, or stop as soon as the pool has `need` nanos.
+
+    "drained" says that at the end of the round nobody but the pool had anything: each member was
+    closed in turn, and the pool counted no grant from the round's start to its end. "moved" says
+    that there were grants meanwhile, so that nothing is certain.
+    """
+    pool = find_pool(table, org_id)
+    if need is not None and pool.available >= need:
+        return "enough"
+    expiry_millis = NEVER_MILLIS
+    for budget in _registered_budgets(table, org_id):
+        left = recall_member(table, budget, now)
+        holds = [hold for each in left for hold in each.holds.values()]
+        extra = [hold.until_millis for hold in holds if hold.source == "extra_usage"]
+        expiry_millis = min([expiry_millis, *extra])
+        touched = budget.allotment or len(budget.holds) != sum(len(each.holds) for each in left)
+        if need is not None and touched and find_pool(table, org_id).available >= need:
+            return "enough"
+    try:
+        mark_drained(table, org_id, pool.grants, expiry_millis)
+    except Refused:
+        return "moved"
+    return "drained"
+
+
+def recall_member(table: Table, budget: Budget, now: datetime) -> list[Budget]:
+    """Take back what one member does not use; return their budgets, current and past, after it.
+
+    Afterwards nothing is in the allotment, and what open holds leave over goes to the pool.
+
+    Raises:
+        Contended: others moved the budget every time.
+    """
+    org_id, user_id = budget.org_id, budget.user_id
+    current: Budget | None = budget
+    for _ in range(ATTEMPTS_MAX):
+        if current is None:
+            return []
+        past = find_past_budgets(table, current)
+        expired = [expire_overdue(table, each, current, now) for each in (current, *past)]
+        if not any(expired) and not _may_gather(current):
+            return [current, *past]
+        current = close_budget(table, org_id, user_id)
+        if current is not None and current.allotment:
+            # Whoever refuses this has moved the same money: the next look shows it.
+            with suppress(Refused):
+                reclaim(table, current, find_pool(table, org_id).period)
+        current = find_budget(table, org_id, user_id)
+    raise Contended
+
+
+def _may_gather(budget: Budget) -> bool:
+    """Tell whether the member has an allotment, or a hold whose rest would become one."""
+    return budget.allotment != 0 or any(
+        hold.source == "extra_usage" and hold.epoch == budget.epoch
+        for hold in budget.holds.values()
+    )
+
+
+def _registered_budgets(table: Table, org_id: str) -> Iterator[Budget]:
+    for user_ids in _batches(list_registered(table, org_id)):
+        yield from find_budgets(table, org_id, user_ids).values()
+
+
+def _batches(user_ids: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for user_id in user_ids:
+        batch.append(user_id)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,333 @@
+"""Usage events: recorded once, to settle a hold, be charged on arrival, or stay unbilled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from headroom.domain.allotment import Claim, Refusal
+from headroom.domain.authorization import AuthorizationId, Source
+from headroom.domain.budget import Budget
+from headroom.domain.money import format_amount
+from headroom.domain.organization import Organization, SeatTier, format_duration
+from headroom.domain.periods import period_of, time_zone
+from headroom.domain.usage import PricedUsage, Usage, price
+from headroom.errors import Conflict, HeadroomError, InvalidRequest, NotFound, Overloaded
+from headroom.price_book import PRICE_BOOK
+from headroom.store.budgets import (
+    Spending,
+    as_charge,
+    as_overrun,
+    find_budget,
+    record_unbilled,
+)
+from headroom.store.ledger import UsageLine, find_line, put_line
+from headroom.store.models import LineRecord
+from headroom.store.organizations import find_member
+from headroom.store.table import Contended, Put, Refused, Table
+from headroom.usecases.acquiring import AlreadyDone, Hints, acquire
+from headroom.usecases.settling import ATTEMPTS_MAX, Found, close_hold, find_hold, settle_at_once
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """What a client says was used. `digest` is the hash of the event as it was sent."""
+
+    event_id: str
+    user_id: str
+    authorization_id: str | None
+    model: str
+    product: str | None
+    occurred_at: datetime
+    usage: Usage
+    raw_usage: dict[str, Any]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Filing:
+    """One event on its way into the ledger."""
+
+    organization: Organization
+    event: UsageEvent
+    priced: PricedUsage
+    now: datetime
+
+    @property
+    def cost(self) -> int:
+        return self.priced.amount_nanos
+
+    def line(
+        self,
+        *,
+        source: str,
+        seat_tier: SeatTier,
+        period: str,
+        exhausted_minutes: int,
+        charged: int,
+        unbilled: int,
+    ) -> Put:
+        event = self.event
+        return put_line(
+            UsageLine(
+                org_id=self.organization.org_id,
+                user_id=event.user_id,
+                event_id=event.event_id,
+                authorization_id=event.authorization_id,
+                digest=event.digest,
+                model=self.priced.model,
+                product=event.product,
+                seat_tier=seat_tier,
+                source=source,
+                because=None if source == "included" else _because(exhausted_minutes),
+                cost=self.cost,
+                charged=0 if source == "included" else charged,
+                unbilled=0 if source == "included" else unbilled,
+                period=period,
+                occurred_at=event.occurred_at,
+                recorded_at=self.now,
+                priced=self.priced,
+                usage=event.raw_usage,
+            )
+        )
+
+    def line_in(self, budget: Budget, source: str, charged: int, unbilled: int) -> Put:
+        return self.line(
+            source=source,
+            seat_tier=budget.seat_tier,
+            period=budget.period,
+            exhausted_minutes=budget.exhausted_minutes,
+            charged=charged,
+            unbilled=unbilled,
+        )
+
+
+class _Moved(Exception):
+    """The hold changed while we looked; look again."""
+
+
+def record(
+    table: Table, hints: Hints, organization: Organization, event: UsageEvent, now: datetime
+) -> dict[str, Any]:
+    """Record one usage event and return its result, as the wire has it.
+
+    A second delivery finds the line of the first. An event that is wrong in itself is rejected
+    with its error, and spoils nothing else.
+
+    Raises:
+        Overloaded: the store could not decide; nothing was recorded, and a retry is safe.
+    """
+    try:
+        return _record(table, hints, organization, event, now)
+    except Contended as error:
+        raise Overloaded("others are on this budget; try again") from error
+    except Overloaded:
+        raise
+    except HeadroomError as error:
+        return rejected(event.event_id, error)
+
+
+def rejected(event_id: object, error: HeadroomError) -> dict[str, Any]:
+    """Return the result of an event that cannot be recorded."""
+    return {
+        "type": "usage_event",
+        "id": event_id,
+        "status": "rejected",
+        "error": {"type": error.type, "message": str(error)},
+    }
+
+
+def _record(
+    table: Table, hints: Hints, organization: Organization, event: UsageEvent, now: datetime
+) -> dict[str, Any]:
+    authorization = None
+    at = event.occurred_at
+    if event.authorization_id is not None:
+        authorization = AuthorizationId.parse(event.authorization_id, org_id=organization.org_id)
+        if authorization.user_id != event.user_id:
+            raise InvalidRequest("user_id", "is not the member who was given this authorization")
+        # The hold was bounded from its own moment on; a client's clock may be behind ours.
+        at = max(at, authorization.taken_at)
+    priced = price(
+        event.usage, book=PRICE_BOOK, model=event.model, at=at, contract=organization.contract
+    )
+    filing = _Filing(organization, event, priced, now)
+    if authorization is not None:
+        result = _settle(table, filing, authorization)
+        if result is not None:
+            return result
+    return _charge_on_arrival(table, hints, filing)
+
+
+def _settle(table: Table, filing: _Filing, authorization: AuthorizationId) -> dict[str, Any] | None:
+    """Replace a hold by the real cost; None if there is no such hold any more."""
+    source = authorization.source
+
+    def line_of(charged: int, unbilled: int) -> Put:
+        return filing.line(
+            source=source,
+            seat_tier=authorization.seat_tier,
+            period=authorization.period,
+            exhausted_minutes=authorization.exhausted_minutes,
+            charged=charged,
+            unbilled=unbilled,
+        )
+
+    fits = filing.cost <= authorization.amount_nanos or source == "included"
+    if fits:
+        try:
+            settle_at_once(table, authorization, filing.cost, line_of)
+        except Refused:
+            pass
+        else:
+            return _result(filing, source, filing.cost, 0, authorization.period)
+    for _ in range(ATTEMPTS_MAX):
+        if duplicate := _duplicate(table, filing):
+            return duplicate
+        found = find_hold(table, authorization)
+        if found is None:
+            return None
+        hold = found.hold
+        excess = filing.cost - hold.amount_nanos if source == "extra_usage" else 0
+        try:
+            if excess > 0 and not found.is_past and _overrun(table, filing, found):
+                return _result(filing, source, filing.cost, 0, authorization.period)
+            close_hold(table, found, cost=filing.cost, line_of=line_of)
+        except (Refused, _Moved, AlreadyDone):
+            continue
+        unbilled = max(excess, 0)
+        return _result(filing, source, filing.cost - unbilled, unbilled, authorization.period)
+    raise Contended
+
+
+def _overrun(table: Table, filing: _Filing, found: Found) -> bool:
+    """Charge what was used beyond the hold as well, if every limit allows it."""
+    hold = found.hold
+    excess = filing.cost - hold.amount_nanos
+
+    def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
+        if budget.holds.get(hold.key) != hold or source != hold.source:
+            raise _Moved
+        line = filing.line_in(budget, source, filing.cost, 0)
+        return as_overrun(hold, filing.cost, line)
+
+    if found.current.included_left > 0:
+        # The seat has something left again, but an event has one source: the excess is unbilled.
+        return False
+    claim = Claim(excess, lambda left: excess if excess <= left else 0, chooses=True)
+    outcome = acquire(
+        table,
+        Hints(),
+        filing.organization.org_id,
+        filing.event.user_id,
+        claim,
+        spending_of,
+        filing.now,
+    )
+    if isinstance(outcome, Refusal) and outcome.retryable:
+        raise Contended
+    return not isinstance(outcome, Refusal)
+
+
+def _charge_on_arrival(table: Table, hints: Hints, filing: _Filing) -> dict[str, Any]:
+    """Charge usage that nothing was held for; what does not fit is kept, and never charged."""
+    if duplicate := _duplicate(table, filing):
+        return duplicate
+    cost, org_id, user_id = filing.cost, filing.organization.org_id, filing.event.user_id
+    taken: tuple[str, str] | None = None
+
+    def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
+        nonlocal taken
+        taken = source, budget.period
+        return as_charge(cost, source, filing.line_in(budget, source, cost, 0))
+
+    if not cost:
+        return _file_free(table, filing)
+    claim = Claim(cost, lambda left: cost if cost <= left else 0)
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            outcome = acquire(table, hints, org_id, user_id, claim, spending_of, filing.now)
+        except AlreadyDone:
+            duplicate = _duplicate(table, filing)
+            assert duplicate is not None, "the line that refused the write exists"
+            return duplicate
+        if not isinstance(outcome, Refusal):
+            assert taken is not None, "what was taken was written"
+            return _result(filing, taken[0], cost, 0, taken[1])
+        if outcome.retryable:
+            raise Contended
+        budget = find_budget(table, org_id, user_id)
+        assert budget is not None, "a refusal looked at the budget"
+        line = filing.line_in(budget, "unbilled", 0, cost)
+        try:
+            record_unbilled(table, budget, cost, line)
+        except Refused:
+            # The period ended, or a second delivery was faster: look again.
+            if duplicate := _duplicate(table, filing):
+                return duplicate
+            continue
+        return _result(filing, "unbilled", 0, cost, budget.period)
+    raise Contended
+
+
+def _file_free(table: Table, filing: _Filing) -> dict[str, Any]:
+    """File usage that costs nothing: it is within any allowance, and moves no counter."""
+    organization, user_id = filing.organization, filing.event.user_id
+    budget = find_budget(table, organization.org_id, user_id)
+    if budget is None:
+        member = find_member(table, organization.org_id, user_id)
+        if member is None:
+            raise NotFound(f"user_id: the organization has no member {user_id}")
+        period = period_of(filing.now, time_zone(organization.time_zone))
+        budget = Budget(organization.org_id, user_id, period, member.seat_tier)
+    try:
+        table.transact([filing.line_in(budget, "included", 0, 0)])
+    except Refused:
+        duplicate = _duplicate(table, filing)
+        assert duplicate is not None, "the line that refused the write exists"
+        return duplicate
+    return _result(filing, "included", 0, 0, budget.period)
+
+
+def _duplicate(table: Table, filing: _Filing) -> dict[str, Any] | None:
+    line = find_line(table, filing.organization.org_id, filing.event.event_id)
+    if line is None:
+        return None
+    if line.digest != filing.event.digest:
+        raise Conflict("id: an event with this id was recorded with another content")
+    return _result_of(line)
+
+
+def _result_of(line: LineRecord) -> dict[str, Any]:
+    amount = line.cost if line.source in ("included", "unbilled") else line.charged
+    return _wire(line.event_id, "duplicate", line.source, amount, line.unbilled, line.period)
+
+
+def _result(
+    filing: _Filing, source: str, charged: int, unbilled: int, period: str
+) -> dict[str, Any]:
+    amount = filing.cost if source in ("included", "unbilled") else charged
+    return _wire(filing.event.event_id, "recorded", source, amount, unbilled, period)
+
+
+def _wire(
+    event_id: str, status: str, source: str, amount: int, unbilled: int, period: str
+) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "type": "usage_event",
+        "id": event_id,
+        "status": status,
+        "source": source,
+        "amount": format_amount(amount),
+        "period": period,
+    }
+    if unbilled and source == "extra_usage":
+        result["unbilled"] = format_amount(unbilled)
+    return result
+
+
+def _because(exhausted_minutes: int) -> str:
+    if not exhausted_minutes:
+        return "no_included_allowance"
+    return f"included_window_exhausted:{format_duration(exhausted_minutes)}"

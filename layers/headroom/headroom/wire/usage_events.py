@@ -1,0 +1,92 @@
+"""Usage events as they come over the wire, by the API or by the queue."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from headroom.domain.authorization import USER_ID
+from headroom.domain.usage import parse_usage
+from headroom.errors import InvalidRequest
+from headroom.usecases.recording import UsageEvent
+from headroom.wire.authorizations import MODEL_LENGTH_MAX, USER_ID_LENGTH_MAX
+from headroom.wire.fields import as_object, known_only, moment, optional_text, text
+
+EVENTS_MAX: Final = 100
+EVENT_ID: Final = re.compile(r"[!-~]+")
+EVENT_ID_LENGTH_MAX: Final = 128
+AUTHORIZATION_ID_LENGTH_MAX: Final = 128
+PRODUCT_LENGTH_MAX: Final = 64
+# What a client does not know about its usage is kept too, within reason.
+USAGE_LENGTH_MAX: Final = 8192
+
+# A client's clock may run a little ahead of ours, and its outbox may have waited for a while.
+AHEAD_MAX: Final = timedelta(minutes=5)
+LATE_MAX: Final = timedelta(days=62)
+
+_EVENT: Final = frozenset(
+    {"id", "authorization_id", "user_id", "model", "product", "occurred_at", "usage"}
+)
+
+
+def parse_batch(body: object) -> Sequence[object]:
+    """Return the events of a batch, each still to be read by itself.
+
+    Raises:
+        InvalidRequest: there is no list of 1 to 100 events.
+    """
+    fields = as_object(body, "body")
+    known_only(fields, frozenset({"events"}))
+    events = fields.get("events")
+    if not isinstance(events, list) or not 1 <= len(events) <= EVENTS_MAX:
+        raise InvalidRequest("events", f"must be a list of 1 to {EVENTS_MAX} events")
+    return events
+
+
+def parse_event(raw: object, now: datetime) -> UsageEvent:
+    """Read one usage event.
+
+    Raises:
+        InvalidRequest: a member is missing or wrong; the error names it.
+    """
+    fields = as_object(raw, "event")
+    event_id = text(fields, "id", length_max=EVENT_ID_LENGTH_MAX, pattern=EVENT_ID)
+    known_only(fields, _EVENT)
+    occurred_at = moment(fields, "occurred_at")
+    if occurred_at > now + AHEAD_MAX:
+        raise InvalidRequest("occurred_at", "lies in the future")
+    if occurred_at < now - LATE_MAX:
+        raise InvalidRequest("occurred_at", f"lies more than {LATE_MAX.days} days back")
+    usage = parse_usage(fields.get("usage"))
+    raw_usage = dict(as_object(fields.get("usage"), "usage"))
+    if len(json.dumps(raw_usage)) > USAGE_LENGTH_MAX:
+        raise InvalidRequest("usage", f"must be at most {USAGE_LENGTH_MAX} characters of JSON")
+    return UsageEvent(
+        event_id=event_id,
+        user_id=text(fields, "user_id", length_max=USER_ID_LENGTH_MAX, pattern=USER_ID),
+        authorization_id=optional_text(
+            fields, "authorization_id", length_max=AUTHORIZATION_ID_LENGTH_MAX
+        ),
+        model=text(fields, "model", length_max=MODEL_LENGTH_MAX),
+        product=optional_text(fields, "product", length_max=PRODUCT_LENGTH_MAX),
+        occurred_at=occurred_at,
+        usage=usage,
+        raw_usage=raw_usage,
+        digest=digest_of(fields),
+    )
+
+
+def event_id_of(raw: object) -> str | None:
+    """Return the id by which a client may tell a result, if the event has a fit one."""
+    value = raw.get("id") if isinstance(raw, dict) else None
+    return value[:EVENT_ID_LENGTH_MAX] if isinstance(value, str) else None
+
+
+def digest_of(document: object) -> str:
+    """Return a hash of a JSON document that ignores the order of its members."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
