@@ -42,7 +42,7 @@ Level = Literal["organization", "seat_tier", "user"]
 # other quickly, and never more than a small share of what the pool still has: near the limit a
 # slice shrinks to exactly the request, so that nothing sits idle with anyone.
 SLICE_REQUESTS: Final = 16
-SLICE_SHARE: Final = 128
+SLICE_SHARE: Final = 64
 SLICE_GROWS_WITHIN_MILLIS: Final = 60_000
 SLICE_LASTS_MILLIS: Final = 600_000
 

@@ -586,7 +586,7 @@ def _write(table: Table, update: Update, line: Put | None) -> None:
 def _is_due(hold: Hold, due: datetime | None) -> Condition | None:
     if due is None:
         return None
-    overdue: Condition = hold_path(hold.key, "until") <= to_millis(due)
+    overdue = hold_path(hold.key, "until") <= to_millis(due)
     return overdue
 
 

@@ -60,7 +60,7 @@ class Record(Model):
 
     def to_item(self) -> Item:
         """Return the item without its key."""
-        raw = cast("Item", self.serialize())
+        raw: Item = self.serialize()
         return {name: value for name, value in raw.items() if name not in ("pk", "sk")}
 
 

@@ -91,7 +91,7 @@ def acquire(
     seen = hints.get(org_id, user_id) or find_budget(table, org_id, user_id)
     if seen is not None and seen.is_open(now):
         outcome = _take_hot(table, seen, claim, spending_of, now)
-        hints.keep(outcome.budget if isinstance(outcome, Taken) else outcome)
+        hints.keep(_guess(outcome) if isinstance(outcome, Taken) else outcome)
         if isinstance(outcome, Taken):
             return outcome
     for _ in range(ATTEMPTS_MAX):
@@ -100,7 +100,7 @@ def acquire(
         except Contended:
             continue
         if isinstance(decided, Taken):
-            hints.keep(decided.budget)
+            hints.keep(_guess(decided))
         if decided is not None:
             return decided
     picture = _picture(table, org_id, user_id)
@@ -237,6 +237,18 @@ def _after(budget: Budget, grant: Grant) -> Budget:
         day_granted=budget.day_granted + grant.take,
         week_granted=budget.week_granted + grant.take,
     )
+
+
+def _guess(taken: Taken) -> Budget:
+    """Guess that the seat still includes something after a request that it included.
+
+    Such a request takes its whole bound, which is most often more than what is left of a small
+    window, and its settlement gives most of that back before the next one.
+    """
+    hold = taken.spending.hold
+    if hold is None or hold.source != "included":
+        return taken.budget
+    return replace(taken.budget, included_left=max(taken.budget.included_left, 1))
 
 
 def _too_many(spending: Spending, budget: Budget) -> Refusal | None:
