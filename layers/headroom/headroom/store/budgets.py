@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import cast
 
 from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.operand import Path, Value
@@ -586,8 +587,7 @@ def _write(table: Table, update: Update, line: Put | None) -> None:
 def _is_due(hold: Hold, due: datetime | None) -> Condition | None:
     if due is None:
         return None
-    overdue = hold_path(hold.key, "until") <= to_millis(due)
-    return overdue
+    return cast("Condition", hold_path(hold.key, "until") <= to_millis(due))
 
 
 def _both(condition: Condition, other: Condition | None) -> Condition:
