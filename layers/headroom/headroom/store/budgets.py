@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import cast
 
 from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.operand import Path, Value
@@ -587,7 +586,8 @@ def _write(table: Table, update: Update, line: Put | None) -> None:
 def _is_due(hold: Hold, due: datetime | None) -> Condition | None:
     if due is None:
         return None
-    return cast("Condition", hold_path(hold.key, "until") <= to_millis(due))
+    overdue: Condition = hold_path(hold.key, "until") <= to_millis(due)
+    return overdue  # noqa: RET504 - PynamoDB leaves comparisons unannotated.
 
 
 def _both(condition: Condition, other: Condition | None) -> Condition:

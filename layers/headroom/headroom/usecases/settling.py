@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -180,9 +181,12 @@ def expire_overdue(table: Table, budget: Budget, current: Budget, now: datetime)
     Holds that someone else moves meanwhile are left to whoever looks next.
     """
     overdue = budget.overdue(now)
+    is_past = budget is not current
     for hold in overdue:
-        try:
+        with suppress(Refused, Contended):
             close_hold(table, Found(hold, budget, current), cost=0, due=now)
-        except (Refused, Contended):
-            continue
+        if hold.source == "included":
+            # It moved the windows, against which the next one has to be closed.
+            current = find_budget(table, current.org_id, current.user_id) or current
+            budget = budget if is_past else current
     return bool(overdue)

@@ -54,8 +54,10 @@ def look_at(table: Table, org_id: str, user_id: str, now: datetime) -> None:
         return
     try:
         left = [budget, *find_past_budgets(table, budget)]
-        overdue = [expire_overdue(table, each, budget, now) for each in left]
-        if any(overdue) or _is_idle(budget, now):
+        if any([expire_overdue(table, each, budget, now) for each in left]):
+            budget = find_budget(table, org_id, user_id) or budget
+            left = [budget, *find_past_budgets(table, budget)]
+        if _is_idle(budget, now):
             left = recall_member(table, budget, now)
         if any(each.holds for each in left) or left[0].allotment:
             look_again(table, org_id, user_id, min(next_look(each, now) for each in left))
