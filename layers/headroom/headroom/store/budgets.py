@@ -587,7 +587,7 @@ def _is_due(hold: Hold, due: datetime | None) -> Condition | None:
     if due is None:
         return None
     overdue: Condition = hold_path(hold.key, "until") <= to_millis(due)
-    return overdue  # noqa: RET504 - PynamoDB leaves comparisons unannotated.
+    return overdue
 
 
 def _both(condition: Condition, other: Condition | None) -> Condition:
@@ -597,7 +597,7 @@ def _both(condition: Condition, other: Condition | None) -> Condition:
 def _unmoved(old: Budget) -> Condition:
     """Every hot write changes one of these, or the set of open holds."""
     record = BudgetRecord.from_domain(keys.budget(old.org_id, old.user_id), old)
-    return (
+    unmoved: Condition = (
         (BudgetRecord.epoch == old.epoch)
         & (BudgetRecord.allotment == old.allotment)
         & (BudgetRecord.held == old.held)
@@ -609,6 +609,7 @@ def _unmoved(old: Budget) -> Condition:
         & (BudgetRecord.registered == old.registered)
         & (BudgetRecord.holds == Value(record.to_item()["holds"]))
     )
+    return unmoved
 
 
 def _registration(budget: Budget, due_at_millis: int) -> Put:

@@ -54,7 +54,8 @@ def look_at(table: Table, org_id: str, user_id: str, now: datetime) -> None:
         return
     try:
         left = [budget, *find_past_budgets(table, budget)]
-        if any([expire_overdue(table, each, budget, now) for each in left]):
+        expired = [expire_overdue(table, each, budget, now) for each in left]
+        if any(expired):
             budget = find_budget(table, org_id, user_id) or budget
             left = [budget, *find_past_budgets(table, budget)]
         if _is_idle(budget, now):
