@@ -480,6 +480,56 @@ def reclaim(table: Table, closed: Budget, pool_period: str) -> None:
     )
 
 
+def reclaim_together(table: Table, budgets: Sequence[Budget], pool_period: str) -> list[Budget]:
+    """Close up to 99 budgets and move their allotments back into the pool, all or none.
+
+    Returns the budgets as they are after it.
+
+    Raises:
+        Refused: one of the budgets changed, in their order, or at last the pool moved on.
+        Contended: others are on them.
+    """
+    changes: list[Change] = []
+    closed: list[Budget] = []
+    for budget in budgets:
+        amount = budget.allotment
+        counters = (BudgetRecord.granted, BudgetRecord.day_granted, BudgetRecord.week_granted)
+        actions: list[Action] = [
+            BudgetRecord.valid_until.set(CLOSED),
+            BudgetRecord.epoch.set(budget.epoch + 1),
+            BudgetRecord.allotment.set(0),
+            *(counter.set(counter - amount) for counter in counters),
+        ]
+        condition = (BudgetRecord.epoch == budget.epoch) & (BudgetRecord.allotment == amount)
+        changes.append(Update(keys.budget(budget.org_id, budget.user_id), actions, condition))
+        closed.append(
+            replace(
+                budget,
+                valid_until_millis=CLOSED,
+                epoch=budget.epoch + 1,
+                allotment=0,
+                granted=budget.granted - amount,
+                day_granted=budget.day_granted - amount,
+                week_granted=budget.week_granted - amount,
+            )
+        )
+    funds = sum(budget.allotment for budget in budgets)
+    unallotted = sum(budget.allotment for budget in budgets if budget.period == pool_period)
+    pool_actions: list[Action] = [
+        PoolRecord.funds.set(PoolRecord.funds + funds),
+        PoolRecord.unallotted.set(PoolRecord.unallotted + unallotted),
+    ]
+    pool_key = keys.pool(budgets[0].org_id)
+    table.transact([*changes, Update(pool_key, pool_actions, PoolRecord.period == pool_period)])
+    return closed
+
+
+def budget_after(refused: Refused, index: int, budget: Budget) -> Budget:
+    """Return a budget as a refused change found it, or as it was if that change was fit."""
+    item = refused.found(index) if refused.refused(index) else None
+    return budget if item is None else read_budget(item, budget.org_id, budget.user_id)
+
+
 def deregister(table: Table, budget: Budget) -> None:
     """Strike a member who holds nothing from the registry, and close the budget they are done with.
 

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from headroom.domain.budget import Budget
 from headroom.store.budgets import (
+    budget_after,
     close_budget,
     find_budget,
     find_budgets,
     find_past_budgets,
     reclaim,
+    reclaim_together,
 )
 from headroom.store.organizations import find_pool, list_registered, mark_drained
 from headroom.store.table import Contended, Refused, Table
 from headroom.usecases.settling import expire_overdue
 
 ATTEMPTS_MAX: Final = 8
-BATCH: Final = 100
+
+# Budgets read in one call, and recalled in one transaction: few enough that in a busy organization
+# most transactions meet nobody who spends at that moment.
+READ_TOGETHER: Final = 100
+RECALL_TOGETHER: Final = 25
+TOGETHER_ATTEMPTS_MAX: Final = 4
 
 # Later than any hold: what a drained pool expects to expire when nothing is held.
 NEVER_MILLIS: Final = 10**14
 
 Recall = Literal["enough", "drained", "moved"]
+
+Each = TypeVar("Each")
 
 
 def recall(table: Table, org_id: str, now: datetime, *, need: int | None = None) -> Recall:
@@ -39,13 +48,12 @@ def recall(table: Table, org_id: str, now: datetime, *, need: int | None = None)
     if need is not None and pool.available >= need:
         return "enough"
     expiry_millis = NEVER_MILLIS
-    for budget in _registered_budgets(table, org_id):
-        left = recall_member(table, budget, now)
-        holds = [hold for each in left for hold in each.holds.values()]
-        extra = [hold.until_millis for hold in holds if hold.source == "extra_usage"]
-        expiry_millis = min([expiry_millis, *extra])
-        touched = budget.allotment or len(budget.holds) != sum(len(each.holds) for each in left)
-        if need is not None and touched and find_pool(table, org_id).available >= need:
+    for user_ids in _batches(list_registered(table, org_id), READ_TOGETHER):
+        found = find_budgets(table, org_id, user_ids).values()
+        for budgets in _batches(found, RECALL_TOGETHER):
+            left = _recall_together(table, budgets, pool.period, now)
+            expiry_millis = min([expiry_millis, *_ends(left)])
+        if need is not None and find_pool(table, org_id).available >= need:
             return "enough"
     try:
         mark_drained(table, org_id, pool.grants, expiry_millis)
@@ -88,16 +96,49 @@ def _may_gather(budget: Budget) -> bool:
     )
 
 
-def _registered_budgets(table: Table, org_id: str) -> Iterator[Budget]:
-    for user_ids in _batches(list_registered(table, org_id)):
-        yield from find_budgets(table, org_id, user_ids).values()
+def _recall_together(
+    table: Table, budgets: Sequence[Budget], pool_period: str, now: datetime
+) -> list[Budget]:
+    """Take back what several members do not use, most of them in one transaction."""
+    left: list[Budget] = []
+    gathering: list[Budget] = []
+    for budget in budgets:
+        if budget.overdue(now) or budget.past_periods:
+            left += recall_member(table, budget, now)
+        elif _may_gather(budget):
+            gathering.append(budget)
+        else:
+            left.append(budget)
+    for _ in range(TOGETHER_ATTEMPTS_MAX):
+        if not gathering:
+            return left
+        try:
+            return [*left, *reclaim_together(table, gathering, pool_period)]
+        except Contended:
+            break
+        except Refused as refused:
+            # Whoever spent meanwhile is taken as they are now, and the others as before.
+            gathering = [
+                budget_after(refused, index, budget) for index, budget in enumerate(gathering)
+            ]
+    for budget in gathering:
+        left += recall_member(table, budget, now)
+    return left
 
 
-def _batches(user_ids: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for user_id in user_ids:
-        batch.append(user_id)
-        if len(batch) == BATCH:
+def _ends(budgets: Iterable[Budget]) -> Iterator[int]:
+    """Return the moments at which holds of extra usage expire."""
+    for budget in budgets:
+        for hold in budget.holds.values():
+            if hold.source == "extra_usage":
+                yield hold.until_millis
+
+
+def _batches(items: Iterable[Each], size: int) -> Iterator[list[Each]]:
+    batch: list[Each] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
             yield batch
             batch = []
     if batch:
