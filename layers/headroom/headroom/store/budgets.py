@@ -500,8 +500,10 @@ def reclaim_together(table: Table, budgets: Sequence[Budget], pool_period: str) 
             BudgetRecord.allotment.set(0),
             *(counter.set(counter - amount) for counter in counters),
         ]
-        condition = (BudgetRecord.epoch == budget.epoch) & (BudgetRecord.allotment == amount)
-        changes.append(Update(keys.budget(budget.org_id, budget.user_id), actions, condition))
+        # All of it, so that the holds of the answer are those that are really open.
+        changes.append(
+            Update(keys.budget(budget.org_id, budget.user_id), actions, _unmoved(budget))
+        )
         closed.append(
             replace(
                 budget,
