@@ -59,7 +59,10 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """The settings of one organization; `version` grows with every change of them."""
+    """The settings of one organization; `version` grows with every change of them.
+
+    `set_up` names the steps of enabling that the owner has gone through.
+    """
 
     org_id: str
     plan: Plan
@@ -74,6 +77,8 @@ class Organization:
     past_due: bool
     version: int
     contract: tuple[ContractPrice, ...] = ()
+    requests_enabled: bool = True
+    set_up: frozenset[str] = frozenset()
 
     @property
     def cap(self) -> int:

@@ -60,6 +60,17 @@ def receipt(org_id: str, idempotency_key: str) -> Key:
     return Key(f"ORG#{org_id}#IDEMPOTENCY#{idempotency_key}", "RECEIPT")
 
 
+def audit(org_id: str, version: int) -> Key:
+    """The change that brought the settings to this version; sorts as the changes happened."""
+    return Key(f"ORG#{org_id}#AUDIT", f"CHANGE#{version:012d}")
+
+
+def limit(org_id: str, scope_type: str, scope_id: str, period: str) -> Key:
+    """A spend limit as it is listed: the organization's first, then tiers', then members'."""
+    rank = {"organization": 0, "seat_tier": 1, "user": 2}[scope_type]
+    return Key(f"ORG#{org_id}#LIMITS", f"{rank}#{scope_type}#{scope_id}#{period}")
+
+
 def api_key(digest: str) -> Key:
     """An API key by the hash of its secret."""
     return Key(f"KEY#{digest}", "KEY")

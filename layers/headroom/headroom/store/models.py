@@ -79,6 +79,8 @@ class SettingsRecord(Record):
     tiers = JSONAttribute()
     contract = JSONAttribute(null=True)
     past_due = BooleanAttribute(default=False)
+    requests_enabled = BooleanAttribute(default=True)
+    set_up: ListAttribute[Any] = ListAttribute(default=list)
     version = IntegerAttribute()
     provisioned_from = UnicodeAttribute(null=True)
 
@@ -99,6 +101,8 @@ class SettingsRecord(Record):
             cap_nanos=organization.cap_nanos,
             tiers={name: _tier_to_json(tier) for name, tier in organization.tiers.items()},
             past_due=organization.past_due,
+            requests_enabled=organization.requests_enabled,
+            set_up=sorted(organization.set_up),
             version=organization.version,
         )
 
@@ -119,6 +123,8 @@ class SettingsRecord(Record):
             tiers={name: _tier_from_json(raw) for name, raw in raw_tiers.items()},
             past_due=self.past_due,
             version=self.version,
+            requests_enabled=self.requests_enabled,
+            set_up=frozenset(self.set_up),
             contract=tuple(
                 read_contract_price(raw, PRICE_BOOK, "contract") for raw in raw_contract
             ),
@@ -366,6 +372,32 @@ class ReceiptRecord(Record):
     request = UnicodeAttribute()
     answer = JSONAttribute()
     expires_at = IntegerAttribute()
+
+
+class AuditRecord(Record):
+    """A change of settings. With a `detail_type` the stream announces it on the event bus."""
+
+    org_id = UnicodeAttribute()
+    at = UnicodeAttribute()
+    actor = JSONAttribute()
+    action = UnicodeAttribute()
+    subject = UnicodeAttribute()
+    before = JSONAttribute()
+    after = JSONAttribute()
+    detail_type = UnicodeAttribute(null=True)
+    detail = JSONAttribute(null=True)
+
+
+class LimitRecord(Record):
+    """A spend limit as the Spend Limits API lists it; the settings themselves are the truth."""
+
+    org_id = UnicodeAttribute()
+    scope_type = UnicodeAttribute()
+    scope_id = UnicodeAttribute()
+    period = UnicodeAttribute()
+    amount_nanos = IntegerAttribute(null=True)
+    created_at = UnicodeAttribute()
+    updated_at = UnicodeAttribute()
 
 
 class KeyRecord(Record):

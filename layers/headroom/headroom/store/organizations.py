@@ -116,6 +116,8 @@ def change_settings(
         SettingsRecord.admission.set(changed.admission),
         SettingsRecord.tiers.set(record.tiers),
         SettingsRecord.past_due.set(changed.past_due),
+        SettingsRecord.requests_enabled.set(changed.requests_enabled),
+        SettingsRecord.set_up.set(record.set_up),
         SettingsRecord.version.set(changed.version),
         SettingsRecord.cap_nanos.remove()
         if changed.cap_nanos is None

@@ -1,19 +1,31 @@
 """Changes of settings, each in force when it returns.
 
-First the settings are written, under a new version: every grant decided on the old ones fails
-from then on. Then what was handed out under the old ones is recalled. A crash between the two
-leaves a change that holds for every new grant; repeating the change finishes the recall.
+First the settings are written, under a new version and with their audit entry: every grant
+decided on the old ones fails from then on. Then what was handed out under the old ones is
+recalled. A crash between the two leaves a change that holds for every new grant; repeating the
+change writes nothing more, and finishes the recall.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from headroom.domain.audit import (
+    SYSTEM,
+    Actor,
+    Entry,
+    Facts,
+    difference,
+    member_facts,
+    organization_facts,
+)
+from headroom.domain.budget import Budget
 from headroom.domain.organization import Member, Organization
 from headroom.errors import NotFound, Overloaded
+from headroom.store.audit import put_entry
 from headroom.store.budgets import close_budget, find_budget
 from headroom.store.organizations import (
     change_member,
@@ -22,30 +34,56 @@ from headroom.store.organizations import (
     find_organization,
     find_pool,
 )
-from headroom.store.table import Contended, Refused, Table
-from headroom.usecases.recalling import recall, recall_member
+from headroom.store.table import Change, Contended, Refused, Table
+from headroom.usecases.recalling import recall, recall_member, recall_where
 
 ATTEMPTS_MAX: Final = 16
 
+# What a change is called in the audit, and whether the event bus hears of it under that name.
+ANNOUNCED: Final = frozenset({"extra_usage.enabled", "extra_usage.disabled", "spend_limit.changed"})
 
-def set_cap(table: Table, org_id: str, cap_nanos: int | None, now: datetime) -> Organization:
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Who makes a change, what it is called, and what else is written with it.
+
+    `also` gets the settings' new version and returns writes for the same transaction.
+    """
+
+    actor: Actor = SYSTEM
+    action: str = "settings.changed"
+    also: Callable[[int], Sequence[Change]] = lambda version: ()
+
+
+UNKNOWN: Final = Reason()
+
+
+def set_cap(
+    table: Table, org_id: str, cap_nanos: int | None, now: datetime, reason: Reason = UNKNOWN
+) -> Organization:
     """Set the cap on the whole organization; None is unlimited.
 
     Raises:
         NotFound: there is no such organization.
         Overloaded: the change is written, but not yet in force everywhere; repeat it.
     """
-    return change_organization(table, org_id, lambda old: replace(old, cap_nanos=cap_nanos), now)
+    return change_organization(
+        table, org_id, lambda old: replace(old, cap_nanos=cap_nanos), now, reason
+    )
 
 
-def set_enabled(table: Table, org_id: str, enabled: bool, now: datetime) -> Organization:
+def set_enabled(
+    table: Table, org_id: str, enabled: bool, now: datetime, reason: Reason = UNKNOWN
+) -> Organization:
     """Let extra usage begin, or end: holds in flight may settle, nothing new starts.
 
     Raises:
         NotFound: there is no such organization.
         Overloaded: the change is written, but not yet in force everywhere; repeat it.
     """
-    return change_organization(table, org_id, lambda old: replace(old, enabled=enabled), now)
+    return change_organization(
+        table, org_id, lambda old: replace(old, enabled=enabled), now, reason
+    )
 
 
 def change_organization(
@@ -53,8 +91,14 @@ def change_organization(
     org_id: str,
     change: Callable[[Organization], Organization],
     now: datetime,
+    reason: Reason = UNKNOWN,
+    *,
+    touches: Callable[[Budget], bool] | None = None,
 ) -> Organization:
     """Apply a change of settings and bring back what it no longer allows.
+
+    `touches` tells whose allotments were decided on what changes; those members are recalled
+    whatever the change is, so that repeating it after a crash finishes the work.
 
     Raises:
         NotFound: there is no such organization.
@@ -66,11 +110,14 @@ def change_organization(
             raise NotFound("organization: there is none with this id")
         new = change(old)
         if new != old:
+            entry = _entry(
+                old, org_id, now, reason, organization_facts(old), organization_facts(new)
+            )
             try:
-                new = change_settings(table, old, new)
+                new = change_settings(table, old, new, entry)
             except (Refused, Contended):
                 continue
-        _enforce(table, new, now)
+        _enforce(table, new, now, touches)
         return new
     raise Overloaded("the settings are being changed by others; try again")
 
@@ -81,6 +128,7 @@ def change_person(
     user_id: str,
     change: Callable[[Member], Member],
     now: datetime,
+    reason: Reason = UNKNOWN,
 ) -> Member:
     """Apply a change of one member and close what they were handed out under the old one.
 
@@ -94,9 +142,10 @@ def change_person(
         if organization is None or old is None:
             raise NotFound(f"user_id: the organization has no member {user_id}")
         new = change(old)
+        entry = _entry(organization, user_id, now, reason, member_facts(old), member_facts(new))
         try:
             if new != old:
-                change_member(table, organization, old, new)
+                change_member(table, organization, old, new, entry)
             close_budget(table, org_id, user_id)
             budget = find_budget(table, org_id, user_id)
             if budget is not None:
@@ -107,16 +156,42 @@ def change_person(
     raise Overloaded("the member is being changed by others; try again")
 
 
-def _enforce(table: Table, organization: Organization, now: datetime) -> None:
+def _entry(
+    organization: Organization,
+    subject: str,
+    now: datetime,
+    reason: Reason,
+    before: Facts,
+    after: Facts,
+) -> list[Change]:
+    """Return the audit entry of a change, and what else its reason writes."""
+    version = organization.version + 1
+    was, now_is = difference(before, after)
+    entry = Entry(
+        organization.org_id, version, now, reason.actor, reason.action, subject, was, now_is
+    )
+    detail_type = reason.action if reason.action in ANNOUNCED else None
+    return [put_entry(entry, detail_type), *reason.also(version)]
+
+
+def _enforce(
+    table: Table,
+    organization: Organization,
+    now: datetime,
+    touches: Callable[[Budget], bool] | None,
+) -> None:
     """Recall until nobody holds what the settings no longer allow.
 
     Grants fail while the pool owes or extra usage is off, so a round meets no new ones.
     """
     may_spend = organization.enabled and not organization.past_due
     for _ in range(ATTEMPTS_MAX):
-        if may_spend and find_pool(table, organization.org_id).available >= 0:
-            return
         try:
+            if touches is not None:
+                recall_where(table, organization.org_id, touches, now)
+                touches = None
+            if may_spend and find_pool(table, organization.org_id).available >= 0:
+                return
             if recall(table, organization.org_id, now, need=0 if may_spend else None) != "moved":
                 return
         except Contended:

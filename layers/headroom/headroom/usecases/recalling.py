@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, Literal, TypeVar
@@ -60,6 +60,23 @@ def recall(table: Table, org_id: str, now: datetime, *, need: int | None = None)
     except Refused:
         return "moved"
     return "drained"
+
+
+def recall_where(
+    table: Table, org_id: str, touches: Callable[[Budget], bool], now: datetime
+) -> None:
+    """Close the members of whom `touches` is true, and take back what they do not use.
+
+    Only members who hold something are looked at; nobody else can have been handed anything.
+
+    Raises:
+        Contended: others moved a budget every time.
+    """
+    pool_period = find_pool(table, org_id).period
+    for user_ids in _batches(list_registered(table, org_id), READ_TOGETHER):
+        found = find_budgets(table, org_id, user_ids).values()
+        for budgets in _batches(filter(touches, found), RECALL_TOGETHER):
+            _recall_together(table, budgets, pool_period, now)
 
 
 def recall_member(table: Table, budget: Budget, now: datetime) -> list[Budget]:

@@ -1,0 +1,91 @@
+"""Who changed what: the facts that an audit entry keeps, and what is announced of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from headroom.domain.money import format_limit
+from headroom.domain.organization import LIMIT_PERIODS, SEAT_TIERS, Member, Organization
+
+ActorType = Literal["user", "api_key", "system"]
+
+# A flat picture of settings: wire names and wire values, so that two of them can be compared.
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The person, key or part of the system that a change is attributed to."""
+
+    type: ActorType
+    id: str
+
+    def wire(self) -> dict[str, str]:
+        """Return the actor as the wire has it."""
+        return {"type": self.type, "id": self.id}
+
+
+SYSTEM = Actor("system", "headroom")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change of an organization's settings, with what it was before and is after."""
+
+    org_id: str
+    version: int
+    at: datetime
+    actor: Actor
+    action: str
+    subject: str
+    before: Facts
+    after: Facts
+
+
+def organization_facts(organization: Organization) -> Facts:
+    """Return an organization's settings, flat."""
+    facts: dict[str, Any] = {
+        "enabled": organization.enabled,
+        "members": organization.admission,
+        "spend_limit": format_limit(organization.cap_nanos),
+        "requests_enabled": organization.requests_enabled,
+        "past_due": organization.past_due,
+    }
+    for tier in SEAT_TIERS:
+        limits = organization.tiers[tier].limits
+        for period in LIMIT_PERIODS:
+            if period in limits:
+                facts[f"seat_tiers.{tier}.{period}"] = format_limit(limits[period])
+    return facts
+
+
+def member_facts(member: Member) -> Facts:
+    """Return a member's settings, flat."""
+    facts: dict[str, Any] = {
+        "role": member.role,
+        "seat_tier": member.seat_tier,
+        "extra_usage": member.admitted,
+        "continue_with_extra_usage": member.continues,
+        "active": member.active,
+    }
+    for period in LIMIT_PERIODS:
+        if period in member.limits:
+            facts[f"spend_limit.{period}"] = format_limit(member.limits[period])
+    return facts
+
+
+def difference(before: Facts, after: Facts) -> tuple[Facts, Facts]:
+    """Return what differs, as it was and as it is; a setting that was not there is left out."""
+    names = {
+        name for name in {*before, *after} if before.get(name, _GONE) != after.get(name, _GONE)
+    }
+    return (
+        {name: before[name] for name in sorted(names) if name in before},
+        {name: after[name] for name in sorted(names) if name in after},
+    )
+
+
+_GONE = object()

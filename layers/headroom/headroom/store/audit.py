@@ -1,0 +1,62 @@
+"""The audit: one entry for each version of an organization's settings, in the same transaction."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from headroom.domain.audit import Entry
+from headroom.store import keys
+from headroom.store.models import AuditRecord, wire_moment
+from headroom.store.table import Item, Page, Put, Range, Table
+
+# The version of the shape of `detail`, which is what other programs read from the event bus.
+DETAIL_VERSION: Final = "1"
+
+
+def put_entry(entry: Entry, detail_type: str | None) -> Put:
+    """Return the write of an audit entry, announced on the event bus if it has a detail type."""
+    key = keys.audit(entry.org_id, entry.version)
+    record = AuditRecord(
+        key.pk,
+        key.sk,
+        org_id=entry.org_id,
+        at=wire_moment(entry.at),
+        actor=entry.actor.wire(),
+        action=entry.action,
+        subject=entry.subject,
+        before=dict(entry.before),
+        after=dict(entry.after),
+    )
+    if detail_type is not None:
+        record.detail_type = detail_type
+        record.detail = {
+            "version": DETAIL_VERSION,
+            "id": f"evt_{entry.org_id}_{entry.version}",
+            "organization_id": entry.org_id,
+            "occurred_at": wire_moment(entry.at),
+            "actor": entry.actor.wire(),
+            "subject": entry.subject,
+            "before": dict(entry.before),
+            "after": dict(entry.after),
+        }
+    return Put(key, record.to_item(), AuditRecord.pk.does_not_exist())
+
+
+def list_entries(table: Table, org_id: str, *, limit: int, start: Item | None = None) -> Page:
+    """Return a page of audit entries, the latest first."""
+    return table.query(Range(f"ORG#{org_id}#AUDIT", descending=True), limit=limit, start=start)
+
+
+def entry_to_wire(item: Item) -> dict[str, Any]:
+    """Return an audit entry as the wire has it."""
+    record = AuditRecord.of(item)
+    return {
+        "type": "audit_entry",
+        "id": f"aud_{record.sk.removeprefix('CHANGE#')}",
+        "at": record.at,
+        "actor": cast("dict[str, Any]", record.actor),
+        "action": record.action,
+        "subject": record.subject,
+        "before": cast("dict[str, Any]", record.before),
+        "after": cast("dict[str, Any]", record.after),
+    }
