@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -16,10 +15,11 @@ from headroom.errors import SpendRefused
 from headroom.settings import Settings
 from headroom.store.connect import connect
 from headroom.usecases.acquiring import Hints
-from headroom.usecases.authenticating import Caller, Callers
+from headroom.usecases.authenticating import Caller
 from headroom.usecases.authorizing import Idempotency, authorize, extend, release
+from headroom.wire.api import Api
 from headroom.wire.authorizations import parse_authorization_request, parse_extension
-from headroom.wire.http import answer, header, idempotency_key, json_body, new_app
+from headroom.wire.http import idempotency_key, json_body
 from headroom.wire.usage_events import digest_of
 
 ENTROPY_BYTES = 6
@@ -27,18 +27,15 @@ ENTROPY_BYTES = 6
 logger = Logger()
 metrics = Metrics(namespace="Headroom")
 table = connect(Settings.from_env(os.environ))
-callers = Callers()
 hints = Hints()
-app = new_app(logger)
+api = Api(logger, table)
 
 
-@app.post("/v1/authorizations")
-def post_authorization() -> Response[str]:
-    now = datetime.now(UTC)
-    caller = _caller(now)
-    body = json_body(app)
+@api.route("POST", "/v1/authorizations")
+def post_authorization(caller: Caller, now: datetime) -> dict[str, Any]:
+    body = json_body(api.app)
     asked = parse_authorization_request(body)
-    key = idempotency_key(app)
+    key = idempotency_key(api.app)
     try:
         held = authorize(
             table,
@@ -54,34 +51,22 @@ def post_authorization() -> Response[str]:
         metrics.add_metric("AuthorizationRefused", MetricUnit.Count, 1)
         raise
     metrics.add_metric("AuthorizationHeld", MetricUnit.Count, 1)
-    return answer(app, held)
+    return held
 
 
-@app.delete("/v1/authorizations/<authorization_id>")
-def delete_authorization(authorization_id: str) -> Response[str]:
-    caller = _caller(datetime.now(UTC))
-    return answer(app, release(table, caller.org_id, authorization_id))
+@api.route("DELETE", "/v1/authorizations/<authorization_id>")
+def delete_authorization(caller: Caller, now: datetime, authorization_id: str) -> dict[str, Any]:
+    return release(table, caller.org_id, authorization_id)
 
 
-@app.post("/v1/authorizations/<authorization_id>/extend")
-def post_extension(authorization_id: str) -> Response[str]:
-    now = datetime.now(UTC)
-    caller = _caller(now)
-    ttl, max_tokens = parse_extension(json_body(app))
-    extended = extend(
-        table, caller.organization, authorization_id, now, ttl=ttl, max_tokens=max_tokens
-    )
-    return answer(app, extended)
+@api.route("POST", "/v1/authorizations/<authorization_id>/extend")
+def post_extension(caller: Caller, now: datetime, authorization_id: str) -> dict[str, Any]:
+    ttl, max_tokens = parse_extension(json_body(api.app))
+    return extend(table, caller.organization, authorization_id, now, ttl=ttl, max_tokens=max_tokens)
 
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return app.resolve(event, context)
-
-
-def _caller(now: datetime) -> Caller:
-    caller = callers.authenticate(table, header(app, "x-api-key"), now)
-    caller.require("write:usage")
-    return caller
+    return api.app.resolve(event, context)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import (
     BatchProcessor,
@@ -23,10 +22,11 @@ from headroom.settings import Settings
 from headroom.store.connect import connect
 from headroom.store.organizations import find_organization
 from headroom.usecases.acquiring import Hints
-from headroom.usecases.authenticating import Callers
+from headroom.usecases.authenticating import Caller
 from headroom.usecases.recording import record, rejected
+from headroom.wire.api import Api
 from headroom.wire.fields import as_object, parse_json, text
-from headroom.wire.http import answer, header, json_body, new_app
+from headroom.wire.http import json_body
 from headroom.wire.usage_events import event_id_of, parse_batch, parse_event
 
 ORGANIZATION_ID_LENGTH_MAX = 64
@@ -34,9 +34,8 @@ ORGANIZATION_ID_LENGTH_MAX = 64
 logger = Logger()
 metrics = Metrics(namespace="Headroom")
 table = connect(Settings.from_env(os.environ))
-callers = Callers()
 hints = Hints()
-app = new_app(logger)
+api = Api(logger, table)
 # One message that fails must not hold up the others, and its failure is no failure of ours.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -45,14 +44,11 @@ class NotRecorded(Exception):
     """A message whose events cannot all be recorded: it is delivered again, and parked at last."""
 
 
-@app.post("/v1/usage/events")
-def post_usage_events() -> Response[str]:
-    now = datetime.now(UTC)
-    caller = callers.authenticate(table, header(app, "x-api-key"), now)
-    caller.require("write:usage")
-    events = parse_batch(json_body(app))
+@api.route("POST", "/v1/usage/events")
+def post_usage_events(caller: Caller, now: datetime) -> dict[str, Any]:
+    events = parse_batch(json_body(api.app))
     results = [_record(caller.organization, event, now) for event in events]
-    return answer(app, {"type": "usage_events", "results": results})
+    return {"type": "usage_events", "results": results}
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -65,7 +61,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
                 event=event, record_handler=take_message, processor=processor, context=context
             )
         )
-    return app.resolve(event, context)
+    return api.app.resolve(event, context)
 
 
 def take_message(message: SQSRecord) -> None:

@@ -1,4 +1,4 @@
-"""Who is calling: API keys, looked up by the hash of their secret and remembered for seconds."""
+"""Who is calling: API keys by the hash of their secret, people by their token."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from headroom.domain.organization import Organization
-from headroom.errors import Forbidden, Unauthenticated
+from headroom.domain.audit import Actor
+from headroom.domain.identity import Identity
+from headroom.domain.organization import Organization, Role
+from headroom.errors import Unauthenticated
 from headroom.store.credentials import find_key
-from headroom.store.organizations import find_organization
+from headroom.store.organizations import find_member, find_organization
 from headroom.store.table import Table
 
 # A revoked key has to stop working within ten seconds.
@@ -22,25 +24,25 @@ SECRET_LENGTH_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A credential that was checked: its organization, what it may do, and who it is."""
+    """A credential that was checked: its organization, what it may do, and who it is.
+
+    A person has a role, and `subject` is their user id; a key has scopes, and `subject` is its id.
+    """
 
     organization: Organization
     subject: str
-    scopes: frozenset[str]
+    scopes: frozenset[str] = frozenset()
+    role: Role | None = None
 
     @property
     def org_id(self) -> str:
         """The organization that the caller belongs to, and sees nothing beyond."""
         return self.organization.org_id
 
-    def require(self, scope: str) -> None:
-        """Check that the caller may do what needs this scope.
-
-        Raises:
-            Forbidden: it may not.
-        """
-        if scope not in self.scopes:
-            raise Forbidden(f"x-api-key: this key lacks the scope {scope}")
+    @property
+    def actor(self) -> Actor:
+        """Whom the audit names for what this caller changes."""
+        return Actor("api_key" if self.role is None else "user", self.subject)
 
 
 class Callers:
@@ -77,6 +79,22 @@ class Callers:
         if len(self._known) > REMEMBERED_MAX:
             self._known.popitem(last=False)
         return caller
+
+
+def authenticate_person(table: Table, identity: Identity, token: str, now: datetime) -> Caller:
+    """Return the caller that a person's token speaks for.
+
+    Role and membership are read each time, so that they hold at once.
+
+    Raises:
+        Unauthenticated: the token is not good, or its person is not a member any more.
+    """
+    person = identity.identify(token, now)
+    organization = find_organization(table, person.org_id)
+    member = find_member(table, person.org_id, person.user_id)
+    if organization is None or member is None or not member.active:
+        raise Unauthenticated("Authorization: this person is not a member of the organization")
+    return Caller(organization, member.user_id, role=member.role)
 
 
 def digest_of(secret: str) -> str:

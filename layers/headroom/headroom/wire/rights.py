@@ -1,0 +1,90 @@
+"""Who may call what: the one place that says so, for every route there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from headroom.domain.organization import ROLES, Role
+from headroom.errors import Forbidden
+from headroom.usecases.authenticating import Caller
+
+OWNERS: Final[frozenset[Role]] = frozenset({"primary_owner", "owner"})
+REVIEWERS: Final[frozenset[Role]] = OWNERS | {"admin"}
+EVERYONE: Final[frozenset[Role]] = frozenset(ROLES)
+NOBODY: Final[frozenset[Role]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What a route asks for: a scope of a key (None: no key may), or one of a person's roles."""
+
+    scope: str | None
+    roles: frozenset[Role]
+
+
+_METERING: Final = Right("write:usage", NOBODY)
+_READ_LIMITS: Final = Right("read:spend_limits", REVIEWERS)
+_WRITE_LIMITS: Final = Right("write:spend_limits", OWNERS)
+_REVIEW: Final = Right("write:spend_limits", REVIEWERS)
+_READ_BILLING: Final = Right("read:billing", REVIEWERS)
+_OWNERS_ONLY: Final = Right(None, OWNERS)
+_OWN: Final = Right(None, EVERYONE)
+
+_ORGANIZATION: Final = "/v1/organizations"
+_LIMITS: Final = f"{_ORGANIZATION}/spend_limits"
+_REQUESTS: Final = f"{_ORGANIZATION}/spend_limit_increase_requests"
+
+# (method, route) to right; `<name>` stands for one segment of the path.
+RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
+    ("POST", "/v1/authorizations"): _METERING,
+    ("DELETE", "/v1/authorizations/<authorization_id>"): _METERING,
+    ("POST", "/v1/authorizations/<authorization_id>/extend"): _METERING,
+    ("POST", "/v1/usage/events"): _METERING,
+    ("GET", f"{_ORGANIZATION}/extra_usage"): _READ_LIMITS,
+    ("POST", f"{_ORGANIZATION}/extra_usage/enable"): _WRITE_LIMITS,
+    ("POST", f"{_ORGANIZATION}/extra_usage/disable"): _WRITE_LIMITS,
+    ("PUT", f"{_ORGANIZATION}/extra_usage/members"): _WRITE_LIMITS,
+    ("PUT", f"{_ORGANIZATION}/extra_usage/requests"): _WRITE_LIMITS,
+    ("PUT", f"{_ORGANIZATION}/spend_limit"): _WRITE_LIMITS,
+    ("PUT", f"{_ORGANIZATION}/seat_tiers/<seat_tier>/spend_limit"): _WRITE_LIMITS,
+    ("GET", f"{_ORGANIZATION}/members"): _READ_LIMITS,
+    ("POST", f"{_ORGANIZATION}/members"): _WRITE_LIMITS,
+    ("PUT", f"{_ORGANIZATION}/members/<user_id>"): _WRITE_LIMITS,
+    ("DELETE", f"{_ORGANIZATION}/members/<user_id>"): _WRITE_LIMITS,
+    ("GET", f"{_ORGANIZATION}/api_keys"): _OWNERS_ONLY,
+    ("POST", f"{_ORGANIZATION}/api_keys"): _OWNERS_ONLY,
+    ("DELETE", f"{_ORGANIZATION}/api_keys/<key_id>"): _OWNERS_ONLY,
+    ("GET", f"{_ORGANIZATION}/audit"): _READ_BILLING,
+    ("GET", _LIMITS): _READ_LIMITS,
+    ("POST", _LIMITS): _WRITE_LIMITS,
+    ("GET", f"{_LIMITS}/effective"): _READ_LIMITS,
+    ("GET", f"{_LIMITS}/<spend_limit_id>"): _READ_LIMITS,
+    ("DELETE", f"{_LIMITS}/<spend_limit_id>"): _WRITE_LIMITS,
+    ("GET", _REQUESTS): _READ_LIMITS,
+    ("GET", f"{_REQUESTS}/<request_id>"): _READ_LIMITS,
+    ("POST", f"{_REQUESTS}/<request_id>/approve"): _REVIEW,
+    ("POST", f"{_REQUESTS}/<request_id>/deny"): _REVIEW,
+    ("GET", "/v1/me/extra_usage"): _OWN,
+    ("PUT", "/v1/me/extra_usage"): _OWN,
+    ("GET", "/v1/me/usage"): _OWN,
+    ("POST", "/v1/me/spend_limit_increase_requests"): _OWN,
+}
+
+
+def check(caller: Caller, method: str, route: str) -> None:
+    """Check that a caller may call a route.
+
+    Raises:
+        KeyError: the matrix does not name the route (a bug: it stays closed).
+        Forbidden: the caller's role or scopes are too weak.
+    """
+    right = RIGHTS[method, route]
+    if caller.role is not None:
+        if caller.role not in right.roles:
+            raise Forbidden(f"your role ({caller.role}) may not do this")
+    elif right.scope is None:
+        raise Forbidden("x-api-key: only people may do this, with a token")
+    elif right.scope not in caller.scopes:
+        raise Forbidden(f"x-api-key: this key lacks the scope {right.scope}")
