@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from headroom.domain.audit import Entry
 from headroom.store import keys
+from headroom.store.announcements import detail
 from headroom.store.models import AuditRecord, wire_moment
 from headroom.store.table import Item, Page, Put, Range, Table
-
-# The version of the shape of `detail`, which is what other programs read from the event bus.
-DETAIL_VERSION: Final = "1"
 
 
 def put_entry(entry: Entry, detail_type: str | None) -> Put:
@@ -29,16 +27,13 @@ def put_entry(entry: Entry, detail_type: str | None) -> Put:
     )
     if detail_type is not None:
         record.detail_type = detail_type
-        record.detail = {
-            "version": DETAIL_VERSION,
-            "id": f"evt_{entry.org_id}_{entry.version}",
-            "organization_id": entry.org_id,
-            "occurred_at": wire_moment(entry.at),
+        facts = {
             "actor": entry.actor.wire(),
             "subject": entry.subject,
             "before": dict(entry.before),
             "after": dict(entry.after),
         }
+        record.detail = detail(entry.org_id, f"{entry.org_id}_{entry.version}", facts, entry.at)
     return Put(key, record.to_item(), AuditRecord.pk.does_not_exist())
 
 

@@ -71,6 +71,26 @@ def limit(org_id: str, scope_type: str, scope_id: str, period: str) -> Key:
     return Key(f"ORG#{org_id}#LIMITS", f"{rank}#{scope_type}#{scope_id}#{period}")
 
 
+def increase_request(org_id: str, request_id: str) -> Key:
+    """A member's request for more; its id sorts as the requests were made."""
+    return Key(f"ORG#{org_id}#REQUESTS", f"REQUEST#{request_id}")
+
+
+def pending_request(org_id: str, user_id: str) -> Key:
+    """The one request of a member that waits for an answer."""
+    return Key(f"ORG#{org_id}#PENDING", f"MEMBER#{user_id}")
+
+
+def announcement(org_id: str, event_id: str) -> Key:
+    """Something that the event bus is to hear of, once; the stream passes it on."""
+    return Key(f"ORG#{org_id}#ANNOUNCEMENTS", f"EVENT#{event_id}")
+
+
+def rate(org_id: str, minute: str) -> Key:
+    """How often an organization called the Spend Limits API in one minute."""
+    return Key(f"ORG#{org_id}#RATE", f"MINUTE#{minute}")
+
+
 def api_key(digest: str) -> Key:
     """An API key by the hash of its secret."""
     return Key(f"KEY#{digest}", "KEY")

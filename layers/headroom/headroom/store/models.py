@@ -400,6 +400,42 @@ class LimitRecord(Record):
     updated_at = UnicodeAttribute()
 
 
+class AnnouncementRecord(Record):
+    """An event for the bus, written in the transaction of what it tells."""
+
+    detail_type = UnicodeAttribute()
+    detail = JSONAttribute()
+    expires_at = IntegerAttribute()
+
+
+class IncreaseRecord(Record):
+    """A member's request for a higher limit, and what became of it."""
+
+    org_id = UnicodeAttribute()
+    user_id = UnicodeAttribute()
+    period = UnicodeAttribute()
+    status = UnicodeAttribute()
+    created_at = UnicodeAttribute()
+    note = UnicodeAttribute(null=True)
+    resolved_at = UnicodeAttribute(null=True)
+    resolved_by = JSONAttribute(null=True)
+
+
+class PendingRecord(Record):
+    """Which request of a member is pending."""
+
+    org_id = UnicodeAttribute()
+    user_id = UnicodeAttribute()
+    request_id = UnicodeAttribute()
+
+
+class RateRecord(Record):
+    """A count of calls in one minute."""
+
+    calls = IntegerAttribute()
+    expires_at = IntegerAttribute()
+
+
 class KeyRecord(Record):
     """An API key: the hash of its secret is its place, the secret itself is nowhere."""
 

@@ -47,12 +47,14 @@ ANNOUNCED: Final = frozenset({"extra_usage.enabled", "extra_usage.disabled", "sp
 class Reason:
     """Who makes a change, what it is called, and what else is written with it.
 
-    `also` gets the settings' new version and returns writes for the same transaction.
+    `also` returns writes for the same transaction; with `even_if_same` they are made although the
+    setting is what it was.
     """
 
     actor: Actor = SYSTEM
     action: str = "settings.changed"
-    also: Callable[[int], Sequence[Change]] = lambda version: ()
+    also: Callable[[], Sequence[Change]] = lambda: ()
+    even_if_same: bool = False
 
 
 UNKNOWN: Final = Reason()
@@ -144,7 +146,7 @@ def change_person(
         new = change(old)
         entry = _entry(organization, user_id, now, reason, member_facts(old), member_facts(new))
         try:
-            if new != old:
+            if new != old or reason.even_if_same:
                 change_member(table, organization, old, new, entry)
             close_budget(table, org_id, user_id)
             budget = find_budget(table, org_id, user_id)
@@ -171,7 +173,7 @@ def _entry(
         organization.org_id, version, now, reason.actor, reason.action, subject, was, now_is
     )
     detail_type = reason.action if reason.action in ANNOUNCED else None
-    return [put_entry(entry, detail_type), *reason.also(version)]
+    return [put_entry(entry, detail_type), *reason.also()]
 
 
 def _enforce(

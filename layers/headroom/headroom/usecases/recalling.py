@@ -48,9 +48,9 @@ def recall(table: Table, org_id: str, now: datetime, *, need: int | None = None)
     if need is not None and pool.available >= need:
         return "enough"
     expiry_millis = NEVER_MILLIS
-    for user_ids in _batches(list_registered(table, org_id), READ_TOGETHER):
+    for user_ids in batches(list_registered(table, org_id), READ_TOGETHER):
         found = find_budgets(table, org_id, user_ids).values()
-        for budgets in _batches(found, RECALL_TOGETHER):
+        for budgets in batches(found, RECALL_TOGETHER):
             left = _recall_together(table, budgets, pool.period, now)
             expiry_millis = min([expiry_millis, *_ends(left)])
         if need is not None and find_pool(table, org_id).available >= need:
@@ -73,9 +73,9 @@ def recall_where(
         Contended: others moved a budget every time.
     """
     pool_period = find_pool(table, org_id).period
-    for user_ids in _batches(list_registered(table, org_id), READ_TOGETHER):
+    for user_ids in batches(list_registered(table, org_id), READ_TOGETHER):
         found = find_budgets(table, org_id, user_ids).values()
-        for budgets in _batches(filter(touches, found), RECALL_TOGETHER):
+        for budgets in batches(filter(touches, found), RECALL_TOGETHER):
             _recall_together(table, budgets, pool_period, now)
 
 
@@ -151,7 +151,8 @@ def _ends(budgets: Iterable[Budget]) -> Iterator[int]:
                 yield hold.until_millis
 
 
-def _batches(items: Iterable[Each], size: int) -> Iterator[list[Each]]:
+def batches(items: Iterable[Each], size: int) -> Iterator[list[Each]]:
+    """Cut a sequence into lists of at most `size`."""
     batch: list[Each] = []
     for item in items:
         batch.append(item)

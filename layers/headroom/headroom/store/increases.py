@@ -1,0 +1,126 @@
+"""Members' requests for a higher limit: at most one of each member is pending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from headroom.domain.audit import Actor
+from headroom.domain.organization import LIMIT_PERIODS, LimitPeriod
+from headroom.store import keys
+from headroom.store.models import IncreaseRecord, PendingRecord, wire_moment
+from headroom.store.table import Change, Delete, Item, Page, Put, Range, Table, Update, each
+
+Status = Literal["pending", "approved", "denied"]
+
+STATUSES: tuple[Status, ...] = ("pending", "approved", "denied")
+
+
+@dataclass(frozen=True, slots=True)
+class IncreaseRequest:
+    """One request; `resolved_by` is None while it is pending."""
+
+    org_id: str
+    request_id: str
+    user_id: str
+    period: LimitPeriod
+    status: Status
+    created_at: str
+    note: str | None = None
+    resolved_at: str | None = None
+    resolved_by: Actor | None = None
+
+
+def create_request(table: Table, request: IncreaseRequest, announcement: Change) -> None:
+    """Write a new request, and the event that tells of it.
+
+    Raises:
+        Refused: first if the member has one pending (the item says which), then if it exists.
+    """
+    pending_key = keys.pending_request(request.org_id, request.user_id)
+    pending = PendingRecord(
+        pending_key.pk,
+        pending_key.sk,
+        org_id=request.org_id,
+        user_id=request.user_id,
+        request_id=request.request_id,
+    )
+    table.transact(
+        [
+            Put(pending_key, pending.to_item(), PendingRecord.pk.does_not_exist()),
+            _put(request),
+            announcement,
+        ]
+    )
+
+
+def resolve(request: IncreaseRequest, status: Status, actor: Actor, now: datetime) -> list[Change]:
+    """Return the writes that close a pending request; refused if it is closed already."""
+    key = keys.increase_request(request.org_id, request.request_id)
+    return [
+        Update(
+            key,
+            [
+                IncreaseRecord.status.set(status),
+                IncreaseRecord.resolved_at.set(wire_moment(now)),
+                IncreaseRecord.resolved_by.set(actor.wire()),
+            ],
+            IncreaseRecord.status == "pending",
+        ),
+        Delete(keys.pending_request(request.org_id, request.user_id)),
+    ]
+
+
+def find_request(table: Table, org_id: str, request_id: str) -> IncreaseRequest | None:
+    """Return a request, None if the organization has none with this id."""
+    item = table.get(keys.increase_request(org_id, request_id))
+    return None if item is None else read_request(item)
+
+
+def list_requests(table: Table, org_id: str, *, limit: int, start: Item | None) -> Page:
+    """Return a page of requests, the most recent first."""
+    return table.query(Range(f"ORG#{org_id}#REQUESTS", descending=True), limit=limit, start=start)
+
+
+def list_pending(table: Table, org_id: str) -> Iterator[str]:
+    """Walk through the ids of the requests that wait for an answer."""
+    for item in each(table, Range(f"ORG#{org_id}#PENDING")):
+        yield PendingRecord.of(item).request_id
+
+
+def read_request(item: Item) -> IncreaseRequest:
+    """Read a request."""
+    record = IncreaseRecord.of(item)
+    resolved_by = cast("dict[str, Any] | None", record.resolved_by)
+    return IncreaseRequest(
+        org_id=record.org_id,
+        request_id=record.sk.removeprefix("REQUEST#"),
+        user_id=record.user_id,
+        period=_one_of(LIMIT_PERIODS, record.period),
+        status=_one_of(STATUSES, record.status),
+        created_at=record.created_at,
+        note=record.note,
+        resolved_at=record.resolved_at,
+        resolved_by=Actor(resolved_by["type"], resolved_by["id"]) if resolved_by else None,
+    )
+
+
+def _put(request: IncreaseRequest) -> Put:
+    key = keys.increase_request(request.org_id, request.request_id)
+    record = IncreaseRecord(
+        key.pk,
+        key.sk,
+        org_id=request.org_id,
+        user_id=request.user_id,
+        period=request.period,
+        status=request.status,
+        created_at=request.created_at,
+        note=request.note,
+    )
+    return Put(key, record.to_item(), IncreaseRecord.pk.does_not_exist())
+
+
+def _one_of(known: Sequence[Any], value: str) -> Any:  # noqa: ANN401 - one of `known`
+    return known[known.index(value)]

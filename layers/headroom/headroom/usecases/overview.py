@@ -1,0 +1,168 @@
+"""What owners and members see of extra usage: the state, the figures, and what to do next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from headroom.domain.allotment import Claim, Grant, Refusal, Shortage, decide, limit_used
+from headroom.domain.budget import Budget, refresh
+from headroom.domain.instants import from_millis, to_wire
+from headroom.domain.money import format_amount, format_limit
+from headroom.domain.organization import (
+    LIMIT_PERIODS,
+    SEAT_TIERS,
+    Member,
+    Organization,
+    Plan,
+    admits,
+    effective_limits,
+)
+from headroom.domain.spending import spent_so_far
+from headroom.errors import NotFound
+from headroom.store.budgets import Picture, take_picture
+from headroom.store.increases import list_pending
+from headroom.store.table import Table
+from headroom.usecases.totals import Totals, total
+
+# What an owner is led through after enabling, in the order of the plan.
+STEPS: Final[dict[Plan, tuple[str, ...]]] = {
+    "team": ("payment", "auto_reload", "spend_limit", "members"),
+    "enterprise": ("spend_limit", "seat_tier_limits", "members"),
+}
+
+
+def extra_usage(table: Table, organization: Organization) -> dict[str, Any]:
+    """Return everything that the Settings > Usage page shows, exact at this moment."""
+    totals = total(table, organization)
+    remaining = None
+    if organization.cap_nanos is not None:
+        left = organization.cap_nanos - totals.spent - totals.held
+        remaining = format_amount(max(left, 0))
+    answer: dict[str, Any] = {
+        "type": "extra_usage",
+        "plan": organization.plan,
+        "enabled": organization.enabled,
+        "next_step": _next_step(organization, totals),
+        "period": totals.period,
+        "currency": organization.currency,
+        "members": {"mode": organization.admission},
+        "spend_limit": {
+            "amount": format_limit(organization.cap_nanos),
+            "period_to_date_spend": format_amount(totals.spent),
+            "held": format_amount(totals.held),
+            "remaining": remaining,
+        },
+        "seat_tiers": {tier: _tier(organization, tier) for tier in SEAT_TIERS},
+        "requests": {
+            "enabled": organization.requests_enabled,
+            "pending": sum(1 for _ in list_pending(table, organization.org_id)),
+        },
+    }
+    if organization.plan == "team":
+        answer["wallet"] = {
+            "balance": format_amount(totals.balance),
+            "held": format_amount(totals.held),
+            "auto_reload": {"enabled": False},
+        }
+    return answer
+
+
+def own_extra_usage(
+    table: Table, organization: Organization, user_id: str, now: datetime
+) -> dict[str, Any]:
+    """Return a member's own view: allowance, limits, spend, and what would happen next.
+
+    Raises:
+        NotFound: the organization has no such member.
+    """
+    picture = take_picture(table, organization.org_id, user_id)
+    if picture is None:
+        raise NotFound("user_id: the organization has no such member")
+    organization, member = picture.organization, picture.member
+    budget = _as_of(picture, now)
+    return {
+        "type": "member_extra_usage",
+        "user_id": member.user_id,
+        "seat_tier": member.seat_tier,
+        "period": budget.period,
+        "currency": organization.currency,
+        "enabled": organization.enabled,
+        "admitted": admits(organization, member),
+        "continue_with_extra_usage": member.continues,
+        "allowance": [
+            {
+                "window": window.duration,
+                "amount": format_amount(window.amount_nanos),
+                "remaining": format_amount(
+                    max(min(budget.included_left + window.excess_nanos, window.amount_nanos), 0)
+                ),
+                "resets_at": to_wire(from_millis(window.resets_at_millis)),
+            }
+            for window in budget.windows
+        ],
+        "limits": [
+            {
+                "period": limit.period,
+                "amount": format_limit(limit.amount_nanos),
+                "source": limit.source,
+                "remaining": format_amount(
+                    max(limit.amount_nanos - limit_used(budget, limit.period), 0)
+                ),
+            }
+            for limit in effective_limits(organization, member)
+        ],
+        "period_to_date_spend": format_amount(
+            spent_so_far(picture.budget, organization, "monthly", now)
+        ),
+        "held": format_amount(budget.held),
+        "next_request": _next_request(picture, member, budget, now),
+    }
+
+
+def _tier(organization: Organization, tier: str) -> dict[str, Any]:
+    limits = next(organization.tiers[name].limits for name in SEAT_TIERS if name == tier)
+    shown: dict[str, Any] = {"spend_limit": format_limit(limits.get("monthly"))}
+    for period in LIMIT_PERIODS[1:]:
+        if period in limits:
+            shown[f"{period}_spend_limit"] = format_limit(limits[period])
+    return shown
+
+
+def _next_step(organization: Organization, totals: Totals) -> str | None:
+    if not organization.enabled:
+        return "enable"
+    done = set(organization.set_up)
+    if organization.plan == "team" and totals.balance > 0:
+        done.add("payment")
+    return next((step for step in STEPS[organization.plan] if step not in done), None)
+
+
+def _as_of(picture: Picture, now: datetime) -> Budget:
+    """The budget as the next request would find it, without an idle allotment in the way."""
+    budget = picture.budget
+    if budget is not None and budget.is_open(now):
+        return budget
+    if budget is not None and budget.allotment:
+        return budget
+    return refresh(
+        budget, picture.organization, picture.member, now, pool_period=picture.pool.period
+    )
+
+
+def _next_request(
+    picture: Picture, member: Member, budget: Budget, now: datetime
+) -> dict[str, Any]:
+    """Say what would happen to a request of the smallest size."""
+    if budget.included_left > 0:
+        return {"source": "included"}
+    claim = Claim(1, lambda available: 1 if available >= 1 else 0)
+    match decide(picture.organization, member, picture.pool, budget, claim, now):
+        case Grant() | Shortage():
+            return {"source": "extra_usage"}
+        case Refusal(reason=reason, resets_at=resets_at):
+            return {
+                "source": None,
+                "reason": reason,
+                "resets_at": to_wire(resets_at) if resets_at else None,
+            }

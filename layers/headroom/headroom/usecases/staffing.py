@@ -1,0 +1,158 @@
+"""Members: into the organization and out of it, their seat, their role, their own choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from headroom.domain.audit import Actor
+from headroom.domain.organization import LIMIT_PERIODS, Member, Organization, Role, SeatTier
+from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded
+from headroom.store.limits import LimitPlace, delete_limit
+from headroom.store.organizations import find_member, put_member
+from headroom.store.table import Change, Contended, Refused, Table
+from headroom.usecases.governing import Reason, change_person
+
+CHANGED: Final = "member.changed"
+
+
+def add_member(
+    table: Table, organization: Organization, member: Member, actor: Actor, now: datetime
+) -> Member:
+    """Let someone in, or back in; adding a member as they are changes nothing.
+
+    Raises:
+        Conflict: there is an active member with this id and other settings.
+    """
+    if member.role == "primary_owner":
+        raise InvalidRequest("role", "an organization has one primary owner")
+    existing = find_member(table, organization.org_id, member.user_id)
+    if existing is None:
+        try:
+            table.transact([put_member(replace(member, active=False))])
+        except Refused:
+            pass
+        except Contended as error:
+            raise Overloaded("others are on this member; try again") from error
+    elif existing.active:
+        if replace(existing, limits={}) != replace(member, limits={}):
+            raise Conflict("user_id: there is a member with this id and other settings")
+        return existing
+    # Only this write makes them a member, with its audit entry.
+    return change_person(
+        table,
+        organization.org_id,
+        member.user_id,
+        lambda old: member,
+        now,
+        Reason(actor, "member.added"),
+    )
+
+
+def remove_member(
+    table: Table, organization: Organization, user_id: str, actor: Actor, now: datetime
+) -> Member:
+    """Let someone go: nothing new starts, holds in flight may settle; repeating it is fine.
+
+    Raises:
+        NotFound: there never was such a member.
+        Forbidden: they are the primary owner.
+    """
+    member = find_member(table, organization.org_id, user_id)
+    if member is not None and member.role == "primary_owner":
+        raise Forbidden("user_id: the primary owner cannot be removed")
+    places = [
+        LimitPlace(organization.org_id, "user", user_id, period)
+        for period in LIMIT_PERIODS
+        if member is not None and period in member.limits
+    ]
+
+    def also() -> Sequence[Change]:
+        return [delete_limit(place) for place in places]
+
+    return change_person(
+        table,
+        organization.org_id,
+        user_id,
+        lambda old: replace(old, active=False, limits={}),
+        now,
+        Reason(actor, "member.removed", also),
+    )
+
+
+def change_seat(
+    table: Table,
+    organization: Organization,
+    user_id: str,
+    actor: Actor,
+    now: datetime,
+    *,
+    admitted: bool | None,
+    seat_tier: SeatTier | None,
+    role: Role | None,
+) -> Member:
+    """Change what owners decide about a member; None leaves a thing as it is.
+
+    Raises:
+        NotFound: the organization has no such member.
+        Forbidden: the primary owner's role cannot be changed, nor given away here.
+    """
+    require_active(table, organization, user_id)
+
+    def change(old: Member) -> Member:
+        if role is not None and role != old.role and "primary_owner" in (role, old.role):
+            raise Forbidden("role: the primary owner's role cannot be changed")
+        return replace(
+            old,
+            admitted=old.admitted if admitted is None else admitted,
+            seat_tier=seat_tier or old.seat_tier,
+            role=role or old.role,
+        )
+
+    return change_person(table, organization.org_id, user_id, change, now, Reason(actor, CHANGED))
+
+
+def choose_to_continue(
+    table: Table, organization: Organization, user_id: str, continues: bool, now: datetime
+) -> Member:
+    """Record a member's own choice to go on with extra usage.
+
+    Raises:
+        NotFound: the organization has no such member.
+    """
+    return change_person(
+        table,
+        organization.org_id,
+        user_id,
+        lambda old: replace(old, continues=continues),
+        now,
+        Reason(Actor("user", user_id), CHANGED),
+    )
+
+
+def require_active(table: Table, organization: Organization, user_id: str) -> Member:
+    """Return a current member.
+
+    Raises:
+        NotFound: the organization has no such member.
+    """
+    member = find_member(table, organization.org_id, user_id)
+    if member is None or not member.active:
+        raise NotFound(f"user_id: the organization has no member {user_id}")
+    return member
+
+
+def member_to_wire(member: Member) -> dict[str, Any]:
+    """Return a member as the wire has it."""
+    return {
+        "type": "member",
+        "user_id": member.user_id,
+        "name": member.name,
+        "email": member.email,
+        "role": member.role,
+        "seat_tier": member.seat_tier,
+        "extra_usage": member.admitted,
+        "continue_with_extra_usage": member.continues,
+    }

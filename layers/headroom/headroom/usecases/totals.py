@@ -1,0 +1,55 @@
+"""An organization's figures, exact: read from the pool and from whoever holds something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from headroom.domain.allotment import Pool
+from headroom.domain.organization import Organization
+from headroom.store.budgets import find_budgets, find_past_budgets
+from headroom.store.organizations import find_pool, list_registered
+from headroom.store.table import Table
+from headroom.usecases.recalling import READ_TOGETHER, batches
+
+ATTEMPTS_MAX: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Nanos of the running period: settled, held, and what the wallet still has."""
+
+    period: str
+    spent: int
+    held: int
+    balance: int
+
+
+def total(table: Table, organization: Organization) -> Totals:
+    """Return an organization's figures of the pool's period.
+
+    What was handed out is known from the pool alone; what of it is not spent lies with the
+    registered members. If the pool moved in between, it is all read again.
+    """
+    pool = find_pool(table, organization.org_id)
+    totals = _total(table, organization, pool)
+    for _ in range(ATTEMPTS_MAX):
+        again = find_pool(table, organization.org_id)
+        if again == pool:
+            break
+        pool = again
+        totals = _total(table, organization, pool)
+    return totals
+
+
+def _total(table: Table, organization: Organization, pool: Pool) -> Totals:
+    held = current = unspent = 0
+    for user_ids in batches(list_registered(table, organization.org_id), READ_TOGETHER):
+        for budget in find_budgets(table, organization.org_id, user_ids).values():
+            open_past = sum(past.held for past in find_past_budgets(table, budget))
+            held += budget.held + open_past
+            unspent += budget.allotment + budget.held + open_past
+            if budget.period == pool.period:
+                current += budget.allotment + budget.held
+    granted = organization.cap - pool.unallotted
+    return Totals(pool.period, granted - current, held, pool.funds + unspent)
