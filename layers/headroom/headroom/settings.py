@@ -21,3 +21,27 @@ class Settings:
             KeyError: a variable is missing; the error names it.
         """
         return cls(table_name=environment["TABLE_NAME"], region=environment["AWS_REGION"])
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """Whose tokens are trusted. `keys` is the key set itself as JSON, or its https address."""
+
+    issuer: str
+    audience: str
+    organization_claim: str
+    keys: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> IdentitySettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(
+            issuer=environment["OIDC_ISSUER"],
+            audience=environment["OIDC_AUDIENCE"],
+            organization_claim=environment["OIDC_ORGANIZATION_CLAIM"],
+            keys=environment["OIDC_KEYS"],
+        )

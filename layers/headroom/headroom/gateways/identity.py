@@ -12,6 +12,7 @@ import jwt
 
 from headroom.domain.identity import Person
 from headroom.errors import Overloaded, Unauthenticated
+from headroom.settings import IdentitySettings
 
 ALGORITHMS: Final = ("RS256", "ES256")
 CLOCK_SKEW: Final = timedelta(seconds=60)
@@ -84,6 +85,16 @@ class OidcIdentity:
             self._fetched_at = now
             known = self._keys.get(key_id) if isinstance(key_id, str) else None
         return known
+
+
+def connect_identity(settings: IdentitySettings) -> OidcIdentity:
+    """Return the verifier of the configured issuer's tokens."""
+    return OidcIdentity(
+        issuer=settings.issuer,
+        audience=settings.audience,
+        organization_claim=settings.organization_claim,
+        fetch_keys=fetch_keys_from(settings.keys),
+    )
 
 
 def fetch_keys_from(source: str) -> Callable[[], str]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from headroom.store import keys
 from headroom.store.models import KeyRecord, wire_moment
-from headroom.store.table import Put, Refused, Table, Update
+from headroom.store.table import Item, Put, Range, Refused, Table, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +23,20 @@ class ApiKey:
     revoked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """A stretch of an organization's keys, and where the next begins (None at the end)."""
+
+    keys: tuple[ApiKey, ...]
+    next_key: Item | None
+
+
 def find_key(table: Table, digest: str) -> ApiKey | None:
     """Return the key whose secret has this hash, None if there is none."""
     item = table.get(keys.api_key(digest))
     if item is None:
         return None
-    record = KeyRecord.of(item)
-    return ApiKey(
-        record.org_id,
-        record.key_id,
-        record.name,
-        tuple(record.scopes),
-        record.hint,
-        record.digest,
-        record.revoked_at is not None,
-    )
+    return _read(item)
 
 
 def put_key(key: ApiKey, now: datetime) -> tuple[Put, Put]:
@@ -50,6 +49,12 @@ def put_key(key: ApiKey, now: datetime) -> tuple[Put, Put]:
         ),
         Put(keys.organization_key(key.org_id, key.key_id), _record(key, now).to_item()),
     )
+
+
+def list_keys(table: Table, org_id: str, *, limit: int, start: Item | None) -> KeyPage:
+    """Return a page of an organization's keys."""
+    page = table.query(Range(f"ORG#{org_id}", prefix="KEY#"), limit=limit, start=start)
+    return KeyPage(tuple(_read(item) for item in page.items), page.next_key)
 
 
 def revoke_key(table: Table, org_id: str, key_id: str, now: datetime) -> bool:
@@ -65,6 +70,19 @@ def revoke_key(table: Table, org_id: str, key_id: str, now: datetime) -> bool:
     except Refused:
         return False
     return True
+
+
+def _read(item: Item) -> ApiKey:
+    record = KeyRecord.of(item)
+    return ApiKey(
+        record.org_id,
+        record.key_id,
+        record.name,
+        tuple(record.scopes),
+        record.hint,
+        record.digest,
+        record.revoked_at is not None,
+    )
 
 
 def _record(key: ApiKey, now: datetime) -> KeyRecord:

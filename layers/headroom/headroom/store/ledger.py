@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
+from headroom.domain.money import format_amount
 from headroom.domain.organization import SeatTier
 from headroom.domain.usage import PricedUsage
 from headroom.store import keys
 from headroom.store.models import LineRecord, wire_moment
-from headroom.store.table import Put, Range, Table, each
+from headroom.store.table import Item, Page, Put, Range, Table, each
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,53 @@ def find_line(table: Table, org_id: str, event_id: str) -> LineRecord | None:
     """Return the line of an event, None if it was not recorded."""
     item = table.get(keys.line(org_id, event_id))
     return None if item is None else LineRecord.of(item)
+
+
+def lines_page(
+    table: Table,
+    org_id: str,
+    user_id: str,
+    period: str,
+    *,
+    limit: int,
+    start: Item | None,
+) -> Page:
+    """Return a page of a member's lines of a period, the latest usage first."""
+    lines = Range(keys.lines_of(org_id, user_id, period), index="by_member", descending=True)
+    return table.query(lines, limit=limit, start=start)
+
+
+def line_to_wire(item: Item) -> dict[str, Any]:
+    """Return a line as the wire has it, with the price that was applied and why it was extra."""
+    line = LineRecord.of(item)
+    parts = cast("list[list[Any]]", line.components)
+    return {
+        "type": "usage_line",
+        "id": line.event_id,
+        "authorization_id": line.authorization_id,
+        "model": line.model,
+        "product": line.product,
+        "seat_tier": line.seat_tier,
+        "source": line.source,
+        "reason": line.because,
+        "amount": format_amount(line.cost),
+        "charged": format_amount(line.charged),
+        "unbilled": format_amount(line.unbilled),
+        "period": line.period,
+        "occurred_at": line.occurred_at.partition("#")[0],
+        "recorded_at": line.recorded_at,
+        "price_version": line.price_version,
+        "components": [
+            {
+                "kind": kind,
+                "quantity": quantity,
+                "unit_price": format_amount(unit_nanos),
+                "per": per,
+                "amount": format_amount(amount),
+            }
+            for kind, quantity, unit_nanos, per, amount in parts
+        ],
+    }
 
 
 def list_lines(table: Table, org_id: str, user_id: str, period: str) -> Iterator[LineRecord]:

@@ -16,7 +16,7 @@ from headroom.store.models import (
     RegistrationRecord,
     SettingsRecord,
 )
-from headroom.store.table import Change, Put, Range, Table, Update, each
+from headroom.store.table import Change, Item, Key, Page, Put, Range, Table, Update, each
 
 
 def find_organization(table: Table, org_id: str) -> Organization | None:
@@ -51,6 +51,21 @@ def list_members(table: Table, org_id: str) -> Iterator[Member]:
     """Walk through all members of an organization, in the order of their ids."""
     for item in each(table, Range(f"ORG#{org_id}#MEMBERS")):
         yield MemberRecord.of(item).to_domain()
+
+
+def members_page(table: Table, org_id: str, *, limit: int, start: Item | None) -> Page:
+    """Return a page of members, those who left among them, in the order of their ids."""
+    return table.query(Range(f"ORG#{org_id}#MEMBERS"), limit=limit, start=start)
+
+
+def find_members(table: Table, org_id: str, user_ids: Sequence[str]) -> dict[Key, Item]:
+    """Return the items of up to 100 members, those that exist."""
+    return table.get_many([keys.member(org_id, user_id) for user_id in user_ids])
+
+
+def read_member(item: Item) -> Member:
+    """Read a member."""
+    return MemberRecord.of(item).to_domain()
 
 
 def list_registered(table: Table, org_id: str) -> Iterator[str]:

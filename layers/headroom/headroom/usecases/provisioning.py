@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from headroom.domain.allotment import Pool
 from headroom.domain.organization import UNLIMITED_NANOS, Member, Organization
 from headroom.domain.periods import period_of, time_zone
 from headroom.errors import Conflict
-from headroom.store.credentials import ApiKey, put_key
+from headroom.store.credentials import put_key
+from headroom.store.limits import LimitPlace, put_limit
 from headroom.store.organizations import (
     create_organization,
     find_member,
     find_provisioned,
     put_member,
 )
-from headroom.store.table import Refused, Table
-from headroom.usecases.authenticating import digest_of
-
-SERVICE_SCOPES: Final = ("write:usage",)
-ADMIN_SCOPES: Final = (
-    "read:spend_limits",
-    "write:spend_limits",
-    "read:billing",
-    "write:billing",
-)
+from headroom.store.table import Put, Refused, Table
+from headroom.usecases.keys import ADMIN_SCOPES, SERVICE_SCOPES, new_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +53,11 @@ def provision(table: Table, wanted: Provisioning, now: datetime) -> dict[str, An
     for member in wanted.members:
         if find_member(table, organization.org_id, member.user_id) is None:
             try:
-                table.transact([put_member(member)])
+                table.transact([put_member(member), *_member_limits(member, now)])
             except Refused:
                 continue
-    service_secret, service_key = _new_key(organization.org_id, "service", SERVICE_SCOPES)
-    admin_secret, admin_key = _new_key(organization.org_id, "admin", ADMIN_SCOPES)
+    service_secret, service_key = new_key(organization.org_id, "service", SERVICE_SCOPES)
+    admin_secret, admin_key = new_key(organization.org_id, "admin", ADMIN_SCOPES)
     pool = Pool(
         period=period_of(now, time_zone(organization.time_zone)),
         unallotted=organization.cap,
@@ -80,7 +72,11 @@ def provision(table: Table, wanted: Provisioning, now: datetime) -> dict[str, An
             pool,
             provisioned_from=wanted.digest,
             contract=wanted.contract,
-            also=[*put_key(service_key, now), *put_key(admin_key, now)],
+            also=[
+                *put_key(service_key, now),
+                *put_key(admin_key, now),
+                *_organization_limits(organization, now),
+            ],
         )
     except Refused:
         existing = _existing(table, wanted)
@@ -97,6 +93,25 @@ def organization_id(provisioning_id: str) -> str:
 def member_id(org_id: str, email: str) -> str:
     """Return the id of a member that came without one."""
     return f"user_{hashlib.sha256(f'{org_id}|{email}'.encode()).hexdigest()[:20]}"
+
+
+def _organization_limits(organization: Organization, now: datetime) -> list[Put]:
+    """Return the rows of the organization's limit and its seat tiers' limits."""
+    whole = LimitPlace(organization.org_id, "organization", "", "monthly")
+    rows = [put_limit(whole, organization.cap_nanos, None, now)]
+    for name, tier in organization.tiers.items():
+        for period, amount in tier.limits.items():
+            place = LimitPlace(organization.org_id, "seat_tier", name, period)
+            rows.append(put_limit(place, amount, None, now))
+    return rows
+
+
+def _member_limits(member: Member, now: datetime) -> list[Put]:
+    """Return the rows of a member's own limits."""
+    return [
+        put_limit(LimitPlace(member.org_id, "user", member.user_id, period), amount, None, now)
+        for period, amount in member.limits.items()
+    ]
 
 
 def _existing(table: Table, wanted: Provisioning) -> dict[str, Any] | None:
@@ -117,10 +132,3 @@ def _answer(wanted: Provisioning) -> dict[str, Any]:
             for member in wanted.members
         ],
     }
-
-
-def _new_key(org_id: str, name: str, scopes: tuple[str, ...]) -> tuple[str, ApiKey]:
-    """Return a new secret, and the key that remembers only its hash."""
-    secret = f"sk-headroom-{name}-{secrets.token_urlsafe(32)}"
-    digest = digest_of(secret)
-    return secret, ApiKey(org_id, f"key_{digest[:20]}", name, scopes, secret[-4:], digest)

@@ -28,6 +28,8 @@ def add_member(
     """
     if member.role == "primary_owner":
         raise InvalidRequest("role", "an organization has one primary owner")
+    if member.limits:
+        raise InvalidRequest("spend_limit", "is set by POST /v1/organizations/spend_limits")
     existing = find_member(table, organization.org_id, member.user_id)
     if existing is None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -94,6 +95,26 @@ def idempotency_key(app: APIGatewayHttpResolver) -> str | None:
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidRequest("Idempotency-Key", "must be 1 to 64 printable characters")
     return key
+
+
+def query(app: APIGatewayHttpResolver, known: frozenset[str]) -> dict[str, str]:
+    """Return the query's single parameters.
+
+    Raises:
+        InvalidRequest: there is one that this route does not know.
+    """
+    given: dict[str, str] = app.current_event.query_string_parameters or {}
+    for name in given:
+        if name.removesuffix("[]") not in known:
+            raise InvalidRequest(name[:64], "is not a parameter of this list")
+    return {name: value for name, value in given.items() if not name.endswith("[]")}
+
+
+def query_list(app: APIGatewayHttpResolver, name: str) -> list[str]:
+    """Return an array parameter, sent as `name[]=a&name[]=b`, or as `name=a` for a single one."""
+    raw: str = app.current_event.raw_event.get("rawQueryString") or ""
+    pairs = parse_qsl(raw, keep_blank_values=True)
+    return [value for key, value in pairs if key in (name, f"{name}[]")]
 
 
 def request_id(app: APIGatewayHttpResolver) -> str:

@@ -137,6 +137,15 @@ def parse_provisioning(document: object) -> Provisioning:
     )
 
 
+def parse_member(body: object, org_id: str) -> Member:
+    """Read a member who is to be let in.
+
+    Raises:
+        InvalidRequest: a member is missing, unknown or wrong; the error names it.
+    """
+    return _member(body, "", org_id)
+
+
 def _tier(raw: object, path: str, plan: Plan) -> Tier:
     fields = as_object(raw, path.rstrip("."))
     known_only(fields, frozenset({"allowance", *_LIMIT_NAMES}), path)
@@ -176,7 +185,7 @@ def _members(raw: object, org_id: str) -> list[Member]:
 
 
 def _member(raw: object, path: str, org_id: str) -> Member:
-    fields = as_object(raw, path.rstrip("."))
+    fields = as_object(raw, path.rstrip(".") or "body")
     known_only(fields, _MEMBER | frozenset(_LIMIT_NAMES), path)
     email = text(fields, "email", length_max=254, pattern=EMAIL, path=path)
     user_id = optional_text(

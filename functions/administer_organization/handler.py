@@ -1,0 +1,375 @@
+"""Everything that owners, admins and admin keys set and see: /v1/organizations."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, cast
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headroom.domain.authorization import USER_ID
+from headroom.domain.organization import (
+    LIMIT_PERIODS,
+    ROLES,
+    SEAT_TIERS,
+    Admission,
+    LimitPeriod,
+    Organization,
+    Role,
+    SeatTier,
+)
+from headroom.errors import InvalidRequest, NotFound, RateLimited
+from headroom.gateways.identity import connect_identity
+from headroom.settings import IdentitySettings, Settings
+from headroom.store.audit import entry_to_wire, list_entries
+from headroom.store.connect import connect
+from headroom.store.increases import STATUSES, find_request
+from headroom.store.limits import SCOPE_TYPES, LimitPlace, ScopeType, find_limit
+from headroom.store.organizations import find_organization, members_page, read_member
+from headroom.store.rates import count_call
+from headroom.usecases.authenticating import Caller
+from headroom.usecases.governing import Reason, change_organization, set_enabled
+from headroom.usecases.increasing import approve, deny, show
+from headroom.usecases.keys import SCOPES, create_key, key_to_wire, keys_page, revoke
+from headroom.usecases.limiting import limit_to_wire, remove_override, set_limit
+from headroom.usecases.listing import effective_page, limits_page, requests_page
+from headroom.usecases.overview import extra_usage
+from headroom.usecases.staffing import (
+    add_member,
+    change_seat,
+    member_to_wire,
+    remove_member,
+)
+from headroom.wire.api import Api
+from headroom.wire.fields import (
+    Fields,
+    as_object,
+    choice,
+    known_only,
+    optional_flag,
+    text,
+)
+from headroom.wire.http import json_body, query, query_list
+from headroom.wire.limits import (
+    REQUEST_ID,
+    parse_filter,
+    parse_period,
+    parse_set_limit,
+    parse_user_ids,
+    required_amount,
+    required_limit,
+)
+from headroom.wire.organizations import parse_member
+from headroom.wire.pages import PageRequest, list_answer, parse_page
+
+CALLS_A_MINUTE = 60
+KEY_NAME_LENGTH_MAX = 100
+KEY_ID = re.compile(r"key_[0-9a-f]{20}")
+PAGING = frozenset({"limit", "page"})
+
+logger = Logger()
+table = connect(Settings.from_env(os.environ))
+api = Api(logger, table, connect_identity(IdentitySettings.from_env(os.environ)))
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request of API Gateway."""
+    return api.app.resolve(event, context)
+
+
+# The owner's settings.
+
+
+@api.route("GET", "/v1/organizations/extra_usage")
+def get_extra_usage(caller: Caller, now: datetime) -> dict[str, Any]:
+    return extra_usage(table, _settings(caller))
+
+
+@api.route("POST", "/v1/organizations/extra_usage/enable")
+def enable(caller: Caller, now: datetime) -> dict[str, Any]:
+    reason = Reason(caller.actor, "extra_usage.enabled")
+    return extra_usage(table, set_enabled(table, caller.org_id, True, now, reason))
+
+
+@api.route("POST", "/v1/organizations/extra_usage/disable")
+def disable(caller: Caller, now: datetime) -> dict[str, Any]:
+    reason = Reason(caller.actor, "extra_usage.disabled")
+    return extra_usage(table, set_enabled(table, caller.org_id, False, now, reason))
+
+
+@api.route("PUT", "/v1/organizations/extra_usage/members")
+def put_admission(caller: Caller, now: datetime) -> dict[str, Any]:
+    mode = cast("Admission", choice(_body("mode"), "mode", ("everyone", "selected")))
+    changed = change_organization(
+        table,
+        caller.org_id,
+        lambda old: replace(old, admission=mode, set_up=old.set_up | {"members"}),
+        now,
+        Reason(caller.actor, "extra_usage.members_changed"),
+        # Whoever is not admitted any more may hold an allotment; all of them decide anew.
+        touches=lambda budget: mode == "selected",
+    )
+    return extra_usage(table, changed)
+
+
+@api.route("PUT", "/v1/organizations/extra_usage/requests")
+def put_requests(caller: Caller, now: datetime) -> dict[str, Any]:
+    enabled = optional_flag(_body("enabled"), "enabled")
+    if enabled is None:
+        raise InvalidRequest("enabled", "must be true or false")
+    reason = Reason(caller.actor, "extra_usage.requests_changed")
+    changed = change_organization(
+        table, caller.org_id, lambda old: replace(old, requests_enabled=enabled), now, reason
+    )
+    return extra_usage(table, changed)
+
+
+@api.route("PUT", "/v1/organizations/spend_limit")
+def put_spend_limit(caller: Caller, now: datetime) -> dict[str, Any]:
+    place = LimitPlace(caller.org_id, "organization", "", "monthly")
+    return _set(caller, place, required_limit(_body("amount")), now)
+
+
+@api.route("PUT", "/v1/organizations/seat_tiers/<seat_tier>/spend_limit")
+def put_seat_tier_limit(caller: Caller, now: datetime, seat_tier: str) -> dict[str, Any]:
+    if seat_tier not in SEAT_TIERS:
+        raise NotFound("seat_tier: there is no such seat tier")
+    body = _body("amount", "period")
+    place = LimitPlace(caller.org_id, "seat_tier", seat_tier, parse_period(body))
+    return _set(caller, place, required_limit(body), now)
+
+
+# Members and keys.
+
+
+@api.route("GET", "/v1/organizations/members")
+def get_members(caller: Caller, now: datetime) -> dict[str, Any]:
+    page = _page(caller, "members", None)
+    found = members_page(table, caller.org_id, limit=page.limit, start=page.start)
+    members = [read_member(item) for item in found.items]
+    rows = [member_to_wire(member) for member in members if member.active]
+    return list_answer(rows, page.cursor(found.next_key))
+
+
+@api.route("POST", "/v1/organizations/members")
+def post_member(caller: Caller, now: datetime) -> dict[str, Any]:
+    member = parse_member(json_body(api.app), caller.org_id)
+    return member_to_wire(add_member(table, caller.organization, member, caller.actor, now))
+
+
+@api.route("PUT", "/v1/organizations/members/<user_id>")
+def put_member(caller: Caller, now: datetime, user_id: str) -> dict[str, Any]:
+    body = _body("extra_usage", "seat_tier", "role")
+    if not body:
+        raise InvalidRequest("body", "must have extra_usage, seat_tier or role")
+    member = change_seat(
+        table,
+        caller.organization,
+        _known_form(user_id, USER_ID, "user_id"),
+        caller.actor,
+        now,
+        admitted=optional_flag(body, "extra_usage"),
+        seat_tier=cast("SeatTier", choice(body, "seat_tier", SEAT_TIERS))
+        if "seat_tier" in body
+        else None,
+        role=cast("Role", choice(body, "role", ROLES)) if "role" in body else None,
+    )
+    return member_to_wire(member)
+
+
+@api.route("DELETE", "/v1/organizations/members/<user_id>")
+def delete_member(caller: Caller, now: datetime, user_id: str) -> dict[str, Any]:
+    user_id = _known_form(user_id, USER_ID, "user_id")
+    remove_member(table, caller.organization, user_id, caller.actor, now)
+    return {"type": "member_deleted", "user_id": user_id}
+
+
+@api.route("GET", "/v1/organizations/api_keys")
+def get_keys(caller: Caller, now: datetime) -> dict[str, Any]:
+    page = _page(caller, "api_keys", None)
+    found = keys_page(table, caller.org_id, limit=page.limit, start=page.start)
+    return list_answer([key_to_wire(key) for key in found.keys], page.cursor(found.next_key))
+
+
+@api.route("POST", "/v1/organizations/api_keys")
+def post_key(caller: Caller, now: datetime) -> dict[str, Any]:
+    body = _body("name", "scopes")
+    scopes = body.get("scopes")
+    if not isinstance(scopes, list) or not scopes or any(scope not in SCOPES for scope in scopes):
+        raise InvalidRequest("scopes", f"must be a list of some of {', '.join(SCOPES)}")
+    name = text(body, "name", length_max=KEY_NAME_LENGTH_MAX)
+    return create_key(table, caller.org_id, name, sorted(set(scopes)), now)
+
+
+@api.route("DELETE", "/v1/organizations/api_keys/<key_id>")
+def delete_key(caller: Caller, now: datetime, key_id: str) -> dict[str, Any]:
+    return revoke(table, caller.org_id, _known_form(key_id, KEY_ID, "key_id"), now)
+
+
+@api.route("GET", "/v1/organizations/audit")
+def get_audit(caller: Caller, now: datetime) -> dict[str, Any]:
+    page = _page(caller, "audit", None)
+    found = list_entries(table, caller.org_id, limit=page.limit, start=page.start)
+    return list_answer([entry_to_wire(item) for item in found.items], page.cursor(found.next_key))
+
+
+# The Spend Limits API.
+
+
+@api.route("GET", "/v1/organizations/spend_limits")
+def get_limits(caller: Caller, now: datetime) -> dict[str, Any]:
+    _count(caller, now)
+    types = parse_filter(query_list(api.app, "scope_type"), "scope_type", SCOPE_TYPES)
+    page = _page(caller, "spend_limits", types, "scope_type")
+    rows, last = limits_page(
+        table,
+        _settings(caller),
+        cast("list[ScopeType]", types),
+        limit=page.limit,
+        start=page.start,
+    )
+    return list_answer(rows, page.cursor(last))
+
+
+@api.route("POST", "/v1/organizations/spend_limits")
+def post_limit(caller: Caller, now: datetime) -> dict[str, Any]:
+    _count(caller, now)
+    place, amount = parse_set_limit(json_body(api.app), caller.org_id)
+    return _set(caller, place, amount, now)
+
+
+@api.route("GET", "/v1/organizations/spend_limits/effective")
+def get_effective(caller: Caller, now: datetime) -> dict[str, Any]:
+    _count(caller, now)
+    user_ids = parse_user_ids(query_list(api.app, "user_ids"), "user_ids")
+    periods = parse_filter(query_list(api.app, "period"), "period", LIMIT_PERIODS)
+    page = _page(caller, "effective", [user_ids, periods], "user_ids", "period")
+    rows, last = effective_page(
+        table,
+        _settings(caller),
+        user_ids,
+        cast("list[LimitPeriod]", periods),
+        now,
+        limit=page.limit,
+        start=page.start,
+    )
+    return list_answer(rows, page.cursor(last))
+
+
+@api.route("GET", "/v1/organizations/spend_limits/<spend_limit_id>")
+def get_limit(caller: Caller, now: datetime, spend_limit_id: str) -> dict[str, Any]:
+    _count(caller, now)
+    row = find_limit(table, LimitPlace.parse(spend_limit_id, org_id=caller.org_id))
+    if row is None:
+        raise NotFound("spend_limit_id: there is no spend limit with this id")
+    return limit_to_wire(_settings(caller), row)
+
+
+@api.route("DELETE", "/v1/organizations/spend_limits/<spend_limit_id>")
+def delete_limit(caller: Caller, now: datetime, spend_limit_id: str) -> dict[str, Any]:
+    _count(caller, now)
+    place = LimitPlace.parse(spend_limit_id, org_id=caller.org_id)
+    remove_override(table, place, caller.actor, now)
+    return {"type": "spend_limit_deleted", "id": spend_limit_id}
+
+
+@api.route("GET", "/v1/organizations/spend_limit_increase_requests")
+def get_requests(caller: Caller, now: datetime) -> dict[str, Any]:
+    _count(caller, now)
+    statuses = parse_filter(query_list(api.app, "status"), "status", STATUSES)
+    actor_ids = parse_user_ids(query_list(api.app, "actor_ids"), "actor_ids")
+    page = _page(caller, "requests", [statuses, actor_ids], "status", "actor_ids")
+    rows, last = requests_page(
+        table,
+        _settings(caller),
+        statuses,
+        actor_ids,
+        now,
+        limit=page.limit,
+        start=page.start,
+    )
+    return list_answer(rows, page.cursor(last))
+
+
+@api.route("GET", "/v1/organizations/spend_limit_increase_requests/<request_id>")
+def get_request(caller: Caller, now: datetime, request_id: str) -> dict[str, Any]:
+    _count(caller, now)
+    request_id = _known_form(request_id, REQUEST_ID, "request_id")
+    request = find_request(table, caller.org_id, request_id)
+    if request is None:
+        raise NotFound("request_id: there is no increase request with this id")
+    return show(table, _settings(caller), request, now)
+
+
+@api.route("POST", "/v1/organizations/spend_limit_increase_requests/<request_id>/approve")
+def approve_request(caller: Caller, now: datetime, request_id: str) -> dict[str, Any]:
+    _count(caller, now)
+    body = _body("amount", "period", "suppress_notification")
+    return approve(
+        table,
+        _settings(caller),
+        _known_form(request_id, REQUEST_ID, "request_id"),
+        required_amount(body),
+        parse_period(body) if body.get("period") is not None else None,
+        caller.actor,
+        now,
+        notify=not optional_flag(body, "suppress_notification"),
+    )
+
+
+@api.route("POST", "/v1/organizations/spend_limit_increase_requests/<request_id>/deny")
+def deny_request(caller: Caller, now: datetime, request_id: str) -> dict[str, Any]:
+    _count(caller, now)
+    body = _body("suppress_notification") if api.app.current_event.body else {}
+    return deny(
+        table,
+        _settings(caller),
+        _known_form(request_id, REQUEST_ID, "request_id"),
+        caller.actor,
+        now,
+        notify=not optional_flag(body, "suppress_notification"),
+    )
+
+
+def _set(caller: Caller, place: LimitPlace, amount: int | None, now: datetime) -> dict[str, Any]:
+    organization = _settings(caller)
+    row = set_limit(table, organization, place, amount, caller.actor, now)
+    return limit_to_wire(organization, row)
+
+
+def _settings(caller: Caller) -> Organization:
+    """The settings as they are now: those that came with a key may be seconds old."""
+    organization = find_organization(table, caller.org_id)
+    if organization is None:
+        raise NotFound("organization: there is none with this id")
+    return organization
+
+
+def _count(caller: Caller, now: datetime) -> None:
+    if not count_call(table, caller.org_id, CALLS_A_MINUTE, now):
+        raise RateLimited(
+            f"more than {CALLS_A_MINUTE} requests in a minute; wait for the next",
+            retry_after_seconds=60 - now.second,
+        )
+
+
+def _body(*known: str) -> Fields:
+    body = as_object(json_body(api.app), "body")
+    known_only(body, frozenset(known))
+    return body
+
+
+def _page(caller: Caller, route: str, filters: object, *names: str) -> PageRequest:
+    single = query(api.app, PAGING | frozenset(names))
+    return parse_page(single, org_id=caller.org_id, route=route, filters=filters)
+
+
+def _known_form(value: str, pattern: re.Pattern[str], field: str) -> str:
+    if not pattern.fullmatch(value):
+        raise NotFound(f"{field}: there is nothing with this id")
+    return value

@@ -1,0 +1,86 @@
+"""A member's own view and choices: /v1/me."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from datetime import datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headroom.domain.periods import parse_period as parse_month
+from headroom.errors import InvalidRequest
+from headroom.gateways.identity import connect_identity
+from headroom.settings import IdentitySettings, Settings
+from headroom.store.connect import connect
+from headroom.store.ledger import line_to_wire, lines_page
+from headroom.usecases.authenticating import Caller
+from headroom.usecases.increasing import (
+    ENTROPY_BYTES,
+    NOTE_LENGTH_MAX,
+    request_increase,
+    show,
+)
+from headroom.usecases.overview import own_extra_usage
+from headroom.usecases.staffing import choose_to_continue
+from headroom.wire.api import Api
+from headroom.wire.fields import as_object, known_only, optional_flag, optional_text
+from headroom.wire.http import json_body, query
+from headroom.wire.limits import parse_period
+from headroom.wire.pages import list_answer, parse_page
+
+logger = Logger()
+table = connect(Settings.from_env(os.environ))
+api = Api(logger, table, connect_identity(IdentitySettings.from_env(os.environ)))
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request of API Gateway."""
+    return api.app.resolve(event, context)
+
+
+@api.route("GET", "/v1/me/extra_usage")
+def get_own(caller: Caller, now: datetime) -> dict[str, Any]:
+    return own_extra_usage(table, caller.organization, caller.subject, now)
+
+
+@api.route("PUT", "/v1/me/extra_usage")
+def put_own(caller: Caller, now: datetime) -> dict[str, Any]:
+    body = as_object(json_body(api.app), "body")
+    known_only(body, frozenset({"continue_with_extra_usage"}))
+    continues = optional_flag(body, "continue_with_extra_usage")
+    if continues is None:
+        raise InvalidRequest("continue_with_extra_usage", "must be true or false")
+    choose_to_continue(table, caller.organization, caller.subject, continues, now)
+    return own_extra_usage(table, caller.organization, caller.subject, now)
+
+
+@api.route("GET", "/v1/me/usage")
+def get_own_usage(caller: Caller, now: datetime) -> dict[str, Any]:
+    single = query(api.app, frozenset({"limit", "page", "period"}))
+    own = own_extra_usage(table, caller.organization, caller.subject, now)
+    period = parse_month(single.get("period") or own["period"], "period")
+    page = parse_page(single, org_id=caller.org_id, route="usage", filters=[caller.subject, period])
+    found = lines_page(
+        table, caller.org_id, caller.subject, period, limit=page.limit, start=page.start
+    )
+    return list_answer([line_to_wire(item) for item in found.items], page.cursor(found.next_key))
+
+
+@api.route("POST", "/v1/me/spend_limit_increase_requests")
+def post_request(caller: Caller, now: datetime) -> dict[str, Any]:
+    body = as_object(json_body(api.app), "body") if api.app.current_event.body else {}
+    known_only(body, frozenset({"period", "note"}))
+    request = request_increase(
+        table,
+        caller.organization,
+        caller.subject,
+        parse_period(body),
+        optional_text(body, "note", length_max=NOTE_LENGTH_MAX),
+        now,
+        entropy=secrets.token_bytes(ENTROPY_BYTES),
+    )
+    return show(table, caller.organization, request, now)
