@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from headroom.store import keys
 from headroom.store.models import AnnouncementRecord, wire_moment
-from headroom.store.table import Put
+from headroom.store.table import Item, Put
 
 # The version of the shape of `detail`, which is what other programs read from the event bus.
 DETAIL_VERSION: Final = "1"
@@ -39,3 +40,10 @@ def detail(org_id: str, event_id: str, facts: Mapping[str, Any], now: datetime) 
         "occurred_at": wire_moment(now),
         **facts,
     }
+
+
+def read_announcement(image: Item) -> tuple[str, dict[str, Any]]:
+    """Read detail type and detail off an item that announces something."""
+    detail_type: str = image["detail_type"]["S"]
+    told: dict[str, Any] = json.loads(image["detail"]["S"])
+    return detail_type, told

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from headroom.domain.audit import Actor
+from headroom.domain.instants import to_millis
 from headroom.domain.organization import LIMIT_PERIODS, LimitPeriod
 from headroom.store import keys
 from headroom.store.models import IncreaseRecord, PendingRecord, wire_moment
@@ -33,7 +34,9 @@ class IncreaseRequest:
     resolved_by: Actor | None = None
 
 
-def create_request(table: Table, request: IncreaseRequest, announcement: Change) -> None:
+def create_request(
+    table: Table, request: IncreaseRequest, announcement: Change, now: datetime
+) -> None:
     """Write a new request, and the event that tells of it.
 
     Raises:
@@ -46,6 +49,8 @@ def create_request(table: Table, request: IncreaseRequest, announcement: Change)
         org_id=request.org_id,
         user_id=request.user_id,
         request_id=request.request_id,
+        due_shard=keys.digest_shard(keys.shard_of(request.org_id, request.user_id)),
+        due_at=to_millis(now),
     )
     table.transact(
         [
@@ -88,6 +93,15 @@ def list_pending(table: Table, org_id: str) -> Iterator[str]:
     """Walk through the ids of the requests that wait for an answer."""
     for item in each(table, Range(f"ORG#{org_id}#PENDING")):
         yield PendingRecord.of(item).request_id
+
+
+def list_waiting(table: Table, now: datetime) -> Iterator[tuple[str, str]]:
+    """Walk through all requests that wait, in all organizations: organization and request id."""
+    for shard in range(keys.DUE_SHARDS):
+        waiting = Range(keys.digest_shard(shard), index="by_due", until=to_millis(now))
+        for item in each(table, waiting):
+            record = PendingRecord.of(item)
+            yield record.org_id, record.request_id
 
 
 def read_request(item: Item) -> IncreaseRequest:

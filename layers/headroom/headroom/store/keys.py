@@ -40,6 +40,15 @@ def past_budget(org_id: str, user_id: str, period: str) -> Key:
     return Key(f"ORG#{org_id}#MEMBER#{user_id}", f"BUDGET#{period}")
 
 
+def owner_of_budget(pk: str, sk: str) -> tuple[str, str] | None:
+    """Return organization and user of a budget, current or past; None if the item is no budget."""
+    kind, _, rest = pk.partition("#")
+    org_id, _, user = rest.partition("#MEMBER#")
+    if kind != "ORG" or not user or sk.partition("#")[0] != "BUDGET":
+        return None
+    return org_id, user
+
+
 def registration(org_id: str, user_id: str) -> Key:
     """A member who may hold an allotment or an open hold."""
     return Key(f"ORG#{org_id}#REGISTRY", f"MEMBER#{user_id}")
@@ -86,6 +95,16 @@ def announcement(org_id: str, event_id: str) -> Key:
     return Key(f"ORG#{org_id}#ANNOUNCEMENTS", f"EVENT#{event_id}")
 
 
+def spend_total(org_id: str, period: str) -> Key:
+    """What an organization has spent in a period, as far as the stream was followed."""
+    return Key(f"ORG#{org_id}#SPEND#{period}", "TOTAL")
+
+
+def spend_of(org_id: str, period: str, user_id: str) -> Key:
+    """How much of a member's spending the total contains."""
+    return Key(f"ORG#{org_id}#SPEND#{period}", f"MEMBER#{user_id}")
+
+
 def rate(org_id: str, minute: str) -> Key:
     """How often an organization called the Spend Limits API in one minute."""
     return Key(f"ORG#{org_id}#RATE", f"MINUTE#{minute}")
@@ -104,6 +123,11 @@ def organization_key(org_id: str, key_id: str) -> Key:
 def shard_of(org_id: str, user_id: str) -> int:
     """Return which shard of the sweeper's index a member belongs to."""
     return zlib.crc32(f"{org_id}#{user_id}".encode()) % DUE_SHARDS
+
+
+def digest_shard(shard: int) -> str:
+    """A partition of index `by_due` with the requests that wait for an answer."""
+    return f"DIGEST#{shard}"
 
 
 def due_shard(shard: int) -> str:

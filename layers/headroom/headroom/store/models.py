@@ -422,11 +422,19 @@ class IncreaseRecord(Record):
 
 
 class PendingRecord(Record):
-    """Which request of a member is pending."""
+    """Which request of a member is pending, and since when."""
 
     org_id = UnicodeAttribute()
     user_id = UnicodeAttribute()
     request_id = UnicodeAttribute()
+    due_shard = UnicodeAttribute()
+    due_at = IntegerAttribute()
+
+
+class SpendRecord(Record):
+    """A figure that follows the budgets: a member's part of it, or the organization's total."""
+
+    spent = IntegerAttribute()
 
 
 class RateRecord(Record):

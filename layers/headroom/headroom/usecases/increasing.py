@@ -68,7 +68,7 @@ def request_increase(
     )
     told = _announce(request, "increase_requested", {"period": period}, now)
     try:
-        create_request(table, request, told)
+        create_request(table, request, told, now)
     except Refused as refused:
         raise Conflict("request: one is pending already; wait for its answer") from refused
     except Contended as error:

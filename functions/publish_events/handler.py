@@ -1,0 +1,33 @@
+"""The table's stream of announcements and audited changes: passed on to the event bus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headroom.gateways.bus import Event, EventBridgeBus
+from headroom.settings import Settings
+from headroom.store.announcements import read_announcement
+
+logger = Logger()
+bus = EventBridgeBus(os.environ["EVENT_BUS_NAME"], Settings.from_env(os.environ).region)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Publish a batch. If it fails it is delivered again: listeners know an event by its id."""
+    bus.publish(list(_events(event)))
+    return {"batchItemFailures": []}
+
+
+def _events(event: dict[str, Any]) -> Iterator[Event]:
+    for record in event["Records"]:
+        image = record["dynamodb"].get("NewImage") or {}
+        # What is written once is announced once; a later change of the item is not news.
+        if record["eventName"] == "INSERT" and "detail_type" in image:
+            detail_type, detail = read_announcement(image)
+            yield Event(detail_type, detail)
