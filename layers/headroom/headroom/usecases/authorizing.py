@@ -27,7 +27,7 @@ from headroom.domain.budget import Budget
 from headroom.domain.instants import from_millis, to_millis, to_wire
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
-from headroom.domain.periods import day_of
+from headroom.domain.periods import day_bounds, day_of
 from headroom.errors import Conflict, Overloaded, SpendRefused
 from headroom.price_book import PRICE_BOOK
 from headroom.store import keys
@@ -103,14 +103,15 @@ def authorize(
     """
     if idempotency and (answer := _replayed(table, organization.org_id, idempotency)):
         return answer
-    key = hold_key(now, entropy)
     bound = _bound(organization, asked.request, now)
     filed: dict[str, Any] = {}
 
     def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
         tokens = min(bound.affordable(amount), asked.request.max_tokens)
+        # The day that the hold counts in is the budget's, also for a clock that is behind.
+        taken_at = max(now, day_bounds(budget.day)[0])
         hold = Hold(
-            key=key,
+            key=hold_key(taken_at, entropy),
             amount_nanos=amount,
             epoch=epoch,
             until_millis=to_millis(now + asked.ttl),
