@@ -126,7 +126,7 @@ def _take_hot(
         except Contended:
             return seen
         except Refused as refused:
-            _raise_if_done(refused, 1)
+            _raise_if_done(refused, spending)
             item = refused.found(0)
         if item is None:
             return seen
@@ -158,34 +158,40 @@ def _take_cold(
     Raises:
         Contended: others are on the pool or the budget.
     """
-    picture = _picture(table, org_id, user_id)
     try:
-        picture = _brought_up_to_date(table, picture, now)
-        budget = picture.budget
-        if budget is None:
+        picture = _brought_up_to_date(table, _picture(table, org_id, user_id), now)
+    except Refused:
+        return None
+    budget = picture.budget
+    if budget is None:
+        return None
+    if budget.included_left > 0:
+        spending = spending_of("included", budget, budget.epoch, claim.wanted)
+        if refusal := _too_many(spending, budget):
+            return refusal
+        try:
+            return Taken(take_included(table, budget, spending, now), spending)
+        except Refused as refused:
+            _raise_if_done(refused, spending)
             return None
-        if budget.included_left > 0:
-            spending = spending_of("included", budget, budget.epoch, claim.wanted)
+    decision = decide(picture.organization, picture.member, picture.pool, budget, claim, now)
+    match decision:
+        case Refusal():
+            return decision
+        case Shortage():
+            recall(table, org_id, now, need=claim.wanted)
+            return None
+        case Grant():
+            epoch = budget.epoch if decision.opens else 0
+            spending = spending_of("extra_usage", budget, epoch, decision.amount)
             if refusal := _too_many(spending, budget):
                 return refusal
-            return Taken(take_included(table, budget, spending, now), spending)
-        decision = decide(picture.organization, picture.member, picture.pool, budget, claim, now)
-        match decision:
-            case Refusal():
-                return decision
-            case Shortage():
-                recall(table, org_id, now, need=claim.wanted)
-                return None
-            case Grant():
-                epoch = budget.epoch if decision.opens else 0
-                spending = spending_of("extra_usage", budget, epoch, decision.amount)
-                if refusal := _too_many(spending, budget):
-                    return refusal
+            try:
                 take_granted(table, picture, decision, spending, now)
-                return Taken(_after(budget, decision), spending)
-    except Refused as refused:
-        _raise_if_done(refused, 2)
-        return None
+            except Refused as refused:
+                _raise_if_done(refused, spending)
+                return None
+            return Taken(_after(budget, decision), spending)
 
 
 def _picture(table: Table, org_id: str, user_id: str) -> Picture:
@@ -262,7 +268,8 @@ def _is_in(spending: Spending, seen: Budget) -> bool:
     return spending.hold is not None and seen.holds.get(spending.hold.key) == spending.hold
 
 
-def _raise_if_done(refused: Refused, own_changes: int) -> None:
+def _raise_if_done(refused: Refused, spending: Spending) -> None:
     """Tell a receipt or line that exists from a budget or pool that says no."""
-    if any(refused.refused(index) for index in range(own_changes, len(refused.items))):
+    first = len(refused.items) - len(spending.also)
+    if any(refused.refused(index) for index in range(first, len(refused.items))):
         raise AlreadyDone from refused
