@@ -212,8 +212,8 @@ def extend(
             else hold.amount_nanos,
         )
         if larger.amount_nanos > hold.amount_nanos:
-            if found.is_past or budget.day != day_of(hold.taken_at):
-                raise Conflict("max_tokens: taken on an earlier day; authorize anew for more")
+            if found.is_past:
+                raise _taken_earlier()
             outcome = _enlarge(table, organization, authorization, hold, larger, now)
             if isinstance(outcome, Refusal):
                 raise refused(outcome, now, bound)
@@ -275,6 +275,8 @@ def _enlarge(
     def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
         if source != hold.source:
             raise Conflict("max_tokens: the seat's included usage changed; authorize anew for more")
+        if budget.day != day_of(hold.taken_at):
+            raise _taken_earlier()
         if budget.holds.get(hold.key) != hold:
             raise Conflict("authorization: it was changed at the same time; look again")
         return as_enlargement(hold, larger)
@@ -285,6 +287,11 @@ def _enlarge(
         table, Hints(), organization.org_id, authorization.user_id, claim, spending_of, now
     )
     return outcome if isinstance(outcome, Refusal) else outcome.budget
+
+
+def _taken_earlier() -> Conflict:
+    """A hold counts in the day that it was taken on, and what is added would not."""
+    return Conflict("max_tokens: taken on an earlier day; authorize anew for more")
 
 
 def _replayed(table: Table, org_id: str, idempotency: Idempotency) -> dict[str, Any] | None:
