@@ -95,7 +95,7 @@ def random_moment(draw: random.Random) -> datetime:
 
 
 def test_ten_thousand_random_usages_cost_what_the_reference_says() -> None:
-    draw = random.Random(20261123)  # noqa: S311 (not for secrets)
+    draw = random.Random(20261123)
     seen: set[str] = set()
     for index in range(10_000):
         model = MODELS[index % len(MODELS)]
@@ -116,7 +116,7 @@ def test_ten_thousand_random_usages_cost_what_the_reference_says() -> None:
 
 def test_batches_cost_what_the_reference_says_where_it_has_a_batch_price() -> None:
     """Exactly, but for the one rate that is no whole nano: there, the nano below."""
-    draw = random.Random(5)  # noqa: S311 (not for secrets)
+    draw = random.Random(5)
     batched = [
         model.id
         for model in ANTHROPIC.models

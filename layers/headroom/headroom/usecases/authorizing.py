@@ -103,7 +103,7 @@ def authorize(
     """
     if idempotency and (answer := _replayed(table, organization.org_id, idempotency)):
         return answer
-    bound = _bound(organization, asked.request, now)
+    bound = bound_of(organization, asked.request, now)
     filed: dict[str, Any] = {}
 
     def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
@@ -202,7 +202,7 @@ def extend(
             last = to_millis(hold.taken_at + HOLD_LIFE_MAX)
             until_millis = max(until_millis, min(to_millis(now + ttl), last))
         request = replace(hold.request, max_tokens=max(hold.request.max_tokens, max_tokens or 0))
-        bound = _bound(organization, request, now)
+        bound = bound_of(organization, request, now)
         larger = replace(
             hold,
             until_millis=until_millis,
@@ -303,7 +303,12 @@ def _replayed(table: Table, org_id: str, idempotency: Idempotency) -> dict[str, 
     return receipt.answer
 
 
-def _bound(organization: Organization, request: HoldRequest, now: datetime) -> RequestBound:
+def bound_of(organization: Organization, request: HoldRequest, now: datetime) -> RequestBound:
+    """Return the upper bound of a request's cost under the organization's prices.
+
+    Raises:
+        UnknownModel: the model has no price.
+    """
     return bound_request(
         PRICE_BOOK,
         model=request.model,

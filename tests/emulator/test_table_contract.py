@@ -1,0 +1,33 @@
+"""Amazon's DynamoDB answers every operation of whole histories as the table in memory does."""
+
+from __future__ import annotations
+
+import boto3
+import pytest
+from pynamodb.connection import Connection
+
+from headroom.store.table import DynamoTable
+from tests.mirror_table import MirrorTable
+from tests.property.test_interleavings import live
+from tests.template import table_definition
+from tests.world import World
+
+
+@pytest.fixture(scope="module")
+def dynamo(dynamodb_local_endpoint: str) -> DynamoTable:
+    name = "contract"
+    client = boto3.client("dynamodb", endpoint_url=dynamodb_local_endpoint)
+    client.create_table(**table_definition(name))
+    return DynamoTable(Connection(region="us-east-1", host=dynamodb_local_endpoint), name)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_dynamodb_and_the_table_in_memory_tell_the_same_history(
+    dynamo: DynamoTable, seed: int
+) -> None:
+    """Answers, refusals with the items that refused, and in the end every item."""
+    table = MirrorTable(dynamo)
+    world = World(seed, table)
+    live(world)
+    table.compare_all()
+    assert table.compared > 150

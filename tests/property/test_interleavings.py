@@ -1,0 +1,76 @@
+"""The promises hold after every single store operation of any mix of use cases."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.world import World
+
+STEPS = 220
+TOGETHER_MAX = 4
+# Hypothesis' profile says how thorough to be; a history costs about a fifth of a second.
+HISTORIES = settings().max_examples * 2
+
+
+@settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 10**9))
+def test_no_interleaving_breaks_a_promise(seed: int) -> None:
+    """Never over, never falsely refused, once, nothing lost: after each step of each history."""
+    live(World(seed))
+
+
+def test_the_histories_reach_every_corner() -> None:
+    """A model that never met a limit would prove nothing about limits."""
+    outcomes: Counter[str] = Counter()
+    for seed in range(60):
+        world = World(seed)
+        live(world)
+        outcomes += world.outcomes
+    for corner in (
+        "included",
+        "extra_usage",
+        "organization_limit_reached",
+        "wallet_empty",
+        "user_limit_reached",
+        "seat_tier_limit_reached",
+        "included_limit_reached",
+        "extra_usage_disabled",
+        "recorded included",
+        "recorded extra_usage",
+        "recorded unbilled",
+        "duplicate extra_usage",
+        "extended",
+        "released",
+    ):
+        assert outcomes[corner] > 0, corner
+
+
+@pytest.mark.parametrize("seed", [163, 235, 1247, 1638])
+def test_histories_that_once_broke_a_promise_hold(seed: int) -> None:
+    live(World(seed))
+
+
+def live(world: World) -> None:
+    """Let a world live: start use cases, move one at a time, and check after every move."""
+    happenings = (
+        [world.authorize] * 8
+        + [world.record] * 7
+        + [world.release] * 2
+        + [world.extend, world.sweep, world.set_cap, world.set_enabled, world.change_person]
+    )
+    for _ in range(STEPS):
+        if world.interleaving.running < TOGETHER_MAX and world.chance.random() < 0.6:
+            world.interleaving.start(world.chance.choice(happenings))
+        if world.chance.random() < 0.04:
+            world.pass_time()
+        if world.interleaving.running:
+            world.interleaving.move()
+        world.check()
+    while world.interleaving.running:
+        world.interleaving.move()
+        world.check()
+    world.check_rest()
