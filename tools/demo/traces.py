@@ -1,0 +1,216 @@
+"""Where the usage comes from: a CSV trace, Claude Code transcripts, or a seeded generator."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from headroom.domain.usage import Usage, parse_usage
+from headroom.errors import InvalidRequest
+from headroom.wire.usage_events import EVENT_ID, EVENT_ID_LENGTH_MAX
+
+CSV_COLUMNS: Final = ("ContextTokens", "GeneratedTokens")
+NO_MODEL: Final = "<synthetic>"  # Claude Code writes some messages itself; no model, no usage.
+
+# Half of the generated requests continue a conversation, most of which the cache has.
+CONTINUED_SHARE: Final = 0.5
+CACHED_SHARE: Final = (0.5, 0.95)
+CONTEXT_TOKENS: Final = (10_000, 0.9)  # Median, and the spread of its logarithm.
+ANSWER_TOKENS: Final = (700, 0.9)
+CONTEXT_TOKENS_MAX: Final = 100_000
+ANSWER_TOKENS_MAX: Final = 8_000
+
+
+class TraceUnreadable(Exception):
+    """There is nothing at the path that could be replayed; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One request to a model. What the trace does not say of it is None.
+
+    `raw_usage` is the Messages API usage object as it stands, `usage` what it means.
+    """
+
+    raw_usage: Mapping[str, Any]
+    usage: Usage
+    model: str | None = None
+    event_id: str | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The requests to replay, and what of the source is not among them.
+
+    `invented` says that the usage is nobody's, so that the replay may also invent accidents.
+    """
+
+    title: str
+    requests: tuple[Recorded, ...]
+    available: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    invented: bool = False
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the source has more than is replayed."""
+        return len(self.requests) < self.available
+
+
+def open_trace(path: Path | None, *, requests_max: int | None, seed: int) -> Trace:
+    """Return up to `requests_max` requests of a CSV file or a folder of transcripts.
+
+    Without a path they are generated from the seed. None for the number means all there are,
+    of which a generator has none.
+
+    Raises:
+        TraceUnreadable: there is nothing to replay.
+    """
+    if path is None:
+        if requests_max is None:
+            raise TraceUnreadable("generated usage has no end: give a number of requests")
+        return generate(requests_max, seed=seed)
+    if not path.exists():
+        raise TraceUnreadable(f"{path} does not exist")
+    if path.is_dir() or path.suffix == ".jsonl":
+        trace = read_transcripts(path, requests_max=requests_max)
+    else:
+        trace = read_csv(path, requests_max=requests_max)
+    if not trace.requests:
+        raise TraceUnreadable(f"{path} holds no usage that could be replayed")
+    return trace
+
+
+def read_csv(path: Path, *, requests_max: int | None) -> Trace:
+    """Read the first requests of a trace with the columns ContextTokens and GeneratedTokens.
+
+    Raises:
+        TraceUnreadable: a column is missing, or a count is no number.
+    """
+    requests: list[Recorded] = []
+    available = 0
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = [name for name in CSV_COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                raise TraceUnreadable(f"{path} has no column {' and no column '.join(missing)}")
+            for row in rows:
+                available += 1
+                if requests_max is None or available <= requests_max:
+                    requests.append(_row(row, f"{path}, line {rows.line_num}"))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TraceUnreadable(f"{path} is no CSV file: {error}") from error
+    return Trace(f"the trace {path.name}", tuple(requests), available)
+
+
+def read_transcripts(source: Path, *, requests_max: int | None) -> Trace:
+    """Read the latest messages of a Claude Code transcript, or of all those below a folder.
+
+    A message is written again as it grows, and again where a session is resumed: it counts
+    once, with the usage of its last line, for the session that had it first.
+    """
+    found: dict[str, tuple[str, Recorded]] = {}
+    skipped = {"written by no model": 0, "without readable usage": 0, "unreadable lines": 0}
+    for path in sorted(source.rglob("*.jsonl")) if source.is_dir() else [source]:
+        for line in _lines(path, skipped):
+            message = line.get("message")
+            if line.get("type") != "assistant" or not isinstance(message, dict):
+                continue
+            if message.get("model") == NO_MODEL:
+                skipped["written by no model"] += 1
+                continue
+            try:
+                recorded = _message(message, session=path.stem)
+            except InvalidRequest:
+                skipped["without readable usage"] += 1
+                continue
+            assert recorded.event_id is not None, "a message is known by its id"
+            at, first = found.get(recorded.event_id, (str(line.get("timestamp", "")), recorded))
+            found[recorded.event_id] = at, _with_session(recorded, first.session)
+    in_order = [recorded for _, recorded in sorted(found.values(), key=lambda each: each[0])]
+    requests = in_order if requests_max is None else in_order[-requests_max:]
+    return Trace(
+        f"the Claude Code transcripts in {source.name}",
+        tuple(requests),
+        len(in_order),
+        {reason: count for reason, count in skipped.items() if count},
+    )
+
+
+def generate(count: int, *, seed: int) -> Trace:
+    """Invent requests: the same ones for the same seed."""
+    chance = random.Random(seed)  # noqa: S311  (a replay, not a secret)
+    return Trace(
+        f"generated usage (seed {seed})",
+        tuple(_invented(chance) for _ in range(count)),
+        count,
+        invented=True,
+    )
+
+
+def _row(row: Mapping[str, str | None], place: str) -> Recorded:
+    try:
+        context, generated = (int(row[name] or "") for name in CSV_COLUMNS)
+        return _recorded({"input_tokens": context, "output_tokens": generated})
+    except (ValueError, InvalidRequest) as error:
+        raise TraceUnreadable(f"{place}: the token counts are not whole numbers") from error
+
+
+def _lines(path: Path, skipped: dict[str, int]) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                skipped["unreadable lines"] += bool(text.strip())
+                continue
+            if isinstance(line, dict):
+                yield line
+
+
+def _message(message: Mapping[str, Any], *, session: str) -> Recorded:
+    event_id, model = message.get("id"), message.get("model")
+    if not isinstance(event_id, str) or not isinstance(model, str) or not model:
+        raise InvalidRequest("message", "has no id or no model")
+    if len(event_id) > EVENT_ID_LENGTH_MAX or not EVENT_ID.fullmatch(event_id):
+        raise InvalidRequest("message.id", "is not an id")
+    raw_usage = message.get("usage")
+    usage = parse_usage(raw_usage)
+    assert isinstance(raw_usage, dict), "what is no object has no usage"
+    return Recorded(raw_usage, usage, model, event_id, session)
+
+
+def _with_session(recorded: Recorded, session: str | None) -> Recorded:
+    return Recorded(recorded.raw_usage, recorded.usage, recorded.model, recorded.event_id, session)
+
+
+def _invented(chance: random.Random) -> Recorded:
+    context = _spread(chance, *CONTEXT_TOKENS, most=CONTEXT_TOKENS_MAX)
+    answer = _spread(chance, *ANSWER_TOKENS, most=ANSWER_TOKENS_MAX)
+    raw_usage: dict[str, Any] = {"input_tokens": context, "output_tokens": answer}
+    if chance.random() < CONTINUED_SHARE:
+        cached = int(context * chance.uniform(*CACHED_SHARE))
+        written = (context - cached) // 2
+        raw_usage = {
+            "input_tokens": context - cached - written,
+            "cache_read_input_tokens": cached,
+            "cache_creation_input_tokens": written,
+            "output_tokens": answer,
+        }
+    return _recorded(raw_usage)
+
+
+def _spread(chance: random.Random, median: int, sigma: float, *, most: int) -> int:
+    return min(most, int(chance.lognormvariate(math.log(median), sigma)) + 1)
+
+
+def _recorded(raw_usage: Mapping[str, Any]) -> Recorded:
+    return Recorded(raw_usage, parse_usage(raw_usage))
