@@ -53,7 +53,6 @@ from headroom.wire.fields import (
     optional_flag,
     text,
 )
-from headroom.wire.http import json_body, query, query_list
 from headroom.wire.limits import (
     REQUEST_ID,
     parse_filter,
@@ -79,7 +78,7 @@ api = Api(logger, table, connect_identity(IdentitySettings.from_env(os.environ))
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return api.app.resolve(event, context)
+    return api.resolve(event)
 
 
 # The owner's settings.
@@ -158,7 +157,7 @@ def get_members(caller: Caller, now: datetime) -> dict[str, Any]:
 
 @api.route("POST", "/v1/organizations/members")
 def post_member(caller: Caller, now: datetime) -> dict[str, Any]:
-    member = parse_member(json_body(api.app), caller.org_id)
+    member = parse_member(api.request.json(), caller.org_id)
     return member_to_wire(add_member(table, caller.organization, member, caller.actor, now))
 
 
@@ -224,7 +223,7 @@ def get_audit(caller: Caller, now: datetime) -> dict[str, Any]:
 @api.route("GET", "/v1/organizations/spend_limits")
 def get_limits(caller: Caller, now: datetime) -> dict[str, Any]:
     _count(caller, now)
-    types = parse_filter(query_list(api.app, "scope_type"), "scope_type", SCOPE_TYPES)
+    types = parse_filter(api.request.query_list("scope_type"), "scope_type", SCOPE_TYPES)
     page = _page(caller, "spend_limits", types, "scope_type")
     rows, last = limits_page(
         table,
@@ -239,15 +238,15 @@ def get_limits(caller: Caller, now: datetime) -> dict[str, Any]:
 @api.route("POST", "/v1/organizations/spend_limits")
 def post_limit(caller: Caller, now: datetime) -> dict[str, Any]:
     _count(caller, now)
-    place, amount = parse_set_limit(json_body(api.app), caller.org_id)
+    place, amount = parse_set_limit(api.request.json(), caller.org_id)
     return _set(caller, place, amount, now)
 
 
 @api.route("GET", "/v1/organizations/spend_limits/effective")
 def get_effective(caller: Caller, now: datetime) -> dict[str, Any]:
     _count(caller, now)
-    user_ids = parse_user_ids(query_list(api.app, "user_ids"), "user_ids")
-    periods = parse_filter(query_list(api.app, "period"), "period", LIMIT_PERIODS)
+    user_ids = parse_user_ids(api.request.query_list("user_ids"), "user_ids")
+    periods = parse_filter(api.request.query_list("period"), "period", LIMIT_PERIODS)
     page = _page(caller, "effective", [user_ids, periods], "user_ids", "period")
     rows, last = effective_page(
         table,
@@ -281,8 +280,8 @@ def delete_limit(caller: Caller, now: datetime, spend_limit_id: str) -> dict[str
 @api.route("GET", "/v1/organizations/spend_limit_increase_requests")
 def get_requests(caller: Caller, now: datetime) -> dict[str, Any]:
     _count(caller, now)
-    statuses = parse_filter(query_list(api.app, "status"), "status", STATUSES)
-    actor_ids = parse_user_ids(query_list(api.app, "actor_ids"), "actor_ids")
+    statuses = parse_filter(api.request.query_list("status"), "status", STATUSES)
+    actor_ids = parse_user_ids(api.request.query_list("actor_ids"), "actor_ids")
     page = _page(caller, "requests", [statuses, actor_ids], "status", "actor_ids")
     rows, last = requests_page(
         table,
@@ -325,7 +324,7 @@ def approve_request(caller: Caller, now: datetime, request_id: str) -> dict[str,
 @api.route("POST", "/v1/organizations/spend_limit_increase_requests/<request_id>/deny")
 def deny_request(caller: Caller, now: datetime, request_id: str) -> dict[str, Any]:
     _count(caller, now)
-    body = _body("suppress_notification") if api.app.current_event.body else {}
+    body = _body("suppress_notification") if api.request.has_body else {}
     return deny(
         table,
         _settings(caller),
@@ -359,13 +358,13 @@ def _count(caller: Caller, now: datetime) -> None:
 
 
 def _body(*known: str) -> Fields:
-    body = as_object(json_body(api.app), "body")
+    body = as_object(api.request.json(), "body")
     known_only(body, frozenset(known))
     return body
 
 
 def _page(caller: Caller, route: str, filters: object, *names: str) -> PageRequest:
-    single = query(api.app, PAGING | frozenset(names))
+    single = api.request.query(PAGING | frozenset(names))
     return parse_page(single, org_id=caller.org_id, route=route, filters=filters)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +18,7 @@ from headroom.usecases.authenticating import Caller
 from headroom.usecases.authorizing import Idempotency, authorize, extend, release
 from headroom.wire.api import Api
 from headroom.wire.authorizations import parse_authorization_request, parse_extension
-from headroom.wire.http import idempotency_key, json_body
-from headroom.wire.usage_events import digest_of
+from headroom.wire.fields import digest_of
 
 ENTROPY_BYTES = 6
 
@@ -33,9 +31,9 @@ api = Api(logger, table)
 
 @api.route("POST", "/v1/authorizations")
 def post_authorization(caller: Caller, now: datetime) -> dict[str, Any]:
-    body = json_body(api.app)
+    body = api.request.json()
     asked = parse_authorization_request(body)
-    key = idempotency_key(api.app)
+    key = api.request.idempotency_key()
     try:
         held = authorize(
             table,
@@ -43,7 +41,7 @@ def post_authorization(caller: Caller, now: datetime) -> dict[str, Any]:
             caller.organization,
             asked,
             now,
-            entropy=secrets.token_bytes(ENTROPY_BYTES),
+            entropy=os.urandom(ENTROPY_BYTES),
             idempotency=Idempotency(key, digest_of(body)) if key else None,
         )
     except SpendRefused as refusal:
@@ -61,7 +59,7 @@ def delete_authorization(caller: Caller, now: datetime, authorization_id: str) -
 
 @api.route("POST", "/v1/authorizations/<authorization_id>/extend")
 def post_extension(caller: Caller, now: datetime, authorization_id: str) -> dict[str, Any]:
-    ttl, max_tokens = parse_extension(json_body(api.app))
+    ttl, max_tokens = parse_extension(api.request.json())
     return extend(table, caller.organization, authorization_id, now, ttl=ttl, max_tokens=max_tokens)
 
 
@@ -69,4 +67,4 @@ def post_extension(caller: Caller, now: datetime, authorization_id: str) -> dict
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return api.app.resolve(event, context)
+    return api.resolve(event)

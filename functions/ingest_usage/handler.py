@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.domain.organization import Organization
-from headroom.errors import InvalidRequest, NotFound
+from headroom.errors import HeadroomError, InvalidRequest, NotFound
 from headroom.settings import Settings
 from headroom.store.connect import connect
 from headroom.store.organizations import find_organization
@@ -26,7 +26,6 @@ from headroom.usecases.authenticating import Caller
 from headroom.usecases.recording import record, rejected
 from headroom.wire.api import Api
 from headroom.wire.fields import as_object, parse_json, text
-from headroom.wire.http import json_body
 from headroom.wire.usage_events import event_id_of, parse_batch, parse_event
 
 ORGANIZATION_ID_LENGTH_MAX = 64
@@ -46,7 +45,7 @@ class NotRecorded(Exception):
 
 @api.route("POST", "/v1/usage/events")
 def post_usage_events(caller: Caller, now: datetime) -> dict[str, Any]:
-    events = parse_batch(json_body(api.app))
+    events = parse_batch(api.request.json())
     results = [_record(caller.organization, event, now) for event in events]
     return {"type": "usage_events", "results": results}
 
@@ -61,28 +60,38 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
                 event=event, record_handler=take_message, processor=processor, context=context
             )
         )
-    return api.app.resolve(event, context)
+    return api.resolve(event)
 
 
-def take_message(message: SQSRecord) -> None:
+def take_message(record: SQSRecord) -> None:
     """Record the events of one message: `{"organization_id": "org_…", "events": […]}`.
 
+    Powertools passes the message under this very name.
+
     Raises:
+        HeadroomError: the message cannot be read, or the store cannot answer.
         NotRecorded: some events were rejected; the message goes to the dead letters in the end.
     """
+    try:
+        results = _record_all(record.body)
+    except HeadroomError as error:
+        # The processor reports the message and drops the reason.
+        logger.error("message not taken", message_id=record.message_id, error=str(error))
+        raise
+    if errors := [result["error"] for result in results if result["status"] == "rejected"]:
+        logger.error("usage events rejected", message_id=record.message_id, errors=errors)
+        raise NotRecorded(f"{len(errors)} of {len(results)} events were rejected")
+
+
+def _record_all(body: str) -> list[dict[str, Any]]:
     now = datetime.now(UTC)
-    fields = dict(as_object(parse_json(message.body), "body"))
+    fields = dict(as_object(parse_json(body), "body"))
     org_id = text(fields, "organization_id", length_max=ORGANIZATION_ID_LENGTH_MAX)
     del fields["organization_id"]
     organization = find_organization(table, org_id)
     if organization is None:
         raise NotFound("organization_id: there is no such organization")
-    results = [_record(organization, event, now) for event in parse_batch(fields)]
-    bad = [result for result in results if result["status"] == "rejected"]
-    if bad:
-        errors = [result["error"] for result in bad]
-        logger.error("usage events rejected", org_id=org_id, errors=errors)
-        raise NotRecorded(f"{len(bad)} of {len(results)} events were rejected")
+    return [_record(organization, event, now) for event in parse_batch(fields)]
 
 
 def _record(organization: Organization, raw: object, now: datetime) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +26,6 @@ from headroom.usecases.overview import own_extra_usage
 from headroom.usecases.staffing import choose_to_continue
 from headroom.wire.api import Api
 from headroom.wire.fields import as_object, known_only, optional_flag, optional_text
-from headroom.wire.http import json_body, query
 from headroom.wire.limits import parse_period
 from headroom.wire.pages import list_answer, parse_page
 
@@ -39,7 +37,7 @@ api = Api(logger, table, connect_identity(IdentitySettings.from_env(os.environ))
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return api.app.resolve(event, context)
+    return api.resolve(event)
 
 
 @api.route("GET", "/v1/me/extra_usage")
@@ -49,7 +47,7 @@ def get_own(caller: Caller, now: datetime) -> dict[str, Any]:
 
 @api.route("PUT", "/v1/me/extra_usage")
 def put_own(caller: Caller, now: datetime) -> dict[str, Any]:
-    body = as_object(json_body(api.app), "body")
+    body = as_object(api.request.json(), "body")
     known_only(body, frozenset({"continue_with_extra_usage"}))
     continues = optional_flag(body, "continue_with_extra_usage")
     if continues is None:
@@ -60,7 +58,7 @@ def put_own(caller: Caller, now: datetime) -> dict[str, Any]:
 
 @api.route("GET", "/v1/me/usage")
 def get_own_usage(caller: Caller, now: datetime) -> dict[str, Any]:
-    single = query(api.app, frozenset({"limit", "page", "period"}))
+    single = api.request.query(frozenset({"limit", "page", "period"}))
     own = own_extra_usage(table, caller.organization, caller.subject, now)
     period = parse_month(single.get("period") or own["period"], "period")
     page = parse_page(single, org_id=caller.org_id, route="usage", filters=[caller.subject, period])
@@ -72,7 +70,7 @@ def get_own_usage(caller: Caller, now: datetime) -> dict[str, Any]:
 
 @api.route("POST", "/v1/me/spend_limit_increase_requests")
 def post_request(caller: Caller, now: datetime) -> dict[str, Any]:
-    body = as_object(json_body(api.app), "body") if api.app.current_event.body else {}
+    body = as_object(api.request.json(), "body") if api.request.has_body else {}
     known_only(body, frozenset({"period", "note"}))
     request = request_increase(
         table,
@@ -81,6 +79,6 @@ def post_request(caller: Caller, now: datetime) -> dict[str, Any]:
         parse_period(body),
         optional_text(body, "note", length_max=NOTE_LENGTH_MAX),
         now,
-        entropy=secrets.token_bytes(ENTROPY_BYTES),
+        entropy=os.urandom(ENTROPY_BYTES),
     )
     return show(table, caller.organization, request, now)

@@ -5,30 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
+from headroom.domain.actor import Actor
 from headroom.domain.money import format_limit
 from headroom.domain.organization import LIMIT_PERIODS, SEAT_TIERS, Member, Organization
 
-ActorType = Literal["user", "api_key", "system"]
-
 # A flat picture of settings: wire names and wire values, so that two of them can be compared.
 Facts = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """The person, key or part of the system that a change is attributed to."""
-
-    type: ActorType
-    id: str
-
-    def wire(self) -> dict[str, str]:
-        """Return the actor as the wire has it."""
-        return {"type": self.type, "id": self.id}
-
-
-SYSTEM = Actor("system", "headroom")
 
 
 @dataclass(frozen=True, slots=True)

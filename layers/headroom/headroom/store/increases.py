@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from headroom.domain.audit import Actor
+from headroom.domain.actor import Actor
 from headroom.domain.instants import to_millis
 from headroom.domain.organization import LIMIT_PERIODS, LimitPeriod
 from headroom.store import keys

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from headroom.domain.audit import Actor
+from headroom.domain.actor import Actor
 from headroom.domain.identity import Identity
 from headroom.domain.organization import Organization, Role
 from headroom.errors import Unauthenticated
@@ -20,6 +20,9 @@ from headroom.store.table import Table
 REMEMBERED_FOR: Final = timedelta(seconds=5)
 REMEMBERED_MAX: Final = 10_000
 SECRET_LENGTH_MAX: Final = 200
+
+# What every secret begins with, so that people and scanners recognize one.
+KEY_PREFIX: Final = "sk-headroom-"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from headroom.domain.actor import SYSTEM, Actor
 from headroom.domain.audit import (
-    SYSTEM,
-    Actor,
     Entry,
     Facts,
     difference,

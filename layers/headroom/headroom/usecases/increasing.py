@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from headroom.domain.audit import Actor
+from headroom.domain.actor import Actor
 from headroom.domain.instants import to_millis
 from headroom.domain.money import format_limit
 from headroom.domain.organization import LimitPeriod, Organization

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from headroom.domain.audit import Actor
+from headroom.domain.actor import Actor
 from headroom.domain.budget import Budget
 from headroom.domain.money import format_amount_rounded, format_limit
 from headroom.domain.organization import (

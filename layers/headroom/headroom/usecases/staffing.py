@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from headroom.domain.audit import Actor
+from headroom.domain.actor import Actor
 from headroom.domain.organization import LIMIT_PERIODS, Member, Organization, Role, SeatTier
 from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded
 from headroom.store.limits import LimitPlace, delete_limit

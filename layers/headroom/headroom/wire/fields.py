@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -161,6 +162,12 @@ def moment(fields: Fields, name: str, path: str = "") -> datetime:
         return datetime.fromisoformat(value).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise problem from error
+
+
+def digest_of(document: object) -> str:
+    """Return a hash of a JSON document that ignores the order of its members."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _no_constant(name: str) -> NoReturn:

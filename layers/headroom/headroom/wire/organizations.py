@@ -35,12 +35,12 @@ from headroom.wire.fields import (
     Fields,
     as_object,
     choice,
+    digest_of,
     known_only,
     optional_flag,
     optional_text,
     text,
 )
-from headroom.wire.usage_events import digest_of
 
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")

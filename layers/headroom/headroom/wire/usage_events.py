@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from headroom.domain.usage import parse_usage
 from headroom.errors import InvalidRequest
 from headroom.usecases.recording import UsageEvent
 from headroom.wire.authorizations import MODEL_LENGTH_MAX, USER_ID_LENGTH_MAX
-from headroom.wire.fields import as_object, known_only, moment, optional_text, text
+from headroom.wire.fields import as_object, digest_of, known_only, moment, optional_text, text
 
 EVENTS_MAX: Final = 100
 EVENT_ID: Final = re.compile(r"[!-~]+")
@@ -84,9 +83,3 @@ def event_id_of(raw: object) -> str | None:
     """Return the id by which a client may tell a result, if the event has a fit one."""
     value = raw.get("id") if isinstance(raw, dict) else None
     return value[:EVENT_ID_LENGTH_MAX] if isinstance(value, str) else None
-
-
-def digest_of(document: object) -> str:
-    """Return a hash of a JSON document that ignores the order of its members."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
