@@ -1,0 +1,115 @@
+"""The authorize handler's time beyond its DynamoDB calls, invoked as API Gateway does."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+from moto import mock_aws
+
+from tests.template import table_definition
+from tools.bench import scene
+
+REQUESTS = 300
+TABLE = "bench-handler"
+
+
+def measure() -> float:
+    """Return the median in milliseconds, the time inside the client's calls taken away."""
+    os.environ |= {**scene.FAKE_AWS, "TABLE_NAME": TABLE, "POWERTOOLS_SERVICE_NAME": "bench"}
+    with mock_aws():
+        boto3.client("dynamodb").create_table(**table_definition(TABLE))
+        from functions.authorize_spend import handler as function
+        from functions.provision_organization import handler as provisioning
+
+        document = {
+            "id": "bench",
+            "plan": "enterprise",
+            "name": "bench",
+            "extra_usage": {"enabled": True},
+            "spend_limit": None,
+            "members": [
+                {
+                    "user_id": "user_bench",
+                    "name": "Bench",
+                    "email": "bench@example.com",
+                    "continue_with_extra_usage": True,
+                }
+            ],
+        }
+        context: Any = Context()
+        key = provisioning.handler(document, context)["service_key"]
+        event = _event(key)
+        inside = [0.0]
+        client: Any = function.table.connection.client
+        client._make_api_call = _timed(client._make_api_call, inside)
+        times = []
+        with contextlib.redirect_stdout(io.StringIO()):
+            for number in range(REQUESTS):
+                inside[0] = 0.0
+                started = time.perf_counter()
+                answer = function.handler(event, context)
+                spent = time.perf_counter() - started - inside[0]
+                assert answer["statusCode"] == 200, answer
+                released = _release(event, json.loads(answer["body"])["id"])
+                assert function.handler(released, context)["statusCode"] == 200
+                if number >= REQUESTS // 10:
+                    times.append(spent)
+        return statistics.median(times) * 1000
+
+
+class Context:
+    """What Lambda tells a function of its invocation."""
+
+    function_name = "bench"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:bench"
+    aws_request_id = "bench"
+
+
+def _timed(call: Callable[..., Any], inside: list[float]) -> Callable[..., Any]:
+    def timed(*arguments: Any, **options: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return call(*arguments, **options)
+        finally:
+            inside[0] += time.perf_counter() - started
+
+    return timed
+
+
+def _event(key: str) -> dict[str, Any]:
+    path = "/v1/authorizations"
+    body = {"user_id": "user_bench", "model": scene.MODEL, "input_tokens": 2048, "max_tokens": 1024}
+    return {
+        "version": "2.0",
+        "routeKey": f"POST {path}",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"x-api-key": key, "content-type": "application/json"},
+        "requestContext": {
+            "http": {"method": "POST", "path": path},
+            "requestId": "bench",
+            "stage": "$default",
+        },
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }
+
+
+def _release(event: dict[str, Any], authorization_id: str) -> dict[str, Any]:
+    path = f"/v1/authorizations/{authorization_id}"
+    http = {"method": "DELETE", "path": path}
+    return {
+        **event,
+        "rawPath": path,
+        "requestContext": {**event["requestContext"], "http": http},
+        "body": None,
+    }

@@ -1,0 +1,125 @@
+"""What the benches share: a table, an organization in it, requests and events."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from pynamodb.connection import Connection
+
+from headroom.store.table import DynamoTable, Table
+from headroom.usecases.authorizing import AuthorizationRequest
+from headroom.usecases.provisioning import provision
+from headroom.usecases.recording import UsageEvent
+from headroom.wire.authorizations import parse_authorization_request
+from headroom.wire.organizations import parse_provisioning
+from headroom.wire.usage_events import parse_event
+from tests.template import table_definition
+
+MODEL = "claude-sonnet-4-5"
+FAKE_AWS = {
+    "AWS_ACCESS_KEY_ID": "bench",
+    "AWS_SECRET_ACCESS_KEY": "bench",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+}
+
+
+def user_ids(count: int) -> list[str]:
+    """Return ids of the length that real ones have."""
+    return [f"user_01JDBENCHMARK{number:010d}" for number in range(count)]
+
+
+def provision_organization(table: Table, members: int, *, cap_cents: int, name: str) -> str:
+    """Create an organization whose members' usage is all extra; return its id."""
+    document: dict[str, Any] = {
+        "id": name,
+        "plan": "enterprise",
+        "name": name,
+        "extra_usage": {"enabled": True},
+        "spend_limit": str(cap_cents),
+        "seat_tiers": {"standard": {"spend_limit": str(cap_cents)}},
+        "members": [
+            {
+                "user_id": user_id,
+                "name": user_id,
+                "email": f"{user_id}@example.com",
+                "continue_with_extra_usage": True,
+            }
+            for user_id in user_ids(members)
+        ],
+    }
+    answer = provision(table, parse_provisioning(document), datetime.now(UTC))
+    org_id: str = answer["id"]
+    return org_id
+
+
+def request(user_id: str, input_tokens: int = 2048, max_tokens: int = 1024) -> AuthorizationRequest:
+    """Return an authorization request of ordinary size."""
+    return parse_authorization_request(
+        {
+            "user_id": user_id,
+            "model": MODEL,
+            "input_tokens": input_tokens,
+            "max_tokens": max_tokens,
+        }
+    )
+
+
+def event(
+    event_id: str, user_id: str, now: datetime, authorization_id: str | None = None
+) -> UsageEvent:
+    """Return what such a request typically used: its prompt, and a short answer."""
+    raw: dict[str, Any] = {
+        "id": event_id,
+        "user_id": user_id,
+        "model": MODEL,
+        "occurred_at": now.isoformat(),
+        "usage": {"input_tokens": 2048, "output_tokens": 128},
+    }
+    if authorization_id:
+        raw["authorization_id"] = authorization_id
+    return parse_event(raw, now)
+
+
+def connect(endpoint_url: str, name: str) -> DynamoTable:
+    """Return a table on DynamoDB Local."""
+    os.environ |= FAKE_AWS
+    return DynamoTable(Connection(region="us-east-1", host=endpoint_url), name)
+
+
+def create_table(endpoint_url: str, name: str) -> DynamoTable:
+    """Create the deployed table on DynamoDB Local and return it."""
+    os.environ |= FAKE_AWS
+    boto3.client("dynamodb", endpoint_url=endpoint_url).create_table(**table_definition(name))
+    return connect(endpoint_url, name)
+
+
+@contextmanager
+def counted(table: DynamoTable) -> Iterator[Counter[str]]:
+    """Count calls, and the capacity units that DynamoDB says they took."""
+    counts: Counter[str] = Counter()
+    events = table.connection.client.meta.events
+
+    def ask(params: dict[str, Any], **_: Any) -> None:
+        params["ReturnConsumedCapacity"] = "TOTAL"
+
+    def count(parsed: dict[str, Any], model: Any, **_: Any) -> None:
+        counts["calls"] += 1
+        consumed = parsed.get("ConsumedCapacity", [])
+        writes = model.name in ("UpdateItem", "TransactWriteItems")
+        for each in consumed if isinstance(consumed, list) else [consumed]:
+            counts["write units" if writes else "read units"] += int(each["CapacityUnits"])
+
+    events.register("provide-client-params.dynamodb.*", ask)
+    events.register("after-call.dynamodb.*", count)
+    try:
+        yield counts
+    finally:
+        events.unregister("provide-client-params.dynamodb.*", ask)
+        events.unregister("after-call.dynamodb.*", count)
