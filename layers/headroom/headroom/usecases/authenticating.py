@@ -21,6 +21,9 @@ REMEMBERED_FOR: Final = timedelta(seconds=5)
 REMEMBERED_MAX: Final = 10_000
 SECRET_LENGTH_MAX: Final = 200
 
+# What every secret begins with, so that people and scanners recognize one.
+KEY_PREFIX: Final = "sk-headroom-"
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from headroom.errors import NotFound
 from headroom.store.credentials import ApiKey, KeyPage, list_keys, put_key, revoke_key
 from headroom.store.table import Item, Put, Table
-from headroom.usecases.authenticating import digest_of
+from headroom.usecases.authenticating import KEY_PREFIX, digest_of
 
 SERVICE_SCOPES: Final = ("write:usage",)
 ADMIN_SCOPES: Final = (
@@ -25,7 +25,7 @@ SCOPES: Final = (*SERVICE_SCOPES, *ADMIN_SCOPES)
 def new_key(org_id: str, name: str, scopes: Sequence[str]) -> tuple[str, ApiKey]:
     """Return a new secret, and the key that remembers only its hash."""
     kind = "service" if tuple(scopes) == SERVICE_SCOPES else "admin"
-    secret = f"sk-headroom-{kind}-{secrets.token_urlsafe(32)}"
+    secret = f"{KEY_PREFIX}{kind}-{secrets.token_urlsafe(32)}"
     digest = digest_of(secret)
     return secret, ApiKey(org_id, f"key_{digest[:20]}", name, tuple(scopes), secret[-4:], digest)
 

@@ -13,7 +13,12 @@ from aws_lambda_powertools.event_handler import Response
 from headroom.domain.identity import Identity
 from headroom.errors import Unauthenticated
 from headroom.store.table import Table
-from headroom.usecases.authenticating import Caller, Callers, authenticate_person
+from headroom.usecases.authenticating import (
+    KEY_PREFIX,
+    Caller,
+    Callers,
+    authenticate_person,
+)
 from headroom.wire.http import answer, header, new_app
 from headroom.wire.rights import check
 
@@ -50,9 +55,12 @@ class Api:
 
     def _authenticate(self, now: datetime) -> Caller:
         key, authorization = header(self.app, "x-api-key"), header(self.app, "authorization")
-        if key is not None or authorization is None or self._identity is None:
+        if key is not None or authorization is None:
             return self._callers.authenticate(self._table, key, now)
         if not authorization.lower().startswith(_BEARER):
             raise Unauthenticated("Authorization: must be a bearer token")
         token = authorization[len(_BEARER) :].strip()
+        # Clients of the Anthropic Admin API send their key this way.
+        if token.startswith(KEY_PREFIX) or self._identity is None:
+            return self._callers.authenticate(self._table, token, now)
         return authenticate_person(self._table, self._identity, token, now)
