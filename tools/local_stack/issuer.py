@@ -1,4 +1,4 @@
-"""An issuer of tokens for the example people: a key of its own, and tokens that are really signed."""
+"""An issuer of tokens for the example people: its own key, and tokens that are really signed."""
 
 from __future__ import annotations
 
