@@ -83,6 +83,10 @@ build: $(DEV) $(SAM) ## Build for AWS; then: .venv-sam/bin/sam deploy --config-e
 	@find functions -type d -name __pycache__ -exec rm -r {} +
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
 
+.PHONY: openapi
+openapi: $(DEV) ## Rebuild the OpenAPI document from the handlers
+	@$(RUN) tools.build_openapi
+
 .PHONY: prices
 prices: $(DEV) ## Rebuild the price book in the layer from genai-prices
 	@$(RUN) tools.build_price_book

@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
 from tools.local_stack.emulator import ROOT, Emulator
+from tools.local_stack.issuer import AUDIENCE, ISSUER, ORGANIZATION_CLAIM
 from tools.local_stack.stack import up
 
 # Nothing of the developer's own AWS configuration may reach a test, least of all credentials.
@@ -28,6 +29,11 @@ os.environ |= {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
     "TABLE_NAME": "headroom-test",
+    "EVENT_BUS_NAME": "headroom-test",
+    "OIDC_ISSUER": ISSUER,
+    "OIDC_AUDIENCE": AUDIENCE,
+    "OIDC_ORGANIZATION_CLAIM": ORGANIZATION_CLAIM,
+    "OIDC_KEYS": "data:application/json,%7B%22keys%22%3A%5B%5D%7D",
     "STAGE": "local",
     "POWERTOOLS_SERVICE_NAME": "headroom-test",
     "POWERTOOLS_METRICS_NAMESPACE": "Headroom",

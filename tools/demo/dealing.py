@@ -72,14 +72,14 @@ def deal(trace: Trace, people: Sequence[Person], *, seed: int, run: str) -> list
     Requests of one session are one person's. The same trace and seed give the same tasks, apart
     from the ids of events that the trace does not name: those carry the run's.
     """
-    chance = random.Random(seed)  # noqa: S311  (a replay, not a secret)
+    chance = random.Random(seed)
     by_share = _shares(people, chance)
     tasks = []
     for number, recorded in enumerate(trace.requests):
         model = _pick(MODELS, chance)
         person = _pick(by_share, chance)
         if recorded.session is not None:
-            person = _pick(by_share, random.Random(f"{seed} {recorded.session}"))  # noqa: S311
+            person = _pick(by_share, random.Random(f"{seed} {recorded.session}"))
         twice = chance.randrange(DELIVERED_TWICE_ONE_IN) == 0
         fate = _accident(chance) if trace.invented else "settled"
         tasks.append(

@@ -147,7 +147,7 @@ def read_transcripts(source: Path, *, requests_max: int | None) -> Trace:
 
 def generate(count: int, *, seed: int) -> Trace:
     """Invent requests: the same ones for the same seed."""
-    chance = random.Random(seed)  # noqa: S311  (a replay, not a secret)
+    chance = random.Random(seed)
     return Trace(
         f"generated usage (seed {seed})",
         tuple(_invented(chance) for _ in range(count)),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tools import processes
 from tools.local_stack.emulator import ROOT, Emulator, clean_environment
+from tools.local_stack.issuer import Issuer
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -92,11 +94,31 @@ def deploy(emulator: Emulator) -> Deployment:
     """
     made_from = fingerprint()
     _note(emulator).unlink(missing_ok=True)
-    _sam(emulator, "deploy", "--template-file", _built(emulator) / "template.yaml")
+    # On the command line they replace those of samconfig.toml, so all of them are named here.
+    overrides = {**_configured(), **Issuer(issuer_key(emulator)).parameters()}
+    _sam(
+        emulator,
+        "deploy",
+        "--template-file",
+        _built(emulator) / "template.yaml",
+        "--parameter-overrides",
+        *(f"{name}={value}" for name, value in overrides.items()),
+    )
     cloudformation = _cloudformation(emulator)
     deployment = Deployment(made_from, _outputs(cloudformation), _functions(cloudformation))
     _note(emulator).write_text(json.dumps(asdict(deployment), indent=2))
     return deployment
+
+
+def issuer_key(emulator: Emulator) -> Path:
+    """Return where the local issuer keeps its key."""
+    return emulator.home / "issuer.pem"
+
+
+def _configured() -> dict[str, str]:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides: list[str] = config["local"]["deploy"]["parameters"]["parameter_overrides"]
+    return dict(override.split("=", 1) for override in overrides)
 
 
 def _source_files() -> Iterator[Path]:

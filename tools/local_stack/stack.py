@@ -12,6 +12,7 @@ from botocore.config import Config
 
 from tools.local_stack import deployment
 from tools.local_stack.emulator import REGION, Emulator
+from tools.local_stack.issuer import Issuer
 from tools.local_stack.provisioning import provision
 
 
@@ -56,6 +57,10 @@ def _describe(emulator: Emulator, deployed: deployment.Deployment) -> Path:
     queue = session.client("sqs", endpoint_url=emulator.endpoint_url).get_queue_url(
         QueueName=deployed.outputs["UsageQueueUrl"].rpartition("/")[2]
     )
+    issuer = Issuer(deployment.issuer_key(emulator))
+    for organization in organizations:
+        for member in organization["members"]:
+            member["token"] = issuer.token(organization["id"], member["user_id"])
     stack = {
         "api_url": f"{emulator.endpoint_url}/_aws/execute-api/{deployed.outputs['ApiId']}",
         "aws_endpoint_url": emulator.endpoint_url,
@@ -63,6 +68,7 @@ def _describe(emulator: Emulator, deployed: deployment.Deployment) -> Path:
         "table_name": deployed.outputs["TableName"],
         "functions": deployed.functions,
         "usage_queue_url": queue["QueueUrl"],
+        "event_bus_name": deployed.outputs["EventBusName"],
         "organizations": organizations,
     }
     path = emulator.home / "stack.json"

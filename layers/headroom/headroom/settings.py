@@ -25,7 +25,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class IdentitySettings:
-    """Whose tokens are trusted. `keys` is the key set itself as JSON, or its https address."""
+    """Whose tokens are trusted. `keys` is where the key set is: https, or a data: URL."""
 
     issuer: str
     audience: str

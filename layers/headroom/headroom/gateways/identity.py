@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from typing import Any, Final
 from urllib.request import urlopen
 
@@ -22,6 +22,15 @@ KEYS_LAST: Final = timedelta(minutes=10)
 # A token signed with an unknown key may not make us fetch the keys at every request.
 FETCH_AGAIN_AFTER: Final = timedelta(seconds=30)
 FETCH_TIMEOUT_SECONDS: Final = 3
+# The network, HTTP, no JSON, and JSON that is no key set, which PyJWT trips over.
+KEYS_UNREADABLE: Final = (
+    OSError,
+    HTTPException,
+    ValueError,
+    AttributeError,
+    TypeError,
+    jwt.PyJWTError,
+)
 
 
 class OidcIdentity:
@@ -47,12 +56,13 @@ class OidcIdentity:
         try:
             header = jwt.get_unverified_header(token)
             key = self._key(header.get("kid"), now)
-            if key is None or header.get("alg") not in ALGORITHMS:
+            # What the key is made for decides, and not what the token says of itself.
+            if key is None or key.algorithm_name not in ALGORITHMS:
                 raise bad
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key.key,
-                algorithms=list(ALGORITHMS),
+                algorithms=[key.algorithm_name],
                 issuer=self._issuer,
                 audience=self._audience,
                 # The times are compared below, with the time that we were given.
@@ -63,7 +73,8 @@ class OidcIdentity:
                     "verify_iat": False,
                 },
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, TypeError) as error:
+            # PyJWT lets a TypeError out where a claim has another type than it expects.
             raise bad from error
         if not _in_time(claims, now):
             raise Unauthenticated("Authorization: the token has expired, or is not valid yet")
@@ -79,7 +90,7 @@ class OidcIdentity:
         if stale:
             try:
                 key_set = jwt.PyJWKSet.from_json(self._fetch_keys())
-            except (OSError, ValueError, jwt.PyJWTError) as error:
+            except KEYS_UNREADABLE as error:
                 raise Overloaded("the issuer's keys cannot be read; try again") from error
             self._keys = {key.key_id: key for key in key_set.keys if key.key_id}
             self._fetched_at = now
@@ -98,11 +109,8 @@ def connect_identity(settings: IdentitySettings) -> OidcIdentity:
 
 
 def fetch_keys_from(source: str) -> Callable[[], str]:
-    """Return a reader of a key set: `source` is its https address, or the set itself as JSON."""
-    if source.startswith("{"):
-        json.loads(source)
-        return lambda: source
-    if not source.startswith("https://"):
+    """Return a reader of a key set: `source` is its https address, or a data: URL with the set."""
+    if not source.startswith(("https://", "data:")):
         raise ValueError("the issuer's keys must come over https")
 
     def fetch() -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from headroom.domain.actor import Actor
 from headroom.domain.instants import to_millis
 from headroom.domain.money import format_limit
-from headroom.domain.organization import LimitPeriod, Organization
+from headroom.domain.organization import LimitPeriod, Member, Organization
 from headroom.errors import Conflict, InvalidRequest, NotFound, Overloaded
 from headroom.store.announcements import put_announcement
 from headroom.store.budgets import find_budget
@@ -28,7 +26,13 @@ from headroom.store.models import wire_moment
 from headroom.store.organizations import find_member
 from headroom.store.table import Change, Contended, Refused, Table
 from headroom.usecases.governing import Reason, change_person
-from headroom.usecases.limiting import CHANGED, actor_to_wire, effective_rows, limit_to_wire
+from headroom.usecases.limiting import (
+    CHANGED,
+    actor_to_wire,
+    effective_rows,
+    limit_to_wire,
+    with_own_limit,
+)
 
 ENTROPY_BYTES: Final = 6
 NOTE_LENGTH_MAX: Final = 500
@@ -89,40 +93,39 @@ def approve(
 ) -> dict[str, Any]:
     """Write the requester's own limit and close the request, in one transaction.
 
-    Approving again with the same outcome is fine; the limit of the first answer stays.
+    Approving again is fine: the limit of the first answer stays, and holds when this returns.
 
     Raises:
         NotFound: there is no such request, or the requester has left.
         InvalidRequest: the request was denied.
     """
     request = _open(table, organization, request_id, "approved")
-    if request.status == "pending":
-        place = LimitPlace(organization.org_id, "user", request.user_id, period or request.period)
+    place = LimitPlace(organization.org_id, "user", request.user_id, period or request.period)
 
-        def also() -> Sequence[Change]:
-            pending = _open(table, organization, request_id, "approved")
-            if pending.status != "pending":
-                raise _AlreadyAnswered
-            facts = {"period": place.period, "amount": format_limit(amount_nanos)}
-            return [
-                put_limit(place, amount_nanos, find_limit(table, place), now),
-                *resolve(pending, "approved", actor, now),
-                _announce(pending, "increase_approved", {**facts, "notify": notify}, now),
-            ]
+    def also() -> Sequence[Change]:
+        pending = _open(table, organization, request_id, "approved")
+        if pending.status != "pending":
+            raise _AlreadyAnswered
+        facts = {"period": place.period, "amount": format_limit(amount_nanos)}
+        return [
+            put_limit(place, amount_nanos, find_limit(table, place), now),
+            *resolve(pending, "approved", actor, now),
+            _announce(pending, "increase_approved", {**facts, "notify": notify}, now),
+        ]
 
-        with suppress(_AlreadyAnswered):
-            change_person(
-                table,
-                organization.org_id,
-                request.user_id,
-                lambda old: replace(old, limits={**old.limits, place.period: amount_nanos}),
-                now,
-                Reason(actor, CHANGED, also, even_if_same=True),
-            )
+    def change(old: Member) -> Member:
+        return with_own_limit(old, place.period, amount_nanos)
+
+    try:
+        if request.status != "pending":
+            raise _AlreadyAnswered
+        reason = Reason(actor, CHANGED, also, even_if_same=True)
+        change_person(table, organization.org_id, request.user_id, change, now, reason)
+    except _AlreadyAnswered:
+        # By a run that was perhaps cut off before it took back what was handed out before.
+        change_person(table, organization.org_id, request.user_id, lambda old: old, now)
     answer = show(table, organization, _open(table, organization, request_id, "approved"), now)
-    row = find_limit(
-        table, LimitPlace(organization.org_id, "user", request.user_id, period or request.period)
-    )
+    row = find_limit(table, place)
     answer["spend_limit"] = limit_to_wire(organization, row) if row else None
     return answer
 

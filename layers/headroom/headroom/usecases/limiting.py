@@ -29,7 +29,6 @@ from headroom.store.limits import (
     find_limit,
     put_limit,
 )
-from headroom.store.organizations import find_member
 from headroom.store.table import Change, Table
 from headroom.usecases.governing import Reason, change_organization, change_person
 
@@ -83,12 +82,11 @@ def set_limit(
                 touches=lambda budget: budget.seat_tier == tier,
             )
         case "user":
-            _require_member(table, place)
             change_person(
                 table,
                 place.org_id,
                 place.scope_id,
-                lambda old: replace(old, limits={**old.limits, place.period: amount_nanos}),
+                lambda old: with_own_limit(old, place.period, amount_nanos),
                 now,
                 reason,
             )
@@ -100,6 +98,9 @@ def set_limit(
 def remove_override(table: Table, place: LimitPlace, actor: Actor, now: datetime) -> None:
     """Remove a member's own limit, so that their seat tier's holds again.
 
+    If there is none it was perhaps removed by a run that was cut off before it took back what the
+    member had been handed out, so that is finished first.
+
     Raises:
         InvalidRequest: it is the organization's or a tier's, which can only be set.
         NotFound: there is no such limit.
@@ -110,6 +111,7 @@ def remove_override(table: Table, place: LimitPlace, actor: Actor, now: datetime
             "spend_limit_id", "only a member's own limit can be deleted; set this one to null"
         )
     if find_limit(table, place) is None:
+        change_person(table, place.org_id, place.scope_id, lambda old: old, now)
         raise NotFound("spend_limit_id: there is no spend limit with this id")
     change_person(
         table,
@@ -122,6 +124,17 @@ def remove_override(table: Table, place: LimitPlace, actor: Actor, now: datetime
         now,
         Reason(actor, CHANGED, lambda: [delete_limit(place)]),
     )
+
+
+def with_own_limit(old: Member, period: LimitPeriod, amount_nanos: int | None) -> Member:
+    """Return a member with a limit of their own; None says explicitly that there is none.
+
+    Raises:
+        NotFound: they have left.
+    """
+    if not old.active:
+        raise NotFound(f"user_id: the organization has no member {old.user_id}")
+    return replace(old, limits={**old.limits, period: amount_nanos})
 
 
 def limit_to_wire(organization: Organization, row: LimitRow) -> dict[str, Any]:
@@ -233,9 +246,3 @@ def _tier_named(name: str) -> SeatTier:
         if tier == name:
             return tier
     raise NotFound("seat_tier: there is no such seat tier")
-
-
-def _require_member(table: Table, place: LimitPlace) -> None:
-    member = find_member(table, place.org_id, place.scope_id)
-    if member is None or not member.active:
-        raise NotFound(f"user_id: the organization has no member {place.scope_id}")

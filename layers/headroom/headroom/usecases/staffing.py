@@ -41,7 +41,8 @@ def add_member(
     elif existing.active:
         if replace(existing, limits={}) != replace(member, limits={}):
             raise Conflict("user_id: there is a member with this id and other settings")
-        return existing
+        # Perhaps by a run that was cut off before it closed what they held when they left.
+        return change_person(table, organization.org_id, member.user_id, lambda old: old, now)
     # Only this write makes them a member, with its audit entry.
     return change_person(
         table,
@@ -65,14 +66,13 @@ def remove_member(
     member = find_member(table, organization.org_id, user_id)
     if member is not None and member.role == "primary_owner":
         raise Forbidden("user_id: the primary owner cannot be removed")
-    places = [
-        LimitPlace(organization.org_id, "user", user_id, period)
-        for period in LIMIT_PERIODS
-        if member is not None and period in member.limits
-    ]
 
     def also() -> Sequence[Change]:
-        return [delete_limit(place) for place in places]
+        # All there may be: one could have been set since the member was read.
+        return [
+            delete_limit(LimitPlace(organization.org_id, "user", user_id, period))
+            for period in LIMIT_PERIODS
+        ]
 
     return change_person(
         table,

@@ -72,6 +72,9 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("POST", "/v1/me/spend_limit_increase_requests"): _OWN,
 }
 
+# These need no credential: the API's description of itself, by a function that can read nothing.
+PUBLIC: Final = frozenset({("GET", "/openapi.json"), ("GET", "/docs")})
+
 
 def check(caller: Caller, method: str, route: str) -> None:
     """Check that a caller may call a route.

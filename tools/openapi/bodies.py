@@ -1,0 +1,600 @@
+"""What the API takes and answers, as the models from which the OpenAPI document is made.
+
+Only the document is made from these. The functions read requests with `headroom.wire`, which names
+the member that is wrong; the end-to-end tests hold the answers of the deployed stack to these.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from headroom.domain.allotment import Level, Reason
+from headroom.domain.authorization import Source
+from headroom.domain.organization import Admission, LimitPeriod, Plan, Role, SeatTier
+from headroom.domain.usage import COUNT_MAX
+from headroom.usecases.increasing import NOTE_LENGTH_MAX
+from headroom.wire.authorizations import (
+    MODEL_LENGTH_MAX,
+    TTL_SECONDS,
+    TTL_SECONDS_MAX,
+    WEB_SEARCHES_MAX,
+)
+from headroom.wire.usage_events import (
+    AUTHORIZATION_ID_LENGTH_MAX,
+    EVENT_ID_LENGTH_MAX,
+    EVENTS_MAX,
+    PRODUCT_LENGTH_MAX,
+)
+
+Setting = Annotated[
+    str,
+    Field(
+        pattern=r"^(0|[1-9][0-9]{0,14})$",
+        description="Whole minor units (cents).",
+        examples=["50000"],
+    ),
+]
+Limit = Annotated[
+    Setting | None,
+    Field(description="Whole minor units (cents); null is unlimited.", examples=["50000"]),
+]
+Exact = Annotated[
+    str,
+    Field(
+        pattern=r"^-?[0-9]+(\.[0-9]{1,9})?$",
+        description="Minor units (cents), exact.",
+        examples=["14.352"],
+    ),
+]
+Rounded = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]+(\.[0-9]{1,3})?$",
+        description="Minor units (cents), rounded half-even to three decimals.",
+        examples=["12050.5"],
+    ),
+]
+Moment = Annotated[
+    str,
+    Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-23T12:00:00Z"]),
+]
+Period = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="A billing month.", examples=["2026-11"]
+    ),
+]
+UserId = Annotated[str, Field(pattern=r"^user_[A-Za-z0-9_-]{1,64}$", examples=["user_ada"])]
+Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
+Tokens = Annotated[int, Field(ge=1, le=COUNT_MAX)]
+Seconds = Annotated[int, Field(ge=1, le=TTL_SECONDS_MAX)]
+Model = Annotated[
+    str, Field(min_length=1, max_length=MODEL_LENGTH_MAX, examples=["claude-sonnet-4-5"])
+]
+ServiceTierName = Literal["standard", "batch", "priority"]
+KeyScope = Literal[
+    "write:usage", "read:spend_limits", "write:spend_limits", "read:billing", "write:billing"
+]
+UsageSource = Literal["included", "extra_usage", "unbilled"]
+
+
+class Body(BaseModel):
+    """An object with no members but those named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Open(BaseModel):
+    """An object that may have other members, which are kept or ignored."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# Spending.
+
+
+class AuthorizationRequest(Body):
+    user_id: UserId
+    model: Model
+    input_tokens: Count
+    max_tokens: Tokens
+    min_tokens: Annotated[
+        Tokens | None, Field(description="Accept less output than `max_tokens`, but not less.")
+    ] = None
+    web_search_requests: Annotated[int, Field(ge=0, le=WEB_SEARCHES_MAX)] | None = None
+    service_tier: ServiceTierName | None = None
+    use_extra_usage: Annotated[
+        bool | None, Field(description="The member's choice for this request alone.")
+    ] = None
+    ttl_seconds: Annotated[
+        Seconds | None, Field(description=f"How long to hold the money; {TTL_SECONDS} if not said.")
+    ] = None
+
+
+class ExtensionRequest(Body):
+    ttl_seconds: Seconds | None = None
+    max_tokens: Tokens | None = None
+
+
+class OrganizationScope(Body):
+    type: Literal["organization"]
+
+
+class SeatTierScope(Body):
+    type: Literal["seat_tier"]
+    seat_tier: SeatTier
+
+
+class UserScope(Body):
+    type: Literal["user"]
+    user_id: UserId
+
+
+Scope = Annotated[OrganizationScope | SeatTierScope | UserScope, Field(discriminator="type")]
+OwnScope = Annotated[SeatTierScope | UserScope, Field(discriminator="type")]
+
+
+class HeldUnder(Body):
+    scope: OwnScope
+    period: LimitPeriod
+    amount: Exact
+    remaining: Exact
+    resets_at: Moment
+
+
+class Authorization(Body):
+    type: Literal["authorization"]
+    id: str
+    user_id: UserId
+    model: Model
+    source: Source
+    amount: Annotated[Exact, Field(description="What is held: a true upper bound of the cost.")]
+    max_tokens: Annotated[Tokens, Field(description="What the money allows.")]
+    expires_at: Moment
+    period: Period
+    limits: list[HeldUnder]
+
+
+class AuthorizationReleased(Body):
+    type: Literal["authorization_released"]
+    id: str
+
+
+class CacheCreation(Open):
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
+
+
+class ServerToolUse(Open):
+    web_search_requests: Count | None = None
+
+
+class Usage(Open):
+    """The Messages API `usage` object as it stands; unknown members are kept and ignored."""
+
+    input_tokens: Count | None
+    output_tokens: Count | None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_creation: CacheCreation | None = None
+    server_tool_use: ServerToolUse | None = None
+    service_tier: ServiceTierName | None = None
+
+
+class UsageEvent(Body):
+    id: Annotated[
+        str,
+        Field(
+            pattern=rf"^[!-~]{{1,{EVENT_ID_LENGTH_MAX}}}$",
+            description="The client's id: billed at most once per organization, ever.",
+        ),
+    ]
+    authorization_id: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=AUTHORIZATION_ID_LENGTH_MAX,
+            description="Without it the event is charged on arrival.",
+        ),
+    ] = None
+    user_id: UserId
+    model: Model
+    product: Annotated[str | None, Field(min_length=1, max_length=PRODUCT_LENGTH_MAX)] = None
+    occurred_at: Moment
+    usage: Usage
+
+
+class UsageEventsRequest(Body):
+    events: Annotated[list[UsageEvent], Field(min_length=1, max_length=EVENTS_MAX)]
+
+
+class EventError(Body):
+    type: str
+    message: str
+
+
+class RecordedUsageEvent(Body):
+    type: Literal["usage_event"]
+    id: str
+    status: Literal["recorded", "duplicate"]
+    source: UsageSource
+    amount: Exact
+    period: Period
+    unbilled: Annotated[
+        Exact, Field(description="What was used past a limit beside `amount`; never charged.")
+    ] = "0"
+
+
+class RejectedUsageEvent(Body):
+    type: Literal["usage_event"]
+    id: str | None
+    status: Literal["rejected"]
+    error: EventError
+
+
+class UsageEventResults(Body):
+    type: Literal["usage_events"]
+    results: Annotated[
+        list[RecordedUsageEvent | RejectedUsageEvent],
+        Field(description="One an event, in the order of the request."),
+    ]
+
+
+# Settings.
+
+
+class MembersSetting(Body):
+    mode: Admission
+
+
+class RequestsSetting(Body):
+    enabled: bool
+
+
+class AmountSetting(Body):
+    amount: Limit
+
+
+class TierLimitSetting(Body):
+    amount: Limit
+    period: LimitPeriod | None = None
+
+
+class SpendLimitState(Body):
+    amount: Limit
+    period_to_date_spend: Exact
+    held: Exact
+    remaining: Exact | None
+
+
+class SeatTierState(Body):
+    spend_limit: Limit
+    daily_spend_limit: Limit = None
+    weekly_spend_limit: Limit = None
+
+
+class SeatTierStates(Body):
+    standard: SeatTierState
+    premium: SeatTierState
+
+
+class AutoReload(Body):
+    enabled: bool
+
+
+class WalletState(Body):
+    balance: Exact
+    held: Exact
+    auto_reload: AutoReload
+
+
+class RequestsState(Body):
+    enabled: bool
+    pending: Annotated[int, Field(ge=0)]
+
+
+class ExtraUsage(Body):
+    type: Literal["extra_usage"]
+    plan: Plan
+    enabled: bool
+    next_step: Annotated[
+        Literal["enable", "payment", "auto_reload", "spend_limit", "members", "seat_tier_limits"]
+        | None,
+        Field(description="What the owner should set next; null when all is set."),
+    ]
+    period: Period
+    currency: str
+    members: MembersSetting
+    spend_limit: SpendLimitState
+    seat_tiers: SeatTierStates
+    requests: RequestsState
+    wallet: Annotated[WalletState | None, Field(description="Team only.")] = None
+
+
+class MemberRequest(Body):
+    user_id: UserId | None = None
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    email: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+    role: Literal["owner", "admin", "member"] = "member"
+    seat_tier: SeatTier = "standard"
+    extra_usage: bool | None = None
+    continue_with_extra_usage: bool | None = None
+
+
+class MemberChange(Body):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+
+    extra_usage: bool | None = None
+    seat_tier: SeatTier = "standard"
+    role: Role = "member"
+
+
+class Member(Body):
+    type: Literal["member"]
+    user_id: UserId
+    name: str
+    email: str
+    role: Role
+    seat_tier: SeatTier
+    extra_usage: bool
+    continue_with_extra_usage: bool
+
+
+class MemberDeleted(Body):
+    type: Literal["member_deleted"]
+    user_id: UserId
+
+
+class ApiKeyRequest(Body):
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    scopes: Annotated[list[KeyScope], Field(min_length=1)]
+
+
+class ApiKey(Body):
+    type: Literal["api_key"]
+    id: str
+    name: str
+    scopes: list[KeyScope]
+    hint: str
+    status: Literal["active", "revoked"]
+
+
+class NewApiKey(ApiKey):
+    secret: Annotated[str, Field(description="Shown this once.")]
+
+
+class ApiKeyRevoked(Body):
+    type: Literal["api_key_revoked"]
+    id: str
+
+
+class Changer(Body):
+    type: Literal["user", "api_key", "system"]
+    id: str
+
+
+class AuditEntry(Body):
+    type: Literal["audit_entry"]
+    id: str
+    at: Moment
+    actor: Changer
+    action: str
+    subject: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+# The Spend Limits API.
+
+
+class SpendLimitRequest(Body):
+    scope: Scope
+    amount: Limit
+    period: LimitPeriod | None = None
+
+
+class SpendLimit(Body):
+    type: Literal["spend_limit"]
+    id: str
+    scope: Scope
+    amount: Limit
+    currency: str
+    period: LimitPeriod
+    is_enabled: bool
+    created_at: Moment
+    updated_at: Moment
+
+
+class SpendLimitDeleted(Body):
+    type: Literal["spend_limit_deleted"]
+    id: str
+
+
+class UserActor(Body):
+    type: Literal["user_actor"]
+    user_id: UserId
+    name: str
+    email_address: str
+    deleted: bool
+
+
+class KeyActor(Body):
+    type: Literal["scoped_api_key_actor"]
+    scoped_api_key_id: str
+
+
+class SpendSummary(Body):
+    type: Literal["spend_summary"]
+    actor: UserActor
+    scope: UserScope
+    source: Scope
+    spend_limit_id: str
+    amount: Limit
+    currency: str
+    period: LimitPeriod
+    period_to_date_spend: Rounded
+
+
+class ApproveRequest(Body):
+    amount: Setting
+    period: LimitPeriod | None = None
+    suppress_notification: bool | None = None
+
+
+class DenyRequest(Body):
+    suppress_notification: bool | None = None
+
+
+class IncreaseRequest(Body):
+    type: Literal["spend_limit_increase_request"]
+    id: str
+    actor: UserActor
+    period: LimitPeriod
+    status: Literal["pending", "approved", "denied"]
+    created_at: Moment
+    resolved_at: Moment | None
+    resolved_by: Annotated[UserActor | KeyActor, Field(discriminator="type")] | None
+    note: str | None
+    spend_summary: SpendSummary
+
+
+class ApprovedIncreaseRequest(IncreaseRequest):
+    spend_limit: Annotated[SpendLimit | None, Field(description="The limit that was written.")]
+
+
+# The member's own view.
+
+
+class Continuing(Body):
+    continue_with_extra_usage: bool
+
+
+class AllowanceState(Body):
+    window: Annotated[str, Field(examples=["PT5H"])]
+    amount: Exact
+    remaining: Exact
+    resets_at: Moment
+
+
+class OwnLimit(Body):
+    period: LimitPeriod
+    amount: Limit
+    source: Literal["user", "seat_tier"]
+    remaining: Exact
+
+
+class NextRequest(Body):
+    source: Source | None
+    reason: Annotated[Reason, Field(description="Why it would be refused.")] = "contended"
+    resets_at: Moment | None = None
+
+
+class MemberExtraUsage(Body):
+    type: Literal["member_extra_usage"]
+    user_id: UserId
+    seat_tier: SeatTier
+    period: Period
+    currency: str
+    enabled: bool
+    admitted: bool
+    continue_with_extra_usage: bool
+    allowance: list[AllowanceState]
+    limits: list[OwnLimit]
+    period_to_date_spend: Exact
+    held: Exact
+    next_request: Annotated[
+        NextRequest, Field(description="What would happen on the next request.")
+    ]
+
+
+class Component(Body):
+    kind: str
+    quantity: Annotated[int, Field(ge=0)]
+    unit_price: Exact
+    per: Annotated[int, Field(ge=1)]
+    amount: Exact
+
+
+class UsageLine(Body):
+    type: Literal["usage_line"]
+    id: str
+    authorization_id: str | None
+    model: Model
+    product: str | None
+    seat_tier: SeatTier
+    source: UsageSource
+    reason: Annotated[str | None, Field(description="Why it was extra.")]
+    amount: Exact
+    charged: Exact
+    unbilled: Exact
+    period: Period
+    occurred_at: Moment
+    recorded_at: Moment
+    price_version: str
+    components: list[Component]
+
+
+class OwnIncreaseRequest(Body):
+    period: LimitPeriod | None = None
+    note: Annotated[str | None, Field(min_length=1, max_length=NOTE_LENGTH_MAX)] = None
+
+
+# Lists. The cursor is opaque, and bound to the filters that issued it.
+
+
+class Page(Body):
+    type: Literal["list"]
+    has_more: bool
+    next_page: str | None
+
+
+class MemberList(Page):
+    data: list[Member]
+
+
+class ApiKeyList(Page):
+    data: list[ApiKey]
+
+
+class AuditList(Page):
+    data: list[AuditEntry]
+
+
+class SpendLimitList(Page):
+    data: list[SpendLimit]
+
+
+class SpendSummaryList(Page):
+    data: list[SpendSummary]
+
+
+class IncreaseRequestList(Page):
+    data: list[IncreaseRequest]
+
+
+class UsageLineList(Page):
+    data: list[UsageLine]
+
+
+# Errors that carry more than a message.
+
+
+class FieldDetails(Body):
+    field: Annotated[str, Field(description="The member or parameter that is wrong.")]
+
+
+class RefusingLevel(Body):
+    type: Level
+    user_id: UserId = ""
+    seat_tier: SeatTier = "standard"
+
+
+class RefusalDetails(Body):
+    reason: Reason
+    scope: Annotated[RefusingLevel, Field(description="The level that refused.")]
+    resets_at: Moment | None
+    affordable_max_tokens: Annotated[int, Field(ge=0)]
+    retryable: bool
+    next_steps: list[str]

@@ -1,0 +1,300 @@
+"""What each route is for, takes and answers: keyed as the matrix of rights is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from aws_lambda_powertools.event_handler.openapi.params import Header, Query
+from pydantic import BaseModel
+
+from headroom.domain.organization import LimitPeriod
+from headroom.errors import (
+    Conflict,
+    Forbidden,
+    HeadroomError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    RequestTooLarge,
+    SpendRefused,
+    Unauthenticated,
+)
+from headroom.store.increases import Status
+from headroom.store.limits import ScopeType
+from headroom.wire.limits import USER_IDS_MAX
+from headroom.wire.pages import LIMIT, LIMIT_MAX
+from tools.openapi import bodies
+
+# Any route may answer these.
+ALWAYS: Final[tuple[type[HeadroomError], ...]] = (Unauthenticated, Forbidden, Overloaded)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What the document says of a route; `parameters` are typed as Powertools reads them."""
+
+    tag: str
+    summary: str
+    answer: type[BaseModel]
+    body: type[BaseModel] | None = None
+    body_is_optional: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    errors: tuple[type[HeadroomError], ...] = ()
+
+    @property
+    def raises(self) -> tuple[type[HeadroomError], ...]:
+        """Every error that the route may answer."""
+        read = (InvalidRequest, RequestTooLarge) if self.body else ()
+        asked = (InvalidRequest,) if self.parameters else ()
+        return tuple(dict.fromkeys((*ALWAYS, *read, *asked, *self.errors)))
+
+
+_PAGING: Final = {
+    "limit": Annotated[
+        int | None, Query(ge=1, le=LIMIT_MAX, description=f"How many; {LIMIT} if not said.")
+    ],
+    "page": Annotated[
+        str | None, Query(description="`next_page` of the page before, with the same filters.")
+    ],
+}
+_KEYED: Final = {
+    "idempotency_key": Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            pattern="^[!-~]{1,64}$",
+            description="The same key and body replay the first answer.",
+        ),
+    ],
+}
+_USER_IDS: Final = Annotated[
+    list[bodies.UserId] | None, Query(alias="user_ids[]", max_length=USER_IDS_MAX)
+]
+_ACTOR_IDS: Final = Annotated[
+    list[bodies.UserId] | None, Query(alias="actor_ids[]", max_length=USER_IDS_MAX)
+]
+_PERIODS: Final = Annotated[list[LimitPeriod] | None, Query(alias="period[]")]
+_SCOPE_TYPES: Final = Annotated[list[ScopeType] | None, Query(alias="scope_type[]")]
+_STATUSES: Final = Annotated[list[Status] | None, Query(alias="status[]")]
+_MONTH: Final = Annotated[bodies.Period | None, Query(description="The running one if not said.")]
+
+SPENDING: Final = "Spending"
+SETTINGS: Final = "Settings"
+MEMBERS: Final = "Members and keys"
+LIMITS: Final = "Spend limits"
+REQUESTS: Final = "Increase requests"
+ME: Final = "The member's own view"
+
+TAGS: Final = {
+    SPENDING: "Authorize before a request, record what was really used after it.",
+    SETTINGS: "Everything on the Settings > Usage page. A change holds when its answer arrives.",
+    MEMBERS: "Who is in the organization, and which keys act for it.",
+    LIMITS: "Limits of the organization, of seat tiers and of members. 60 requests a minute an "
+    "organization, increase requests included.",
+    REQUESTS: "Members ask for more; owners and admins approve or deny.",
+    ME: "What a member sees and decides for themselves.",
+}
+
+_ORGANIZATION: Final = "/v1/organizations"
+_LIMITS: Final = f"{_ORGANIZATION}/spend_limits"
+_REQUESTS: Final = f"{_ORGANIZATION}/spend_limit_increase_requests"
+
+ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
+    ("POST", "/v1/authorizations"): Endpoint(
+        SPENDING,
+        "Ask whether a member may make a request, and hold the money for it",
+        bodies.Authorization,
+        body=bodies.AuthorizationRequest,
+        parameters=_KEYED,
+        errors=(NotFound, Conflict, SpendRefused),
+    ),
+    ("DELETE", "/v1/authorizations/<authorization_id>"): Endpoint(
+        SPENDING,
+        "Release the hold; repeatable",
+        bodies.AuthorizationReleased,
+        errors=(NotFound,),
+    ),
+    ("POST", "/v1/authorizations/<authorization_id>/extend"): Endpoint(
+        SPENDING,
+        "Prolong or enlarge the hold under the same checks",
+        bodies.Authorization,
+        body=bodies.ExtensionRequest,
+        errors=(NotFound, Conflict, SpendRefused),
+    ),
+    ("POST", "/v1/usage/events"): Endpoint(
+        SPENDING,
+        "Record what was really used; one bad event never spoils the others",
+        bodies.UsageEventResults,
+        body=bodies.UsageEventsRequest,
+    ),
+    ("GET", f"{_ORGANIZATION}/extra_usage"): Endpoint(
+        SETTINGS,
+        "See the state, the figures and the next step",
+        bodies.ExtraUsage,
+        errors=(NotFound,),
+    ),
+    ("POST", f"{_ORGANIZATION}/extra_usage/enable"): Endpoint(
+        SETTINGS, "Enable extra usage", bodies.ExtraUsage, errors=(NotFound,)
+    ),
+    ("POST", f"{_ORGANIZATION}/extra_usage/disable"): Endpoint(
+        SETTINGS,
+        "Disable extra usage at once; holds in flight may settle",
+        bodies.ExtraUsage,
+        errors=(NotFound,),
+    ),
+    ("PUT", f"{_ORGANIZATION}/extra_usage/members"): Endpoint(
+        SETTINGS,
+        "Admit everyone, or selected members",
+        bodies.ExtraUsage,
+        body=bodies.MembersSetting,
+        errors=(NotFound,),
+    ),
+    ("PUT", f"{_ORGANIZATION}/extra_usage/requests"): Endpoint(
+        SETTINGS,
+        "Take increase requests, or none",
+        bodies.ExtraUsage,
+        body=bodies.RequestsSetting,
+        errors=(NotFound,),
+    ),
+    ("PUT", f"{_ORGANIZATION}/spend_limit"): Endpoint(
+        SETTINGS,
+        "Set the monthly cap on the whole organization, a shared pool",
+        bodies.SpendLimit,
+        body=bodies.AmountSetting,
+        errors=(NotFound,),
+    ),
+    ("PUT", f"{_ORGANIZATION}/seat_tiers/<seat_tier>/spend_limit"): Endpoint(
+        SETTINGS,
+        "Set a limit that every member of a tier has for themselves (Enterprise)",
+        bodies.SpendLimit,
+        body=bodies.TierLimitSetting,
+        errors=(NotFound,),
+    ),
+    ("GET", f"{_ORGANIZATION}/members"): Endpoint(
+        MEMBERS, "List the members", bodies.MemberList, parameters=_PAGING
+    ),
+    ("POST", f"{_ORGANIZATION}/members"): Endpoint(
+        MEMBERS,
+        "Let someone in, or back in; repeatable",
+        bodies.Member,
+        body=bodies.MemberRequest,
+        errors=(NotFound, Conflict),
+    ),
+    ("PUT", f"{_ORGANIZATION}/members/<user_id>"): Endpoint(
+        MEMBERS,
+        "Admit a member, change their seat tier or role",
+        bodies.Member,
+        body=bodies.MemberChange,
+        errors=(NotFound,),
+    ),
+    ("DELETE", f"{_ORGANIZATION}/members/<user_id>"): Endpoint(
+        MEMBERS, "Let a member go; repeatable", bodies.MemberDeleted, errors=(NotFound,)
+    ),
+    ("GET", f"{_ORGANIZATION}/api_keys"): Endpoint(
+        MEMBERS, "List the keys, the revoked ones too", bodies.ApiKeyList, parameters=_PAGING
+    ),
+    ("POST", f"{_ORGANIZATION}/api_keys"): Endpoint(
+        MEMBERS,
+        "Create a key; its secret is shown once",
+        bodies.NewApiKey,
+        body=bodies.ApiKeyRequest,
+    ),
+    ("DELETE", f"{_ORGANIZATION}/api_keys/<key_id>"): Endpoint(
+        MEMBERS,
+        "Revoke a key: no use after 10 seconds; repeatable",
+        bodies.ApiKeyRevoked,
+        errors=(NotFound,),
+    ),
+    ("GET", f"{_ORGANIZATION}/audit"): Endpoint(
+        SETTINGS,
+        "See who changed what, with before and after",
+        bodies.AuditList,
+        parameters=_PAGING,
+    ),
+    ("GET", _LIMITS): Endpoint(
+        LIMITS,
+        "List the limits that are set",
+        bodies.SpendLimitList,
+        parameters={"scope_type": _SCOPE_TYPES, **_PAGING},
+        errors=(NotFound, RateLimited),
+    ),
+    ("POST", _LIMITS): Endpoint(
+        LIMITS,
+        "Set a limit, by its scope and period",
+        bodies.SpendLimit,
+        body=bodies.SpendLimitRequest,
+        errors=(NotFound, RateLimited),
+    ),
+    ("GET", f"{_LIMITS}/effective"): Endpoint(
+        LIMITS,
+        "See what holds for each member, from where, and what they have spent",
+        bodies.SpendSummaryList,
+        parameters={"user_ids": _USER_IDS, "period": _PERIODS, **_PAGING},
+        errors=(NotFound, RateLimited),
+    ),
+    ("GET", f"{_LIMITS}/<spend_limit_id>"): Endpoint(
+        LIMITS, "See a limit", bodies.SpendLimit, errors=(NotFound, RateLimited)
+    ),
+    ("DELETE", f"{_LIMITS}/<spend_limit_id>"): Endpoint(
+        LIMITS,
+        "Remove a member's own limit; their seat tier's holds again",
+        bodies.SpendLimitDeleted,
+        errors=(InvalidRequest, NotFound, RateLimited),
+    ),
+    ("GET", _REQUESTS): Endpoint(
+        REQUESTS,
+        "List increase requests, the most recent first",
+        bodies.IncreaseRequestList,
+        parameters={"status": _STATUSES, "actor_ids": _ACTOR_IDS, **_PAGING},
+        errors=(NotFound, RateLimited),
+    ),
+    ("GET", f"{_REQUESTS}/<request_id>"): Endpoint(
+        REQUESTS, "See a request", bodies.IncreaseRequest, errors=(NotFound, RateLimited)
+    ),
+    ("POST", f"{_REQUESTS}/<request_id>/approve"): Endpoint(
+        REQUESTS,
+        "Write the requester's own limit and close the request, in one step",
+        bodies.ApprovedIncreaseRequest,
+        body=bodies.ApproveRequest,
+        errors=(NotFound, RateLimited),
+    ),
+    ("POST", f"{_REQUESTS}/<request_id>/deny"): Endpoint(
+        REQUESTS,
+        "Close the request without changing a limit; repeatable",
+        bodies.IncreaseRequest,
+        body=bodies.DenyRequest,
+        body_is_optional=True,
+        errors=(NotFound, RateLimited),
+    ),
+    ("GET", "/v1/me/extra_usage"): Endpoint(
+        ME,
+        "See allowance, limits, spend, and what would happen on the next request",
+        bodies.MemberExtraUsage,
+        errors=(NotFound,),
+    ),
+    ("PUT", "/v1/me/extra_usage"): Endpoint(
+        ME,
+        "Choose whether to continue with extra usage",
+        bodies.MemberExtraUsage,
+        body=bodies.Continuing,
+        errors=(NotFound,),
+    ),
+    ("GET", "/v1/me/usage"): Endpoint(
+        ME,
+        "See own usage, each line with the reason why it was extra",
+        bodies.UsageLineList,
+        parameters={"period": _MONTH, **_PAGING},
+        errors=(NotFound,),
+    ),
+    ("POST", "/v1/me/spend_limit_increase_requests"): Endpoint(
+        ME,
+        "Ask for more; one pending at a time (Enterprise)",
+        bodies.IncreaseRequest,
+        body=bodies.OwnIncreaseRequest,
+        body_is_optional=True,
+        errors=(NotFound, Conflict),
+    ),
+}
