@@ -1,0 +1,79 @@
+"""Clients that keep spending, in a process of their own: started by test_governing.py.
+
+    python governing_clients.py ENDPOINT TABLE ORG_ID FIRST CLIENTS MEMBERS
+
+Says "spending" when they do; once standard input closes, prints a JSON list of [started,
+succeeded], one for each authorization.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+
+from headroom.domain.organization import Organization
+from headroom.errors import HeadroomError, SpendRefused
+from headroom.store.organizations import find_organization
+from headroom.usecases.acquiring import Hints
+from headroom.usecases.authorizing import authorize, release
+from headroom.wire.authorizations import parse_authorization_request
+from tests.emulator.tables import table_at
+
+
+def main() -> None:
+    endpoint, name, org_id, *numbers = sys.argv[1:]
+    first, clients, members = map(int, numbers)
+    outcomes: list[tuple[float, bool]] = []
+    ended = threading.Event()
+    found = find_organization(table_at(endpoint, name), org_id)
+    assert found is not None
+    organization: Organization = found
+
+    def spend(client: int) -> None:
+        table, hints = table_at(endpoint, name), Hints()
+        turn = client
+        while not ended.is_set():
+            turn += clients
+            body = {
+                "user_id": f"user_{turn % members}",
+                "model": "claude-sonnet-4-5",
+                "input_tokens": 100,
+                "max_tokens": 100,
+            }
+            asked, started = parse_authorization_request(body), time.monotonic()
+            try:
+                held = authorize(
+                    table,
+                    hints,
+                    organization,
+                    asked,
+                    datetime.now(UTC),
+                    entropy=secrets.token_bytes(6),
+                )
+            except SpendRefused:
+                outcomes.append((started, False))
+                continue
+            except HeadroomError:
+                continue
+            outcomes.append((started, True))
+            release(table, org_id, held["id"])
+
+    threads = [
+        threading.Thread(target=spend, args=(client,)) for client in range(first, first + clients)
+    ]
+    for thread in threads:
+        thread.start()
+    print("spending", flush=True)  # noqa: T201 - whoever started us waits for it
+    sys.stdin.read()
+    ended.set()
+    for thread in threads:
+        thread.join()
+    json.dump(outcomes, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
