@@ -25,7 +25,7 @@ from headroom.store.budgets import (
     take_picture,
 )
 from headroom.store.models import read_budget
-from headroom.store.organizations import roll_pool
+from headroom.store.organizations import find_member, roll_pool
 from headroom.store.table import Contended, Refused, Table
 from headroom.usecases.recalling import recall, recall_member
 from headroom.usecases.settling import expire_overdue
@@ -34,6 +34,8 @@ from headroom.usecases.sweeping import next_look
 # Every failed attempt means that someone else made progress. After so many the answer is
 # "contended", which says just that.
 ATTEMPTS_MAX: Final = 24
+# A round that met other transactions has waited for them several times already.
+CONTENDED_MAX: Final = 3
 HINTS_MAX: Final = 10_000
 
 # How the money taken is written: from source, budget as seen, hold's epoch and amount.
@@ -94,17 +96,24 @@ def acquire(
         hints.keep(_guess(outcome) if isinstance(outcome, Taken) else outcome)
         if isinstance(outcome, Taken):
             return outcome
+    contended = 0
     for _ in range(ATTEMPTS_MAX):
         try:
             decided = _take_cold(table, org_id, user_id, claim, spending_of, now)
         except Contended:
+            contended += 1
+            if contended == CONTENDED_MAX:
+                break
             continue
         if isinstance(decided, Taken):
             hints.keep(_guess(decided))
         if decided is not None:
             return decided
-    picture = _picture(table, org_id, user_id)
-    return Refusal("contended", "organization", user_id, picture.member.seat_tier)
+    # Read by itself: a picture would meet the same transactions.
+    member = find_member(table, org_id, user_id)
+    if member is None or not member.active:
+        raise _no_member(user_id)
+    return Refusal("contended", "organization", user_id, member.seat_tier)
 
 
 def _take_hot(
@@ -197,8 +206,12 @@ def _take_cold(
 def _picture(table: Table, org_id: str, user_id: str) -> Picture:
     picture = take_picture(table, org_id, user_id)
     if picture is None or not picture.member.active:
-        raise NotFound(f"user_id: the organization has no member {user_id}")
+        raise _no_member(user_id)
     return picture
+
+
+def _no_member(user_id: str) -> NotFound:
+    return NotFound(f"user_id: the organization has no member {user_id}")
 
 
 def _brought_up_to_date(table: Table, picture: Picture, now: datetime) -> Picture:

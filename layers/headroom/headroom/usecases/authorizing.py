@@ -230,6 +230,8 @@ def extend(
             )
         except Refused:
             continue
+        except Contended as error:
+            raise Overloaded("others are on this budget; try again") from error
         return _answer(organization, budget, larger, authorization)
     raise Overloaded("others are on this budget; try again")
 

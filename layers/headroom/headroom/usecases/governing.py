@@ -36,7 +36,8 @@ from headroom.store.organizations import (
 from headroom.store.table import Change, Contended, Refused, Table
 from headroom.usecases.recalling import recall, recall_member, recall_where
 
-ATTEMPTS_MAX: Final = 16
+# Each of them waits for other transactions several times, and an answer is due in time.
+ATTEMPTS_MAX: Final = 8
 
 # What a change is called in the audit, and whether the event bus hears of it under that name.
 ANNOUNCED: Final = frozenset({"extra_usage.enabled", "extra_usage.disabled", "spend_limit.changed"})

@@ -179,11 +179,14 @@ def expire_overdue(table: Table, budget: Budget, current: Budget, now: datetime)
     """Free the money of holds that nobody settled in time; tell whether there were any.
 
     Holds that someone else moves meanwhile are left to whoever looks next.
+
+    Raises:
+        Contended: others are on the budget or the pool.
     """
     overdue = budget.overdue(now)
     is_past = budget is not current
     for hold in overdue:
-        with suppress(Refused, Contended):
+        with suppress(Refused):
             close_hold(table, Found(hold, budget, current), cost=0, due=now)
         if hold.source == "included":
             # It moved the windows, against which the next one has to be closed.
