@@ -17,6 +17,7 @@ from headroom.errors import NotFound
 from headroom.store.budgets import (
     Picture,
     Spending,
+    budget_after,
     find_budget,
     refresh_budget,
     take_allotted,
@@ -181,8 +182,7 @@ def _take_cold(
         try:
             return Taken(take_included(table, budget, spending, now), spending)
         except Refused as refused:
-            _raise_if_done(refused, spending)
-            return None
+            return _found_done(refused, spending, budget)
     decision = decide(picture.organization, picture.member, picture.pool, budget, claim, now)
     match decision:
         case Refusal():
@@ -198,8 +198,7 @@ def _take_cold(
             try:
                 take_granted(table, picture, decision, spending, now)
             except Refused as refused:
-                _raise_if_done(refused, spending)
-                return None
+                return _found_done(refused, spending, budget)
             return Taken(_after(budget, decision), spending)
 
 
@@ -279,6 +278,13 @@ def _too_many(spending: Spending, budget: Budget) -> Refusal | None:
 
 def _is_in(spending: Spending, seen: Budget) -> bool:
     return spending.hold is not None and seen.holds.get(spending.hold.key) == spending.hold
+
+
+def _found_done(refused: Refused, spending: Spending, budget: Budget) -> Taken | None:
+    """Return what an attempt took whose reply was lost, None if something really moved."""
+    _raise_if_done(refused, spending)
+    seen = budget_after(refused, 0, budget)
+    return Taken(seen, spending) if _is_in(spending, seen) else None
 
 
 def _raise_if_done(refused: Refused, spending: Spending) -> None:
