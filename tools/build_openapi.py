@@ -135,6 +135,9 @@ def build() -> str:
         for operation in operations.values():
             _tidy_operation(operation)
     document = _tidy(document)
+    # In the order in which a reader meets them, not that in which the resolver tries them.
+    order = list(dict.fromkeys(_openapi_path(rule) for _, rule in ENDPOINTS))
+    document["paths"] = {path: document["paths"][path] for path in order}
     _share_failures(document)
     # Relative to the document itself, so that it holds behind any stage or domain.
     document["servers"] = [{"url": "."}]
@@ -258,6 +261,10 @@ def _who_may(right: Right) -> str:
 def _security(right: Right) -> list[dict[str, list[str]]]:
     schemes = [*(["key"] if right.scope else []), *(["person"] if right.roles else [])]
     return [{scheme: []} for scheme in schemes]
+
+
+def _openapi_path(rule: str) -> str:
+    return _ROUTE_PARAMETER.sub(r"{\1}", rule)
 
 
 def _tidy_operation(operation: dict[str, Any]) -> None:
