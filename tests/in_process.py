@@ -298,5 +298,6 @@ def application() -> Iterator[Application]:
         definition = table_definition(table.name)
         # Moto copies all that a stream ever carried at every transaction; nothing reads it here.
         del definition["StreamSpecification"]
-        table.connection.client.create_table(**definition)
+        client: Any = table.connection.client
+        client.create_table(**definition)
         yield Application(table)

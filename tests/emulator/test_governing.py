@@ -24,7 +24,7 @@ from typing import Any
 import boto3
 import pytest
 
-from headroom.domain.audit import Actor
+from headroom.domain.actor import Actor
 from headroom.domain.organization import Member, Organization
 from headroom.errors import SpendRefused
 from headroom.store.budgets import find_budget
