@@ -108,8 +108,10 @@ def authorize(
 
     def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
         tokens = min(bound.affordable(amount), asked.request.max_tokens)
-        # The day that the hold counts in is the budget's, also for a clock that is behind.
-        taken_at = max(now, day_bounds(budget.day)[0])
+        # The day and the windows that the hold counts in are the budget's, also for a clock that
+        # is behind: they began before the hold was taken.
+        opened = (window.opened_at for window in budget.windows)
+        taken_at = max(now, day_bounds(budget.day)[0], *opened)
         hold = Hold(
             key=hold_key(taken_at, entropy),
             amount_nanos=amount,
@@ -277,7 +279,8 @@ def _enlarge(
     def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
         if source != hold.source:
             raise Conflict("max_tokens: the seat's included usage changed; authorize anew for more")
-        if budget.day != day_of(hold.taken_at):
+        reset = any(window.opened_at > hold.taken_at for window in budget.windows)
+        if budget.day != day_of(hold.taken_at) or (source == "included" and reset):
             raise _taken_earlier()
         if budget.holds.get(hold.key) != hold:
             raise Conflict("authorization: it was changed at the same time; look again")
@@ -292,8 +295,10 @@ def _enlarge(
 
 
 def _taken_earlier() -> Conflict:
-    """A hold counts in the day that it was taken on, and what is added would not."""
-    return Conflict("max_tokens: taken on an earlier day; authorize anew for more")
+    """A hold counts in its own day and windows, and what is added to it would not."""
+    return Conflict(
+        "max_tokens: a day or an included window began since it was taken; authorize anew for more"
+    )
 
 
 def _replayed(table: Table, org_id: str, idempotency: Idempotency) -> dict[str, Any] | None:
