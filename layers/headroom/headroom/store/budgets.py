@@ -275,6 +275,7 @@ def settle_into_pool(
     org_id: str,
     period: str,
     counts: Sequence[str],
+    current_key: Key | None = None,
     pool_period: str,
     cost: int,
     unbilled: int = 0,
@@ -285,11 +286,13 @@ def settle_into_pool(
 
     `counts` names the day and week counters ("day", "week") that the hold still counts in; the
     caller has compared the hold's own day and week, and the write is refused if they moved on.
+    They are the current budget's: a month may end in the middle of a week, and in the middle of a
+    UTC day. `current_key` says where that is when the hold lies in the budget of a past period.
     If the pool has moved on to another period, only the money itself returns: the old cap is
     history.
 
     Raises:
-        Refused: first the budget, then the pool, then the line.
+        Refused: first the budget, then the pool, then the current budget or the line.
         Contended: others are on them.
     """
     rest = hold.amount_nanos - cost
@@ -304,24 +307,32 @@ def settle_into_pool(
         BudgetRecord.granted.set(BudgetRecord.granted - rest),
         *_settled(hold, cost, unbilled),
     ]
+    counted: list[Action] = []
+    stands: Condition | None = None
     for name, first_day, counter, of in (
         ("day", BudgetRecord.day, BudgetRecord.day_granted, day_of),
         ("week", BudgetRecord.week, BudgetRecord.week_granted, week_of),
     ):
         own = of(hold.taken_at)
         if name in counts:
-            condition &= first_day == own
-            actions.append(counter.set(counter - rest))
-        else:
-            condition &= first_day != own
+            stands = _both(first_day == own, stands)
+            counted.append(counter.set(counter - rest))
+        elif current_key is None:
+            stands = _both(first_day != own, stands)
     pool_condition = PoolRecord.period == pool_period
     pool_actions: list[Action] = [PoolRecord.funds.set(PoolRecord.funds + rest)]
     if pool_period == period:
         pool_actions.append(PoolRecord.unallotted.set(PoolRecord.unallotted + rest))
-    changes: list[Change] = [
-        Update(budget_key, actions, _both(condition, _is_due(hold, due))),
-        Update(keys.pool(org_id), pool_actions, pool_condition),
-    ]
+    pool_change = Update(keys.pool(org_id), pool_actions, pool_condition)
+    condition = _both(condition, _is_due(hold, due))
+    changes: list[Change]
+    if current_key is None:
+        condition = _both(condition, stands)
+        changes = [Update(budget_key, [*actions, *counted], condition), pool_change]
+    else:
+        changes = [Update(budget_key, actions, condition), pool_change]
+        if stands is not None:
+            changes.append(Update(current_key, counted, stands))
     table.transact([*changes, line] if line else changes)
 
 
@@ -356,8 +367,11 @@ def settle_included_late(
         BudgetRecord.included_left.set(after.included_left),
         Path(BudgetRecord.windows).set(windows_value(after.windows)),
     ]
-    unmoved = (BudgetRecord.epoch == current.epoch) & (
-        BudgetRecord.included_left == current.included_left
+    # All of the windows: what is given back to a longer one alone moves only its excess.
+    unmoved = (
+        (BudgetRecord.epoch == current.epoch)
+        & (BudgetRecord.included_left == current.included_left)
+        & (Path(BudgetRecord.windows) == windows_value(current.windows))
     )
     changes: list[Change]
     if past_period is None:
@@ -647,7 +661,7 @@ def _both(condition: Condition, other: Condition | None) -> Condition:
 
 
 def _unmoved(old: Budget) -> Condition:
-    """Every hot write changes one of these, or the set of open holds."""
+    """Every write changes one of these, or the set of open holds."""
     record = BudgetRecord.from_domain(keys.budget(old.org_id, old.user_id), old)
     unmoved: Condition = (
         (BudgetRecord.epoch == old.epoch)
@@ -657,7 +671,10 @@ def _unmoved(old: Budget) -> Condition:
         & (BudgetRecord.granted == old.granted)
         & (BudgetRecord.included == old.included)
         & (BudgetRecord.unbilled == old.unbilled)
+        & (BudgetRecord.day_granted == old.day_granted)
+        & (BudgetRecord.week_granted == old.week_granted)
         & (BudgetRecord.included_left == old.included_left)
+        & (Path(BudgetRecord.windows) == windows_value(old.windows))
         & (BudgetRecord.registered == old.registered)
         & (BudgetRecord.holds == Value(record.to_item()["holds"]))
     )

@@ -133,9 +133,9 @@ def close_hold(
         settle_included_late(table, current, past_period, hold, cost=cost, line=line, due=due)
     else:
         counts = []
-        if budget.day == day_of(hold.taken_at):
+        if current.day == day_of(hold.taken_at):
             counts.append("day")
-        if budget.week == week_of(hold.taken_at):
+        if current.week == week_of(hold.taken_at):
             counts.append("week")
         settle_into_pool(
             table,
@@ -146,6 +146,7 @@ def close_hold(
             org_id=org_id,
             period=budget.period,
             counts=counts,
+            current_key=keys.budget(org_id, user_id) if found.is_past else None,
             pool_period=find_pool(table, org_id).period,
             cost=charged,
             unbilled=unbilled,
