@@ -66,7 +66,7 @@ class Callers:
         """
         if not secret:
             raise Unauthenticated("x-api-key: the header is missing")
-        if len(secret) > SECRET_LENGTH_MAX:
+        if len(secret) > SECRET_LENGTH_MAX or not secret.isascii():
             raise Unauthenticated("x-api-key: unknown or revoked")
         digest = digest_of(secret)
         known = self._known.get(digest)

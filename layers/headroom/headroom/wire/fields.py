@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,13 +21,13 @@ _MOMENT: Final = re.compile(
 
 
 def parse_json(text: str | None) -> object:
-    """Read a JSON document as the standard has it: no NaN, no Infinity.
+    """Read a JSON document as the standard has it: no NaN, no Infinity, no number beyond a float.
 
     Raises:
         InvalidRequest: it is not JSON.
     """
     try:
-        document: object = json.loads(text or "", parse_constant=_no_constant)
+        document: object = json.loads(text or "", parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("body", "must be a JSON document") from error
     return document
@@ -51,7 +52,7 @@ def known_only(fields: Fields, known: frozenset[str], path: str = "") -> None:
     """
     for name in fields:
         if name not in known:
-            raise InvalidRequest(f"{path}{name[:64]}", "is not a member of this request")
+            raise InvalidRequest(f"{path}{_legible(name[:64])}", "is not a member of this request")
 
 
 def text(
@@ -75,6 +76,8 @@ def text(
         raise InvalidRequest(field, f"must have 1 to {length_max} characters")
     if pattern is not None and not pattern.fullmatch(value):
         raise InvalidRequest(field, f"must match {pattern.pattern}")
+    if _legible(value) != value:
+        raise InvalidRequest(field, "must be Unicode text, without lone surrogates")
     return value
 
 
@@ -170,5 +173,29 @@ def digest_of(document: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def nests_within(value: object, levels: int) -> bool:
+    """Tell whether a document has at most so many levels of objects and lists inside each other."""
+    match value:
+        case dict():
+            inner = list(value.values())
+        case list():
+            inner = value
+        case _:
+            return True
+    return levels > 0 and all(nests_within(each, levels - 1) for each in inner)
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is beyond any float")
+    return value
+
+
+def _legible(text: str) -> str:
+    """Replace lone surrogates, which JSON can escape but no UTF-8 can carry."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

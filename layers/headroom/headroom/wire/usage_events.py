@@ -13,7 +13,15 @@ from headroom.domain.usage import parse_usage
 from headroom.errors import InvalidRequest
 from headroom.usecases.recording import UsageEvent
 from headroom.wire.authorizations import MODEL_LENGTH_MAX, USER_ID_LENGTH_MAX
-from headroom.wire.fields import as_object, digest_of, known_only, moment, optional_text, text
+from headroom.wire.fields import (
+    as_object,
+    digest_of,
+    known_only,
+    moment,
+    nests_within,
+    optional_text,
+    text,
+)
 
 EVENTS_MAX: Final = 100
 EVENT_ID: Final = re.compile(r"[!-~]+")
@@ -22,6 +30,7 @@ AUTHORIZATION_ID_LENGTH_MAX: Final = 128
 PRODUCT_LENGTH_MAX: Final = 64
 # What a client does not know about its usage is kept too, within reason.
 USAGE_LENGTH_MAX: Final = 8192
+USAGE_LEVELS_MAX: Final = 16
 
 # A client's clock may run a little ahead of ours, and its outbox may have waited for a while.
 AHEAD_MAX: Final = timedelta(minutes=5)
@@ -62,6 +71,8 @@ def parse_event(raw: object, now: datetime) -> UsageEvent:
         raise InvalidRequest("occurred_at", f"lies more than {LATE_MAX.days} days back")
     usage = parse_usage(fields.get("usage"))
     raw_usage = dict(as_object(fields.get("usage"), "usage"))
+    if not nests_within(raw_usage, USAGE_LEVELS_MAX):
+        raise InvalidRequest("usage", f"must nest at most {USAGE_LEVELS_MAX} levels")
     if len(json.dumps(raw_usage)) > USAGE_LENGTH_MAX:
         raise InvalidRequest("usage", f"must be at most {USAGE_LENGTH_MAX} characters of JSON")
     return UsageEvent(
