@@ -236,6 +236,7 @@ def settle_home(
     budget_key: Key,
     hold: Hold,
     *,
+    period: str,
     cost: int,
     unbilled: int = 0,
     line: Put | None = None,
@@ -246,12 +247,15 @@ def settle_home(
     Without a line it is a release. With `due` it is an expiry: refused if the hold was prolonged.
 
     Raises:
-        Refused: first the budget (no such hold, of another amount or epoch), then the line.
+        Refused: first the budget (no such hold, of another amount, source or epoch, or in another
+            period), then the line.
         Contended: others are on the budget.
     """
     rest = hold.amount_nanos - cost
-    condition = (hold_path(hold.key, "amount") == hold.amount_nanos) & (
-        hold_path(hold.key, "epoch") == Path(BudgetRecord.epoch)
+    condition = (
+        _is_as_said(hold)
+        & (hold_path(hold.key, "epoch") == Path(BudgetRecord.epoch))
+        & (BudgetRecord.period == period)
     )
     actions: list[Action] = [hold_path(hold.key).remove()]
     if hold.source == "included":
@@ -297,7 +301,7 @@ def settle_into_pool(
     """
     rest = hold.amount_nanos - cost
     condition = (
-        (hold_path(hold.key, "amount") == hold.amount_nanos)
+        _is_as_said(hold)
         & (hold_path(hold.key, "epoch") == hold.epoch)
         & (BudgetRecord.period == period)
         & (BudgetRecord.epoch != hold.epoch)
@@ -647,6 +651,14 @@ def _write(table: Table, update: Update, line: Put | None) -> None:
         table.update(update)
     else:
         table.transact([update, line])
+
+
+def _is_as_said(hold: Hold) -> Condition:
+    """What an id says of a hold is tested: anybody can make an id up, and money moves by it."""
+    as_said: Condition = (hold_path(hold.key, "amount") == hold.amount_nanos) & (
+        hold_path(hold.key, "source") == hold.source
+    )
+    return as_said
 
 
 def _is_due(hold: Hold, due: datetime | None) -> Condition | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from headroom.domain.allotment import Claim, Refusal
 from headroom.domain.authorization import AuthorizationId, Source
@@ -28,6 +28,9 @@ from headroom.store.organizations import find_member
 from headroom.store.table import Contended, Put, Refused, Table
 from headroom.usecases.acquiring import AlreadyDone, Hints, acquire
 from headroom.usecases.settling import ATTEMPTS_MAX, Found, close_hold, find_hold, settle_at_once
+
+# How far the clock of the process that took a hold may be ahead of ours.
+CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,9 @@ def _record(
         authorization = AuthorizationId.parse(event.authorization_id, org_id=organization.org_id)
         if authorization.user_id != event.user_id:
             raise InvalidRequest("user_id", "is not the member who was given this authorization")
+        if authorization.taken_at > now + CLOCK_SKEW_MAX:
+            # Made up, so that tomorrow's price is charged.
+            raise NotFound("authorization: there is none with this id")
         # The hold was bounded from its own moment on; a client's clock may be behind ours.
         at = max(at, authorization.taken_at)
     priced = price(

@@ -48,7 +48,18 @@ class Found:
 
 
 def find_hold(table: Table, authorization: AuthorizationId) -> Found | None:
-    """Return an authorization's hold, None if it is settled, released or expired."""
+    """Return an authorization's hold, None if it is settled, released or expired.
+
+    None too if the id was made up, and says another source or period than the hold's own.
+    """
+    found = _find_by_key(table, authorization)
+    if found is None:
+        return None
+    said = (authorization.source, authorization.period)
+    return found if (found.hold.source, found.budget.period) == said else None
+
+
+def _find_by_key(table: Table, authorization: AuthorizationId) -> Found | None:
     current = find_budget(table, authorization.org_id, authorization.user_id)
     if current is None:
         return None
@@ -81,7 +92,15 @@ def settle_at_once(
     unbilled = cost - charged
     line = line_of(charged, unbilled) if line_of else None
     if authorization.home == "member" or hold.source == "included":
-        settle_home(table, budget_key, hold, cost=charged, unbilled=unbilled, line=line)
+        settle_home(
+            table,
+            budget_key,
+            hold,
+            period=authorization.period,
+            cost=charged,
+            unbilled=unbilled,
+            line=line,
+        )
     else:
         settle_into_pool(
             table,
@@ -123,6 +142,7 @@ def close_hold(
             table,
             keys.budget(org_id, user_id),
             hold,
+            period=budget.period,
             cost=charged,
             unbilled=unbilled,
             line=line,
