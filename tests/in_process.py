@@ -240,6 +240,12 @@ class Application:
         handler = cast("Handler", ingest_usage.handler if is_usage else authorize_spend.handler)
         return Answer.read(handler(event, Context()))
 
+    def everything(self) -> list[dict[str, Any]]:
+        """Return every item there is."""
+        client = cast("Any", self.table.connection.client)
+        items: list[dict[str, Any]] = client.scan(TableName=self.table.name)["Items"]
+        return items
+
     def find_budget(self, organization: Organization, name: str = "ada") -> Budget | None:
         return find_budget(self.table, organization.id, f"user_{name}")
 
