@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import boto3
 import httpx2
 import pytest
+import requests
 import schemathesis
 from botocore.config import Config
 from hypothesis import HealthCheck, Phase, settings
@@ -25,10 +25,12 @@ ROLES = ("primary_owner", "owner", "admin", "member")
 CREDENTIALS = ("service_key", "admin_key", *ROLES)
 # The document's own example of a member, so that its examples find somebody.
 SPARE = "user_ada"
+MODEL = "claude-sonnet-4-5"
 
 schema = schemathesis.openapi.from_dict(json.loads(DOCUMENT.read_text()))
 load_all_checks()
-ANSWERS_AS_DOCUMENTED = CHECKS.get_by_names(
+SESSION = requests.Session()
+ANSWERS_AS_DOCUMENTED: Any = CHECKS.get_by_names(
     [
         "not_a_server_error",
         "status_code_conformance",
@@ -68,7 +70,7 @@ def tenant(request: pytest.FixtureRequest, stack: dict[str, Any]) -> Tenant:
 
 
 @pytest.fixture
-def fresh_minute(stack: dict[str, Any], tenant: Tenant) -> Iterator[None]:
+def fresh_minute(stack: dict[str, Any], tenant: Tenant) -> None:
     """Forget the calls of this minute, so that more than the first sixty are looked at."""
     table = boto3.client(
         "dynamodb",
@@ -79,31 +81,31 @@ def fresh_minute(stack: dict[str, Any], tenant: Tenant) -> Iterator[None]:
     table.delete_item(
         TableName=stack["table_name"], Key=keys.rate(tenant.org_id, minute).attributes()
     )
-    yield
 
 
-@pytest.mark.parametrize("credential", CREDENTIALS)
 @schema.parametrize()
 @settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
+    phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 def test_every_answer_is_documented(
-    case: schemathesis.Case,
-    credential: str,
-    stack: dict[str, Any],
-    tenant: Tenant,
-    fresh_minute: None,
+    case: schemathesis.Case[Any], stack: dict[str, Any], tenant: Tenant, fresh_minute: None
 ) -> None:
-    headers = tenant.headers[credential]
-    case.call_and_validate(stack["api_url"], headers=headers, checks=ANSWERS_AS_DOCUMENTED)
-    known = {name: tenant.known[name] for name in case.path_parameters if name in tenant.known}
-    if known:
-        case.path_parameters = {**case.path_parameters, **known}
-        case.call_and_validate(stack["api_url"], headers=headers, checks=ANSWERS_AS_DOCUMENTED)
+    # Schemathesis guesses keys too, and a wrong one would hide the token that is to be tried.
+    for name in ("x-api-key", "authorization"):
+        case.headers.pop(name, None)
+    for credential in CREDENTIALS:
+        _check(case, stack["api_url"], tenant.headers[credential])
+    # Guesses find nobody: the same again about what there is.
+    guessed = case.path_parameters, case.body
+    case.path_parameters = _about(case.path_parameters, tenant.known)
+    case.body = _about(case.body, tenant.known)
+    if (case.path_parameters, case.body) != guessed:
+        for credential in CREDENTIALS:
+            _check(case, stack["api_url"], tenant.headers[credential])
 
 
 def test_the_document_is_open_to_everybody(stack: dict[str, Any]) -> None:
@@ -117,6 +119,21 @@ def test_the_page_is_open_to_everybody(stack: dict[str, Any]) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def _check(case: schemathesis.Case[Any], api_url: str, headers: dict[str, str]) -> None:
+    case.call_and_validate(
+        api_url, headers=headers, checks=ANSWERS_AS_DOCUMENTED, session=SESSION, timeout=60
+    )
+
+
+def _about(node: Any, known: dict[str, str]) -> Any:
+    """Return the same with the ids that exist, and a model that has a price."""
+    if isinstance(node, list):
+        return [_about(each, known) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {name: known.get(name) or _about(each, known) for name, each in node.items()}
 
 
 def _document(plan: str) -> dict[str, Any]:
@@ -149,14 +166,14 @@ def _seed(
     """Make one of each thing that has an id, so that ids are not only guessed."""
 
     def post(path: str, who: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
-        answer = httpx2.post(f"{api_url}{path}", headers=who, json=body)
+        answer = httpx2.post(f"{api_url}{path}", headers=who, json=body, timeout=60)
         assert answer.status_code == 200, answer.text
         made: dict[str, Any] = answer.json()
         return made
 
     asked = {
         "user_id": SPARE,
-        "model": "claude-sonnet-4-5",
+        "model": MODEL,
         "input_tokens": 1000,
         "max_tokens": 1000,
     }
@@ -165,7 +182,7 @@ def _seed(
     event = {
         "id": "msg_seed",
         "user_id": "user_member",
-        "model": "claude-sonnet-4-5",
+        "model": MODEL,
         "occurred_at": moment.isoformat(),
         "usage": {"input_tokens": 1_000_000, "output_tokens": 100_000},
     }
@@ -173,7 +190,7 @@ def _seed(
     limit = {"scope": {"type": "user", "user_id": SPARE}, "amount": "5000"}
     known = {
         "user_id": SPARE,
-        "seat_tier": "standard",
+        "model": MODEL,
         "authorization_id": held["id"],
         "spend_limit_id": post("/v1/organizations/spend_limits", headers["admin_key"], limit)["id"],
         "key_id": post(
