@@ -100,10 +100,12 @@ def test_every_answer_is_documented(
     for credential in CREDENTIALS:
         _check(case, stack["api_url"], tenant.headers[credential])
     # Guesses find nobody: the same again about what there is.
+    guessed = case.path_parameters, case.body
     case.path_parameters = _about(case.path_parameters, tenant.known)
     case.body = _about(case.body, tenant.known)
-    for credential in CREDENTIALS:
-        _check(case, stack["api_url"], tenant.headers[credential])
+    if (case.path_parameters, case.body) != guessed:
+        for credential in CREDENTIALS:
+            _check(case, stack["api_url"], tenant.headers[credential])
 
 
 def test_the_document_is_open_to_everybody(stack: dict[str, Any]) -> None:
