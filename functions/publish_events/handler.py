@@ -10,11 +10,12 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.gateways.bus import Event, EventBridgeBus
-from headroom.settings import Settings
+from headroom.settings import BusSettings
 from headroom.store.announcements import read_announcement
 
 logger = Logger()
-bus = EventBridgeBus(os.environ["EVENT_BUS_NAME"], Settings.from_env(os.environ).region)
+settings = BusSettings.from_env(os.environ)
+bus = EventBridgeBus(settings.event_bus_name, settings.region)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -24,6 +24,23 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class BusSettings:
+    """Where announcements go."""
+
+    event_bus_name: str
+    region: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> BusSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(event_bus_name=environment["EVENT_BUS_NAME"], region=environment["AWS_REGION"])
+
+
+@dataclass(frozen=True, slots=True)
 class IdentitySettings:
     """Whose tokens are trusted. `keys` is where the key set is: https, or a data: URL."""
 
