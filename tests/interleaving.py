@@ -14,15 +14,24 @@ from collections.abc import Callable
 from headroom.errors import Overloaded
 
 
-class Interleaving:
-    """Hands turns to use cases; `step` is what a table calls before each operation."""
+class Died(BaseException):
+    """The function died between two store operations. No Exception: nothing may catch it."""
 
-    def __init__(self, chance: random.Random) -> None:
+
+class Interleaving:
+    """Hands turns to use cases; `step` is what a table calls before each operation.
+
+    `dies` is the share of turns at which the use case dies instead of going on.
+    """
+
+    def __init__(self, chance: random.Random, *, dies: float = 0) -> None:
         self._chance = chance
+        self._dies = dies
         self._moved = threading.Condition()
         self._waiting: dict[int, threading.Thread] = {}
         self._running: dict[int, threading.Thread] = {}
         self._turn: int | None = None
+        self._doomed: int | None = None
         self._count = 0
         self.failures: list[str] = []
 
@@ -47,6 +56,8 @@ class Interleaving:
             self._moved.notify_all()
             self._moved.wait_for(lambda: self._turn == me)
             del self._waiting[me]
+        if self._doomed == me:
+            raise Died
 
     def start(self, use_case: Callable[[], None]) -> None:
         """Begin a use case, up to its first turn."""
@@ -57,8 +68,8 @@ class Interleaving:
             try:
                 self.step("start")
                 use_case()
-            except Overloaded:
-                pass  # Asked to come back later: nothing was promised.
+            except (Died, Overloaded):
+                pass  # Whoever asked will ask again: nothing was promised.
             except BaseException:  # noqa: BLE001 - handed to the test, which fails with it
                 self.failures.append(traceback.format_exc())
             finally:
@@ -77,6 +88,9 @@ class Interleaving:
         """Let one of the use cases make its next store operation."""
         with self._moved:
             mover = self._chance.choice(sorted(self._waiting))
+            if self._dies and self._chance.random() < self._dies:
+                self._doomed = mover
             self._turn = mover
             self._moved.notify_all()
             self._moved.wait_for(lambda: self._turn != mover)
+            self._doomed = None
