@@ -19,6 +19,7 @@ from headroom.store.budgets import (
     Spending,
     budget_after,
     find_budget,
+    find_past_budgets,
     refresh_budget,
     take_allotted,
     take_granted,
@@ -228,8 +229,11 @@ def _brought_up_to_date(table: Table, picture: Picture, now: datetime) -> Pictur
     if pool.period < period:
         roll_pool(table, organization, pool, period)
         return again
-    if budget is not None and expire_overdue(table, budget, budget, now):
-        return again
+    if budget is not None:
+        # Those of past periods too: a week, or a window, may have begun before this period.
+        lying = [budget, *find_past_budgets(table, budget)]
+        if any(expire_overdue(table, each, budget, now) for each in lying):
+            return again
     if budget is not None and budget.is_open(now) and budget.period == pool.period:
         return picture
     if budget is not None and budget.allotment:
