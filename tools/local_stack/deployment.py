@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 STACK_NAME = "headroom-local"
+ARTIFACTS = "headroom-local-artifacts"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 DEVELOPER_PYTHON = ROOT / ".venv" / "bin" / "python"
 STACK_PYTHON = ROOT / ".venv-stack" / "bin" / "python"
@@ -94,6 +95,9 @@ def deploy(emulator: Emulator) -> Deployment:
     """
     made_from = fingerprint()
     _note(emulator).unlink(missing_ok=True)
+    # A bucket of our own: SAM makes one by a stack, which a busy machine lets it ask for twice.
+    s3 = emulator.session.client("s3", endpoint_url=emulator.endpoint_url)
+    s3.create_bucket(Bucket=ARTIFACTS)
     # On the command line they replace those of samconfig.toml, so all of them are named here.
     overrides = {**_configured(), **Issuer(issuer_key(emulator)).parameters()}
     _sam(
