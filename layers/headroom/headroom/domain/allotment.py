@@ -115,7 +115,6 @@ class Grant:
     amount: int
     take: int
     opens: bool
-    slice_nanos: int
     limits: tuple[EffectiveLimit, ...]
 
 
@@ -194,7 +193,7 @@ def decide(
     need = max(amount - own, 0)
     target = _slice_target(budget, amount, now)
     take = max(need, min(target, pool.available // SLICE_SHARE, room - budget.allotment))
-    return Grant(amount, take, take > need, max(target, take), limits)
+    return Grant(amount, take, take > need, limits)
 
 
 def limit_used(budget: Budget, period: LimitPeriod) -> int:

@@ -211,6 +211,11 @@ def take_granted(
         BudgetRecord.allotment.set(BudgetRecord.allotment + (grant.take - spending.amount)),
         *(counter.set(counter + grant.take) for counter in granted.values()),
     ]
+    if grant.opens:
+        actions += [
+            BudgetRecord.slice.set(grant.take),
+            BudgetRecord.granted_at.set(to_millis(now)),
+        ]
     pool_condition, pool_actions = _grant_from(pool, grant, spending)
     table.transact(
         [
