@@ -273,7 +273,9 @@ class DynamoTable:
                 names, values
             )
         if change.condition is not None:
-            arguments["ConditionExpression"] = change.condition.serialize(names, values)
+            arguments["ConditionExpression"] = " AND ".join(
+                part.serialize(names, values) for part in _parts(change.condition)
+            )
             arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         if names:
             arguments["ExpressionAttributeNames"] = {short: name for name, short in names.items()}
@@ -317,6 +319,18 @@ class DynamoTable:
     def _back_off(self, attempt: int) -> None:
         # Full jitter: those who met once should not meet again.
         self.pause(self._random.uniform(0, BACKOFF_SECONDS * 2**attempt))
+
+
+def _parts(condition: Condition) -> Iterator[Condition]:
+    """Walk the parts of an AND, which PynamoDB would print as one pair of brackets in another.
+
+    Those brackets mean nothing, and every write would have them parsed.
+    """
+    if condition.operator != "AND":
+        yield condition
+        return
+    for part in condition.values:
+        yield from _parts(part)
 
 
 def _refusal(reason: Mapping[str, Any]) -> object:
