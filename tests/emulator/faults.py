@@ -6,20 +6,18 @@ injected has the form in which DynamoDB says it, so everything above the wire is
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
 from typing import Any
 
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.compat import HTTPHeaders
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from headroom.store.table import DynamoTable
+from tools.dynamodb_answers import answer_for, cancelled, error
 
 _SINGLE_WRITES = ("UpdateItem", "PutItem", "DeleteItem")
 _TRANSACTIONS = ("TransactWriteItems", "TransactGetItems")
@@ -33,28 +31,28 @@ Fault = Callable[[str, dict[str, Any], Send], AWSResponse | None]
 def conflict(operation: str, body: dict[str, Any], send: Send) -> AWSResponse | None:
     """Another transaction is on the item; reads by themselves never meet that."""
     if operation in _TRANSACTIONS:
-        return _cancelled(body, "TransactionConflict")
+        return _cancel(body, "TransactionConflict")
     if operation in _SINGLE_WRITES:
-        return _error(400, "TransactionConflictException", "Transaction is ongoing for the item")
+        return error(400, "TransactionConflictException", "Transaction is ongoing for the item")
     return None
 
 
 def throttle(operation: str, body: dict[str, Any], send: Send) -> AWSResponse | None:
     """The partition takes no more at the moment."""
     if operation in _TRANSACTIONS:
-        return _cancelled(body, "ThrottlingError")
-    return _error(400, "ProvisionedThroughputExceededException", "The level was exceeded")
+        return _cancel(body, "ThrottlingError")
+    return error(400, "ProvisionedThroughputExceededException", "The level was exceeded")
 
 
 def fail(operation: str, body: dict[str, Any], send: Send) -> AWSResponse | None:
     """DynamoDB itself fails before it did anything."""
-    return _error(500, "InternalServerError", "Internal server error")
+    return error(500, "InternalServerError", "Internal server error")
 
 
 def fail_after_commit(operation: str, body: dict[str, Any], send: Send) -> AWSResponse | None:
     """DynamoDB does it, and then fails to say so."""
     send()
-    return _error(500, "InternalServerError", "Internal server error")
+    return error(500, "InternalServerError", "Internal server error")
 
 
 def lose_request(operation: str, body: dict[str, Any], send: Send) -> AWSResponse | None:
@@ -95,55 +93,22 @@ class Chaos:
     @contextmanager
     def on(self, table: DynamoTable) -> Iterator[None]:
         """Do it to all requests of this table's client for the length of the block."""
-        client = table.connection.client
-        # The very session that botocore would send through.
-        send = client._endpoint.http_session.send
 
-        def before_send(request: AWSPreparedRequest, **_: object) -> Any:
-            headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-            operation = headers["x-amz-target"].partition(".")[2]
+        def decide(operation: str, body: dict[str, Any], send: Send) -> AWSResponse | None:
             with self._lock:
                 self.requests[operation] += 1
-                name = None
-                if self._random.random() < self._rate:
-                    name = self._random.choice(sorted(self._faults))
-                    self.done[name] += 1
-            if name is None:
-                return None
-            body = json.loads(_text(request.body))
-            return self._faults[name](operation, body, lambda: send(request))
+                if self._random.random() >= self._rate:
+                    return None
+                name = self._random.choice(sorted(self._faults))
+                self.done[name] += 1
+            return self._faults[name](operation, body, send)
 
-        client.meta.events.register("before-send.dynamodb", before_send)
+        end = answer_for(table, decide)
         try:
             yield
         finally:
-            client.meta.events.unregister("before-send.dynamodb", before_send)
+            end()
 
 
-class _Raw(BytesIO):
-    """A body as urllib3 hands it to botocore."""
-
-    def stream(self, **_: object) -> Iterator[bytes]:
-        while chunk := self.read(4096):
-            yield chunk
-
-
-def _cancelled(body: dict[str, Any], code: str) -> AWSResponse:
-    reasons = [{"Code": "None"} for _ in body["TransactItems"]]
-    reasons[-1] = {"Code": code, "Message": "as injected"}
-    return _error(
-        400, "TransactionCanceledException", "Transaction cancelled", CancellationReasons=reasons
-    )
-
-
-def _error(status: int, code: str, message: str, **more: object) -> AWSResponse:
-    document = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": message, **more}
-    headers = HTTPHeaders()
-    headers["content-type"] = "application/x-amz-json-1.0"
-    headers["x-amzn-requestid"] = "injected"
-    raw = _Raw(json.dumps(document).encode())
-    return AWSResponse("https://dynamodb.us-east-1.amazonaws.com", status, headers, raw)
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _cancel(body: dict[str, Any], code: str) -> AWSResponse:
+    return cancelled([*["None" for _ in body["TransactItems"][1:]], code])

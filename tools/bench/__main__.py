@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable
 
 from rich.console import Console
@@ -20,6 +21,7 @@ console = Console(highlight=False)
 
 def main() -> int:
     """Run all benches; return 1 if a figure misses its target."""
+    warnings.simplefilter("ignore")  # Powertools warns of each request that counts nothing.
     console.print(
         "[bold]Headroom, measured[/bold]  (ratios and counts; seconds are this machine's)"
     )
@@ -38,7 +40,7 @@ def main() -> int:
                 console.print(f"\n[bold]{name}[/bold]")
                 for figure in bench():
                     missed += not figure.met
-                    console.print(f"  {figure}")
+                    console.print(f"  {figure}", soft_wrap=True)
     except DynamoDbLocalUnavailable as reason:
         console.print(f"The bench needs Amazon's DynamoDB Local. {reason}")
         return 2
@@ -54,7 +56,7 @@ class Figure:
     def __init__(self, name: str, value: str, target: str = "", *, met: bool = True) -> None:
         self.met = met
         mark = " " if not target else ("[green]✓[/green]" if met else "[red]✗[/red]")
-        self._text = f"{mark} {name:<52} {value:>14}  [dim]{target}[/dim]"
+        self._text = f"{mark} {name:<58} {value:>8}  [dim]{target}[/dim]"
 
     def __str__(self) -> str:
         return self._text
@@ -78,10 +80,10 @@ def _steady(endpoint_url: str) -> list[Figure]:
         Figure(
             "settle: calls", f"{counts.settle_calls}", "exactly 1", met=counts.settle_calls == 1
         ),
-        Figure("settle: write units, index included", f"{counts.settle_units}"),
+        Figure("settle: write units, and one in the index", f"{counts.settle_units}"),
         Figure("naive authorize: write units", f"{counts.naive_authorize_units}"),
         Figure(
-            "naive settle: calls, write units",
+            "naive settle: calls, write units, and one in the index",
             f"{counts.naive_settle_calls}, {counts.naive_settle_units}",
         ),
         Figure(
@@ -104,14 +106,28 @@ def _pool_writes() -> list[Figure]:
 
 
 def _throughput(endpoint_url: str) -> list[Figure]:
-    ours, naive = throughput.measure(endpoint_url, console)
-    ratios = [mine / theirs for mine, theirs in zip(ours, naive, strict=True)]
-    ratio = statistics.median(ratios)
+    as_it_is, conflicting = throughput.measure(endpoint_url, console)
     return [
-        Figure("allotments: authorize + settle a second", f"{statistics.median(ours):.0f}"),
-        Figure("naive way: authorize + settle a second", f"{statistics.median(naive):.0f}"),
-        Figure("ratio, median of the rounds", f"{ratio:.2f}", "at least 2.5", met=ratio >= 2.5),
-        Figure("ratio, least and greatest", f"{min(ratios):.2f}, {max(ratios):.2f}"),
+        *_side_by_side("on DynamoDB Local, which never conflicts", as_it_is),
+        *_side_by_side("with DynamoDB's transaction conflicts", conflicting, least=2.5),
+        Figure("conflicts the naive way met a request", f"{conflicting.conflicts_per_request:.1f}"),
+    ]
+
+
+def _side_by_side(
+    where: str, rates: throughput.Rates, *, least: float | None = None
+) -> list[Figure]:
+    ratio = statistics.median(rates.ratios)
+    return [
+        Figure(f"{where}: ours a second", f"{statistics.median(rates.ours):.0f}"),
+        Figure(f"{where}: naive", f"{statistics.median(rates.naive):.0f}"),
+        Figure(
+            f"{where}: ratio",
+            f"{ratio:.2f}",
+            f"{f'at least {least}; ' if least else ''}"
+            f"rounds {min(rates.ratios):.2f} to {max(rates.ratios):.2f}",
+            met=least is None or ratio >= least,
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Calls and write units of one request in the steady state, as DynamoDB counts them."""
+"""Calls and write units of one request in the steady state."""
 
 from __future__ import annotations
 

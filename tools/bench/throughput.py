@@ -5,73 +5,161 @@ from __future__ import annotations
 import multiprocessing
 import random
 import secrets
+import statistics
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
 
 from headroom.domain.organization import Organization
+from headroom.errors import Overloaded, SpendRefused
+from headroom.store.budgets import find_budgets
 from headroom.store.organizations import find_organization
-from headroom.store.table import DynamoTable
+from headroom.store.table import Contended, DynamoTable
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authorizing import authorize
+from headroom.usecases.recalling import READ_TOGETHER, batches
 from headroom.usecases.recording import record
 from tools.bench import scene
+from tools.bench.conflicts import Conflicts
 from tools.bench.naive import Naive
 
 CLIENTS = 16
 MEMBERS = 200
+EARLIER_REQUESTS = 3
 ROUNDS = 5
-ROUND_SECONDS = 5.0
+ROUND_SECONDS = 2.5
+WARM_UP_SECONDS = 8.0
 CAP_CENTS = 100_000_000
 TABLE = "bench-throughput"
 
+# Whether to spend naively, and for how many seconds; None is the end.
+Order = tuple[bool, float] | None
+Answer = TypeVar("Answer")
 
-def measure(endpoint_url: str, console: Console) -> tuple[list[float], list[float]]:
-    """Return requests a second, round by round, of the product and of the naive way."""
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Requests a second, authorized and settled, round by round; and conflicts a request."""
+
+    ours: list[float]
+    naive: list[float]
+    conflicts_per_request: float
+
+    @property
+    def ratios(self) -> list[float]:
+        return [ours / naive for ours, naive in zip(self.ours, self.naive, strict=True)]
+
+
+def measure(endpoint_url: str, console: Console) -> tuple[Rates, Rates]:
+    """Return the rates on DynamoDB Local as it is, and with the conflicts that DynamoDB raises."""
     table = scene.create_table(endpoint_url, TABLE)
     org_id = scene.provision_organization(table, MEMBERS, cap_cents=CAP_CENTS, name="throughput")
     Naive(table, org_id).create(scene.user_ids(MEMBERS), CAP_CENTS * 10_000_000)
+    hints = Hints()
+    # The steady state: every member has spent before, and their slices have grown to some length.
+    for user_id in track(
+        [user_id for user_id in scene.user_ids(MEMBERS) for _ in range(EARLIER_REQUESTS)],
+        "  earlier requests",
+        console=console,
+        transient=True,
+    ):
+        _spend(table, org_id, hints, user_id)
     context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(CLIENTS + 1), context.Queue()
+    conflicts = Conflicts(context)
+    orders: list[Queue[Order]] = [context.Queue() for _ in range(CLIENTS)]
+    answers: Queue[int] = context.Queue()
     clients = [
-        context.Process(target=_client, args=(endpoint_url, org_id, seed, barrier, answers))
+        context.Process(
+            target=_client,
+            args=(endpoint_url, org_id, seed, conflicts, orders[seed], answers),
+            daemon=True,
+        )
         for seed in range(CLIENTS)
     ]
     for client in clients:
         client.start()
-    rates: tuple[list[float], list[float]] = ([], [])
-    # The first round of each warms clients and server up, and hands out the first allotments.
-    rounds = track(
-        range(2 * (ROUNDS + 1)), "  16 clients, in turns", console=console, transient=True
-    )
-    for number in rounds:
-        barrier.wait()
-        done = sum(answers.get() for _ in clients)
-        if number >= 2:
-            rates[number % 2].append(done / ROUND_SECONDS)
+
+    def run(naive: bool, conflicting: bool, seconds: float) -> tuple[float, float]:
+        conflicts.enable(conflicting)
+        before, started = conflicts.refused, time.monotonic()
+        for order in orders:
+            order.put((naive, seconds))
+        done = sum(answers.get(timeout=60) for _ in clients)
+        return done / (time.monotonic() - started), (conflicts.refused - before) / done
+
+    for _ in clients:
+        answers.get(timeout=60)  # Each says so when it is ready.
+    # Java compiles what is hot, the clients connect, and the first allotments are handed out.
+    warm_up = [(naive, WARM_UP_SECONDS / 4) for naive in (False, True, False, True)]
+    steps = [(naive, False, seconds) for naive, seconds in warm_up]
+    for number in range(ROUNDS):
+        for conflicting in (False, True):
+            for naive in (False, True) if number % 2 == 0 else (True, False):
+                steps.append((naive, conflicting, ROUND_SECONDS))
+    found: dict[tuple[bool, bool], list[tuple[float, float]]] = {}
+    for number, (naive, conflicting, seconds) in enumerate(
+        track(steps, "  16 clients, in turns", console=console, transient=True)
+    ):
+        rate = run(naive, conflicting, seconds)
+        if number >= len(warm_up):
+            found.setdefault((naive, conflicting), []).append(rate)
+    for order in orders:
+        order.put(None)
     for client in clients:
-        client.join()
-    return rates
+        client.join(timeout=30)
+
+    def rates(conflicting: bool) -> Rates:
+        ours, theirs = found[False, conflicting], found[True, conflicting]
+        return Rates(
+            [rate for rate, _ in ours],
+            [rate for rate, _ in theirs],
+            statistics.median(met for _, met in theirs),
+        )
+
+    return rates(False), rates(True)
 
 
 def _client(
-    endpoint_url: str, org_id: str, seed: int, barrier: Barrier, answers: Queue[int]
+    endpoint_url: str,
+    org_id: str,
+    seed: int,
+    conflicts: Conflicts,
+    orders: Queue[Order],
+    answers: Queue[int],
 ) -> None:
     table = scene.connect(endpoint_url, TABLE)
+    conflicts.install(table)
     chance = random.Random(seed)
     hints, users = Hints(), scene.user_ids(MEMBERS)
-    for number in range(2 * (ROUNDS + 1)):
-        spend = _spend_naively if number % 2 else _spend
-        barrier.wait()
-        end, done = time.monotonic() + ROUND_SECONDS, 0
+    # As a process that has served these members before remembers them.
+    for batch in batches(users, READ_TOGETHER):
+        for budget in find_budgets(table, org_id, batch).values():
+            hints.keep(budget)
+    answers.put(0)
+    while (order := orders.get()) is not None:
+        naive, seconds = order
+        spend = _spend_naively if naive else _spend
+        end, done = time.monotonic() + seconds, 0
         while time.monotonic() < end:
             spend(table, org_id, hints, chance.choice(users))
             done += 1
         answers.put(done)
+
+
+def _insist(work: Callable[[], Answer]) -> Answer:
+    """Repeat what others were in the way of, as a client repeats what was contended."""
+    while True:
+        try:
+            return work()
+        except (Contended, Overloaded, SpendRefused) as refusal:
+            if isinstance(refusal, SpendRefused) and not refusal.retryable:
+                raise
 
 
 def _spend(table: DynamoTable, org_id: str, hints: Hints, user_id: str) -> None:
@@ -79,24 +167,22 @@ def _spend(table: DynamoTable, org_id: str, hints: Hints, user_id: str) -> None:
     assert organization is not None
     _ORGANIZATIONS[org_id] = organization
     now = datetime.now(UTC)
-    answer = authorize(
-        table,
-        hints,
-        organization,
-        scene.request(user_id),
-        now,
-        entropy=secrets.token_bytes(6),
+    asked = scene.request(user_id)
+    answer = _insist(
+        lambda: authorize(table, hints, organization, asked, now, entropy=secrets.token_bytes(6))
     )
     used = scene.event(secrets.token_hex(12), user_id, now, answer["id"])
-    result = record(table, hints, organization, used, now)
+    result = _insist(lambda: record(table, hints, organization, used, now))
     assert result["status"] == "recorded"
 
 
 def _spend_naively(table: DynamoTable, org_id: str, hints: Hints, user_id: str) -> None:
     naive, now = Naive(table, org_id), datetime.now(UTC)
-    hold_id = naive.authorize(scene.request(user_id), now, secrets.token_bytes(8))
+    asked = scene.request(user_id)
+    hold_id = _insist(lambda: naive.authorize(asked, now, secrets.token_bytes(8)))
     assert hold_id is not None
-    assert naive.record(hold_id, scene.event(secrets.token_hex(12), user_id, now), now)
+    used = scene.event(secrets.token_hex(12), user_id, now)
+    assert _insist(lambda: naive.record(hold_id, used, now))
 
 
 # What a function remembers of the caller's organization.
