@@ -46,6 +46,8 @@ class Payment:
     """A payment as the processor has it. `key` is the charge's, if it went with the payment.
 
     `client_secret` is what the card's holder needs for the action that is asked of them.
+    `refunded_cents` and `disputed_cents` are what went back, or was taken back by a dispute that
+    is open or lost, as it stands now: zero again after a refund failed or a dispute was won.
     """
 
     payment_id: str
@@ -55,6 +57,7 @@ class Payment:
     key: str | None
     created_at: datetime
     refunded_cents: int = 0
+    disputed_cents: int = 0
     decline_code: str | None = None
     client_secret: str | None = None
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from headroom.domain.payments import Charge, Payment, PaymentEvent, PaymentMethod, Refund
+
+NO_PAYMENT_METHOD: Final = "no_payment_method"
+# Processors forget a key after a day (docs.stripe.com/api/idempotent_requests). Past this age a
+# charge may not be sent again with its key: look with `find_charged` what became of it.
+KEYS_LAST: Final = timedelta(hours=23)
 
 
 class PaymentUnknown(Exception):
@@ -14,11 +19,22 @@ class PaymentUnknown(Exception):
 
 
 class PaymentMethodRefused(Exception):
-    """The processor refuses to save this payment method; `code` says why."""
+    """The processor refuses this payment method as it is, so nothing was charged; `code` says why.
+
+    Its code is NO_PAYMENT_METHOD where there is none.
+    """
 
     def __init__(self, code: str) -> None:
         super().__init__(f"the payment method was refused: {code}")
         self.code = code
+
+
+class RefundRefused(Exception):
+    """A payment cannot be refunded by this much; nothing was."""
+
+
+class KeyReused(Exception):
+    """A charge's or refund's key was used before, for another amount: a mistake of the caller."""
 
 
 class SignatureInvalid(Exception):
@@ -46,7 +62,14 @@ class Payments(Protocol):
         """Return the customer's default payment method, None if there is none."""
 
     def charge(self, charge: Charge) -> Payment:
-        """Charge a customer; the same key again returns the first payment."""
+        """Charge a customer; the same key again returns the first payment, as it is now.
+
+        That holds for KEYS_LAST. The second of two calls at once may not know the outcome.
+
+        Raises:
+            PaymentMethodRefused: there is none, or it is gone.
+            KeyReused: the key is known for another amount.
+        """
 
     def find_payment(self, payment_id: str) -> Payment | None:
         """Return a payment by the processor's id, None if there is none."""
@@ -55,10 +78,15 @@ class Payments(Protocol):
         """Return the payment of a customer that carries a charge's key, None if there is none."""
 
     def refund(self, payment_id: str, amount_cents: int, *, key: str) -> Refund:
-        """Refund a part of a payment; the same key again returns the first refund."""
+        """Refund a part of a payment; the same key again returns the first refund.
+
+        Raises:
+            RefundRefused: the payment has not that much left, or never succeeded.
+            KeyReused: the key is known for another amount or payment.
+        """
 
     def list_payments(self, *, since: datetime, until: datetime) -> Iterator[Payment]:
-        """Walk through all payments created in a span of time, in any order."""
+        """Walk through our payments created in a span of time (without its end), in any order."""
 
     def read_event(self, payload: bytes, signature: str, now: datetime) -> PaymentEvent:
         """Read an event that the processor sent.
