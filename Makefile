@@ -27,8 +27,8 @@ help: ## Show this list
 ## The application on this machine
 
 .PHONY: up
-up: $(DEV) $(SAM) $(STACK) ## Deploy to a local AWS and provision examples (FRESH=1 forgets the state, PORT=n)
-	@$(PY) -m tools.local_stack up $(if $(filter 1,$(FRESH)),--fresh) $(if $(PORT),--port $(PORT))
+up: $(DEV) $(SAM) $(STACK) ## Deploy to a local AWS and provision examples (FRESH=1 forgets the state, PORT=n, NOW=2027-01-31T23:50:00Z)
+	@$(PY) -m tools.local_stack up $(if $(filter 1,$(FRESH)),--fresh) $(if $(PORT),--port $(PORT)) $(if $(NOW),--now $(NOW))
 
 .PHONY: down
 down: ## Stop what `make up` started; its state is kept

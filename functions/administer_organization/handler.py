@@ -11,6 +11,7 @@ from typing import Any, cast
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.clock import Clock
 from headroom.domain.authorization import USER_ID
 from headroom.domain.organization import (
     LIMIT_PERIODS,
@@ -72,7 +73,8 @@ PAGING = frozenset({"limit", "page"})
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
-api = Api(logger, table, connect_identity(IdentitySettings.from_env(os.environ)))
+clock = Clock.from_env(os.environ)
+api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
 
 
 @logger.inject_lambda_context(clear_state=True)

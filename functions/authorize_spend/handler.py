@@ -10,6 +10,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.clock import Clock
 from headroom.errors import SpendRefused
 from headroom.settings import Settings
 from headroom.store.connect import connect
@@ -25,8 +26,9 @@ ENTROPY_BYTES = 6
 logger = Logger()
 metrics = Metrics(namespace="Headroom")
 table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
 hints = Hints()
-api = Api(logger, table)
+api = Api(logger, table, clock)
 
 
 @api.route("POST", "/v1/authorizations")

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.clock import Clock
 from headroom.settings import Settings
 from headroom.store.connect import connect
 from headroom.usecases.digesting import digest_requests
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Announce one event for each organization with outstanding requests."""
-    return {"organizations": digest_requests(table, datetime.now(UTC))}
+    return {"organizations": digest_requests(table, clock.now())}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.clock import Clock
 from headroom.domain.budget import Budget
 from headroom.settings import Settings
 from headroom.store.connect import connect
@@ -19,13 +19,14 @@ from headroom.usecases.following import Announced, follow
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
 announced = Announced()
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take a batch of stream records. If it fails it is delivered again, which is harmless."""
-    follow(table, _budgets(event), announced, datetime.now(UTC))
+    follow(table, _budgets(event), announced, clock.now())
     return {"batchItemFailures": []}
 
 

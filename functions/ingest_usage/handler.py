@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -16,6 +16,7 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.clock import Clock
 from headroom.domain.organization import Organization
 from headroom.errors import HeadroomError, InvalidRequest, NotFound
 from headroom.settings import Settings
@@ -33,8 +34,9 @@ ORGANIZATION_ID_LENGTH_MAX = 64
 logger = Logger()
 metrics = Metrics(namespace="Headroom")
 table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
 hints = Hints()
-api = Api(logger, table)
+api = Api(logger, table, clock)
 # One message that fails must not hold up the others, and its failure is no failure of ours.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -84,7 +86,7 @@ def take_message(record: SQSRecord) -> None:
 
 
 def _record_all(body: str) -> list[dict[str, Any]]:
-    now = datetime.now(UTC)
+    now = clock.now()
     fields = dict(as_object(parse_json(body), "body"))
     org_id = text(fields, "organization_id", length_max=ORGANIZATION_ID_LENGTH_MAX)
     del fields["organization_id"]

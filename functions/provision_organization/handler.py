@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.clock import Clock
 from headroom.errors import HeadroomError
 from headroom.settings import Settings
 from headroom.store.connect import connect
@@ -17,12 +17,13 @@ from headroom.wire.organizations import parse_provisioning
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the organization with its keys, or the error envelope: an error is an answer too."""
     try:
-        return provision(table, parse_provisioning(event), datetime.now(UTC))
+        return provision(table, parse_provisioning(event), clock.now())
     except HeadroomError as error:
         return error.body(f"req_{context.aws_request_id}")

@@ -9,6 +9,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.clock import Clock
 from headroom.domain.periods import parse_period as parse_month
 from headroom.errors import InvalidRequest
 from headroom.gateways.identity import connect_identity
@@ -31,7 +32,8 @@ from headroom.wire.pages import list_answer, parse_page
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
-api = Api(logger, table, connect_identity(IdentitySettings.from_env(os.environ)))
+clock = Clock.from_env(os.environ)
+api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
 
 
 @logger.inject_lambda_context(clear_state=True)

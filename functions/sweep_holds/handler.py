@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.clock import Clock
 from headroom.settings import Settings
 from headroom.store.connect import connect
 from headroom.usecases.sweeping import sweep
@@ -20,6 +20,7 @@ SPARE_MILLIS = 5_000
 logger = Logger()
 metrics = Metrics(namespace="Headroom")
 table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -30,6 +31,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > SPARE_MILLIS
 
-    looked = sweep(table, datetime.now(UTC), may_go_on)
+    looked = sweep(table, clock.now(), may_go_on)
     metrics.add_metric("MembersSwept", MetricUnit.Count, looked)
     return {"looked_at": looked}

@@ -115,6 +115,17 @@ def test_the_domain_neither_asks_for_the_time_nor_counts_in_floats() -> None:
         assert not re.search(r"[:\[>] ?float\b|\bfloat\(", text), named(module)
 
 
+def test_only_the_clock_asks_the_machine_for_the_time() -> None:
+    """A test clock that one function does not follow would close a month that others still use."""
+    askers = {
+        named(module)
+        for module in [*modules(PACKAGE), *modules(FUNCTIONS)]
+        if re.search(r"\b(utcnow|datetime\.now|time\.time)\(", module.read_text())
+    }
+
+    assert askers == {"layers/headroom/headroom/clock.py"}
+
+
 def every_kind(root: type[HeadroomError]) -> set[type[HeadroomError]]:
     return {root}.union(*(every_kind(kind) for kind in root.__subclasses__()))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from headroom.clock import Clock
 from headroom.domain.organization import ROLES
 from headroom.gateways.identity import OidcIdentity, fetch_keys_from
 from headroom.store.credentials import put_key
@@ -430,12 +431,11 @@ def test_the_sixty_first_call_in_a_minute_waits(
     house.connect(module, monkeypatch)
     frozen = datetime(2026, 11, 23, 12, 0, 42, tzinfo=UTC)
 
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
+    class Frozen(Clock):
+        def now(self) -> datetime:
             return frozen
 
-    monkeypatch.setattr("headroom.wire.api.datetime", Clock)
+    monkeypatch.setattr(module.api, "_clock", Frozen())
     key = house.key("read:spend_limits")
     paths = ["", "/effective"]
     statuses = [

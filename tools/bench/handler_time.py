@@ -23,7 +23,12 @@ TABLE = "bench-handler"
 
 def measure() -> float:
     """Return the median in milliseconds, the time inside the client's calls taken away."""
-    os.environ |= {**scene.FAKE_AWS, "TABLE_NAME": TABLE, "POWERTOOLS_SERVICE_NAME": "bench"}
+    os.environ |= {
+        **scene.FAKE_AWS,
+        "TABLE_NAME": TABLE,
+        "STAGE": "local",
+        "POWERTOOLS_SERVICE_NAME": "bench",
+    }
     with mock_aws():
         boto3.client("dynamodb").create_table(**table_definition(TABLE))
         from functions.authorize_spend import handler as function

@@ -33,6 +33,7 @@ def measure(console: Console) -> tuple[float, float, float]:
             "PYTHONPATH": f"{ROOT / 'layers' / 'headroom'}:{ROOT}",
             "PYTHONPYCACHEPREFIX": cache,
             "TABLE_NAME": "bench",
+            "STAGE": "local",
             "POWERTOOLS_SERVICE_NAME": "bench",
         }
         # The first run of each compiles.

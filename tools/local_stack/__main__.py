@@ -1,6 +1,6 @@
 """Bring the local stack up, or take it down.
 
-python -m tools.local_stack up [--home FOLDER] [--port N] [--fresh]
+python -m tools.local_stack up [--home FOLDER] [--port N] [--fresh] [--now 2027-01-31T23:50:00Z]
 python -m tools.local_stack down [--home FOLDER]
 """
 
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.local_stack.deployment import DeploymentFailed
+from tools.local_stack.deployment import REAL_TIME, DeploymentFailed
 from tools.local_stack.emulator import ROOT, Emulator, EmulatorFailed
 from tools.local_stack.provisioning import ProvisioningFailed
 from tools.local_stack.stack import up
@@ -24,7 +25,8 @@ def main() -> int:
             print("Stopped the local stack; its state is kept.")
         return 0
     try:
-        up(emulator, port=arguments.port, fresh=arguments.fresh)
+        ahead = REAL_TIME if arguments.now is None else arguments.now - datetime.now(UTC)
+        up(emulator, port=arguments.port, fresh=arguments.fresh, ahead=ahead)
     except (EmulatorFailed, DeploymentFailed, ProvisioningFailed) as failure:
         print(f"\n{failure}\n\nLogs are in {emulator.home}.", file=sys.stderr)
         return 1
@@ -37,7 +39,19 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--home", type=Path, default=ROOT / ".local")
     parser.add_argument("--port", type=int)
     parser.add_argument("--fresh", action="store_true", help="start from an empty account")
+    parser.add_argument(
+        "--now", type=_future, help="what time it is for the application, from here on"
+    )
     return parser.parse_args()
+
+
+def _future(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError("must say its offset, such as 2027-01-31T23:50:00Z")
+    if moment < datetime.now(UTC):
+        raise argparse.ArgumentTypeError("the clock can only be set ahead")
+    return moment.astimezone(UTC)
 
 
 if __name__ == "__main__":

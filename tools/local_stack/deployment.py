@@ -9,6 +9,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ ARTIFACTS = "headroom-local-artifacts"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 DEVELOPER_PYTHON = ROOT / ".venv" / "bin" / "python"
 STACK_PYTHON = ROOT / ".venv-stack" / "bin" / "python"
+
+REAL_TIME = timedelta()
 
 DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 SOURCES = (
@@ -51,9 +54,9 @@ class Deployment:
     functions: dict[str, str]
 
 
-def fingerprint() -> str:
-    """Return a hash that changes whenever something that is deployed does."""
-    digest = hashlib.sha256()
+def fingerprint(ahead: timedelta = REAL_TIME) -> str:
+    """Return a hash that changes whenever something that is deployed does, or its clock."""
+    digest = hashlib.sha256(f"ahead {ahead}\0".encode())
     for path in _source_files():
         content = path.read_bytes()
         digest.update(f"{path.relative_to(ROOT)}\0{len(content)}\0".encode())
@@ -61,13 +64,13 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def current(emulator: Emulator) -> Deployment | None:
+def current(emulator: Emulator, ahead: timedelta = REAL_TIME) -> Deployment | None:
     """Return the deployment that stands, if it was made from the sources as they are now."""
     try:
         known = Deployment(**json.loads(_note(emulator).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    if known.fingerprint != fingerprint():
+    if known.fingerprint != fingerprint(ahead):
         return None
     try:
         outputs = _outputs(_cloudformation(emulator))
@@ -87,19 +90,23 @@ def build(emulator: Emulator) -> None:
     _sam(emulator, "build", "--template", ROOT / "template.yaml", "--build-dir", _built(emulator))
 
 
-def deploy(emulator: Emulator) -> Deployment:
-    """Deploy what was built and note it.
+def deploy(emulator: Emulator, ahead: timedelta = REAL_TIME) -> Deployment:
+    """Deploy what was built and note it; its clock is `ahead` of the machine's.
 
     Raises:
         DeploymentFailed: `sam deploy` failed, or the stack did not come to rest.
     """
-    made_from = fingerprint()
+    made_from = fingerprint(ahead)
     _note(emulator).unlink(missing_ok=True)
     # A bucket of our own: SAM makes one by a stack, which a busy machine lets it ask for twice.
     s3 = emulator.session.client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=ARTIFACTS)
     # On the command line they replace those of samconfig.toml, so all of them are named here.
-    overrides = {**_configured(), **Issuer(issuer_key(emulator)).parameters()}
+    overrides = {
+        **_configured(),
+        **Issuer(issuer_key(emulator)).parameters(),
+        "ClockAheadSeconds": str(int(ahead.total_seconds())),
+    }
     _sam(
         emulator,
         "deploy",

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from botocore.config import Config
@@ -16,8 +17,16 @@ from tools.local_stack.issuer import Issuer
 from tools.local_stack.provisioning import provision
 
 
-def up(emulator: Emulator, *, port: int | None = None, fresh: bool = False) -> Path:
+def up(
+    emulator: Emulator,
+    *,
+    port: int | None = None,
+    fresh: bool = False,
+    ahead: timedelta = deployment.REAL_TIME,
+) -> Path:
     """Bring the stack to the state of the sources; return the stack.json that describes it.
+
+    `ahead` sets the application's clock before the machine's.
 
     Raises:
         EmulatorFailed, DeploymentFailed, ProvisioningFailed: that step failed.
@@ -30,21 +39,21 @@ def up(emulator: Emulator, *, port: int | None = None, fresh: bool = False) -> P
     if not emulator.running:
         with _step("Start ministack"):
             emulator.start(port=port)
-    deployed = deployment.current(emulator)
+    deployed = deployment.current(emulator, ahead)
     if deployed is None:
         with _step("Build (sam build)"):
             deployment.build(emulator)
         with _step("Deploy (sam deploy)"):
-            deployed = deployment.deploy(emulator)
+            deployed = deployment.deploy(emulator, ahead)
     else:
         print("  Sources unchanged since the last deployment.")
     with _step("Provision the example organizations"):
-        described = _describe(emulator, deployed)
+        described = _describe(emulator, deployed, ahead)
     print(f"The stack is up after {time.monotonic() - started:.1f} s: {described}")
     return described
 
 
-def _describe(emulator: Emulator, deployed: deployment.Deployment) -> Path:
+def _describe(emulator: Emulator, deployed: deployment.Deployment, ahead: timedelta) -> Path:
     session = emulator.session
     # A provisioning that is slow is still going on: asking again would only add to it.
     patient = Config(read_timeout=120, retries={"total_max_attempts": 1})
@@ -60,11 +69,14 @@ def _describe(emulator: Emulator, deployed: deployment.Deployment) -> Path:
     issuer = Issuer(deployment.issuer_key(emulator))
     for organization in organizations:
         for member in organization["members"]:
-            member["token"] = issuer.token(organization["id"], member["user_id"])
+            member["token"] = issuer.token(
+                organization["id"], member["user_id"], now=datetime.now(UTC) + ahead
+            )
     stack = {
         "api_url": f"{emulator.endpoint_url}/_aws/execute-api/{deployed.outputs['ApiId']}",
         "aws_endpoint_url": emulator.endpoint_url,
         "region": REGION,
+        "clock_ahead_seconds": int(ahead.total_seconds()),
         "table_name": deployed.outputs["TableName"],
         "functions": deployed.functions,
         "usage_queue_url": queue["QueueUrl"],

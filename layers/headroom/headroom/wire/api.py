@@ -7,11 +7,12 @@ of gateway, which is a fifth of a cold start of the functions on the path of eve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from headroom.clock import Clock
 from headroom.domain.identity import Identity
 from headroom.errors import HeadroomError, NotFound, Unauthenticated
 from headroom.store.table import Table
@@ -38,10 +39,13 @@ class Api:
 
     request: Request
 
-    def __init__(self, logger: Logger, table: Table, identity: Identity | None = None) -> None:
+    def __init__(
+        self, logger: Logger, table: Table, clock: Clock, identity: Identity | None = None
+    ) -> None:
         self.routes: dict[tuple[str, str], Endpoint] = {}
         self._logger = logger
         self._table = table
+        self._clock = clock
         self._identity = identity
         self._callers = Callers()
 
@@ -75,7 +79,7 @@ class Api:
                 continue
             parameters = _match(rule, request.path)
             if parameters is not None:
-                now = datetime.now(UTC)
+                now = self._clock.now()
                 caller = self._authenticate(request, now)
                 check(caller, method, rule)
                 return endpoint(caller, now, **parameters)
