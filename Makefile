@@ -34,6 +34,10 @@ up: $(DEV) $(SAM) $(STACK) ## Deploy to a local AWS and provision examples (FRES
 down: ## Stop what `make up` started; its state is kept
 	@if [ -f $(DEV) ]; then $(PY) -m tools.local_stack down; fi
 
+.PHONY: env
+env: ## Print the stack's address and an example organization's keys as shell variables
+	@if [ -f $(DEV) ]; then $(PY) -m tools.local_stack env; else echo "Run: make up" >&2; exit 1; fi
+
 .PHONY: demo
 demo: up ## Replay usage through the deployed API and prove the ledger (TRACE=csv or folder)
 	@$(RUN) tools.demo

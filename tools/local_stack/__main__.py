@@ -2,11 +2,14 @@
 
 python -m tools.local_stack up [--home FOLDER] [--port N] [--fresh] [--now 2027-01-31T23:50:00Z]
 python -m tools.local_stack down [--home FOLDER]
+python -m tools.local_stack env [--home FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +17,13 @@ from pathlib import Path
 from tools.local_stack.deployment import REAL_TIME, DeploymentFailed
 from tools.local_stack.emulator import ROOT, Emulator, EmulatorFailed
 from tools.local_stack.provisioning import ProvisioningFailed
-from tools.local_stack.stack import up
+from tools.local_stack.stack import environment, up
 
 
 def main() -> int:
     arguments = _parse()
+    if arguments.command == "env":
+        return _print_environment(arguments.home.resolve() / "stack.json")
     emulator = Emulator(arguments.home.resolve())
     if arguments.command == "down":
         if emulator.stop():
@@ -33,9 +38,19 @@ def main() -> int:
     return 0
 
 
+def _print_environment(described: Path) -> int:
+    """Print where the stack is, and how its Team organization is called, as shell variables."""
+    if not described.exists():
+        print("There is no local stack; bring it up with: make up", file=sys.stderr)
+        return 1
+    for name, value in environment(json.loads(described.read_text())).items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="local_stack", description=__doc__)
-    parser.add_argument("command", choices=["up", "down"])
+    parser.add_argument("command", choices=["up", "down", "env"])
     parser.add_argument("--home", type=Path, default=ROOT / ".local")
     parser.add_argument("--port", type=int)
     parser.add_argument("--fresh", action="store_true", help="start from an empty account")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from botocore.config import Config
 
@@ -51,6 +52,19 @@ def up(
         described = _describe(emulator, deployed, ahead)
     print(f"The stack is up after {time.monotonic() - started:.1f} s: {described}")
     return described
+
+
+def environment(stack: dict[str, Any]) -> dict[str, str]:
+    """Return what the documents' commands need of a stack.json: the example Team organization's."""
+    team = next(each for each in stack["organizations"] if each["plan"] == "team")
+    person = next(each for each in team["members"] if each["role"] == "primary_owner")
+    return {
+        "API": stack["api_url"],
+        "SERVICE_KEY": team["service_key"],
+        "ADMIN_KEY": team["admin_key"],
+        "USER_ID": person["user_id"],
+        "TOKEN": person["token"],
+    }
 
 
 def _describe(emulator: Emulator, deployed: deployment.Deployment, ahead: timedelta) -> Path:
