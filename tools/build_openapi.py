@@ -36,7 +36,13 @@ from tools.openapi import bodies
 from tools.openapi.endpoints import ENDPOINTS, TAGS, Endpoint
 
 DOCUMENT: Final = Path(__file__).parents[1] / "functions" / "serve_documents" / "openapi.json"
-FUNCTIONS: Final = ("authorize_spend", "ingest_usage", "administer_organization", "serve_member")
+FUNCTIONS: Final = (
+    "authorize_spend",
+    "ingest_usage",
+    "administer_organization",
+    "serve_billing",
+    "serve_member",
+)
 VERSION: Final = "1"
 
 DESCRIPTION: Final = """\
@@ -204,7 +210,10 @@ def _responses(endpoint: Endpoint) -> dict[int, Any]:
         200: {
             "description": "It is done, and holds.",
             "headers": {"request-id": _HEADERS["request-id"]},
-            "content": {"application/json": {"model": endpoint.answer}},
+            "content": {
+                "application/json": {"model": endpoint.answer},
+                **{media: {"schema": {"type": "string"}} for media in endpoint.other_media},
+            },
         }
     }
     for kind in endpoint.raises:

@@ -138,6 +138,33 @@ class House:
         assert (told["status"], told["source"]) == ("recorded", "extra_usage")
         return str(told["amount"])
 
+    def use(
+        self,
+        user_id: str,
+        now: datetime,
+        *,
+        product: str | None = None,
+        web: int = 0,
+        occurred_at: datetime | None = None,
+        output_tokens: int = 1000,
+    ) -> dict[str, Any]:
+        """Report usage that nothing was held for; return its result."""
+        event = {
+            "id": f"msg_{secrets.token_hex(8)}",
+            "user_id": user_id,
+            "model": "claude-sonnet-4-5",
+            "occurred_at": (occurred_at or now).isoformat(),
+            "usage": {
+                "input_tokens": 1001,
+                "output_tokens": output_tokens,
+                "server_tool_use": {"web_search_requests": web},
+            },
+            **({"product": product} if product else {}),
+        }
+        told = record(self.table, self.hints, self.organization, parse_event(event, now), now)
+        assert told["status"] == "recorded", told
+        return told
+
     def budget(self, user_id: str = ANN) -> Budget:
         found = find_budget(self.table, self.org_id, user_id)
         assert found is not None

@@ -47,6 +47,9 @@ class Context:
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:test"
     aws_request_id: str = "request"
 
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
 
 def handlers() -> list[ModuleType]:
     """Every function that answers requests."""

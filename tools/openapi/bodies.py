@@ -578,6 +578,37 @@ class UsageLineList(Page):
     data: list[UsageLine]
 
 
+# Billing.
+
+
+class UsageFigures(Body):
+    requests: int
+    amount: Annotated[Exact, Field(description="What was charged.")]
+    included_amount: Annotated[Exact, Field(description="What the seats included, at API rates.")]
+    unbilled_amount: Annotated[Exact, Field(description="What was beyond a limit: never charged.")]
+    input_tokens: int
+    output_tokens: int
+    cache_read_input_tokens: int
+    cache_creation_input_tokens: int
+    web_search_requests: int
+
+
+class UsageRow(UsageFigures):
+    user_id: UserId | None = None
+    model: Model | None = None
+    product: str | None = None
+    seat_tier: SeatTier | None = None
+    day: Annotated[str | None, Field(description="A UTC day.")] = None
+
+
+class UsageReport(Body):
+    type: Literal["usage_report"]
+    data: list[UsageRow]
+    has_more: bool
+    next_page: str | None
+    totals: UsageFigures
+
+
 # Errors that carry more than a message.
 
 

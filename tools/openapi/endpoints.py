@@ -24,6 +24,7 @@ from headroom.errors import (
 )
 from headroom.store.increases import Status
 from headroom.store.limits import ScopeType
+from headroom.usecases.reporting import GroupBy
 from headroom.wire.limits import USER_IDS_MAX
 from headroom.wire.pages import LIMIT, LIMIT_MAX
 from tools.openapi import bodies
@@ -43,6 +44,7 @@ class Endpoint:
     body_is_optional: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     errors: tuple[type[HeadroomError], ...] = ()
+    other_media: tuple[str, ...] = ()
 
     @property
     def raises(self) -> tuple[type[HeadroomError], ...]:
@@ -79,11 +81,24 @@ _ACTOR_IDS: Final = Annotated[
 _PERIODS: Final = Annotated[list[LimitPeriod] | None, Query(alias="period[]")]
 _SCOPE_TYPES: Final = Annotated[list[ScopeType] | None, Query(alias="scope_type[]")]
 _STATUSES: Final = Annotated[list[Status] | None, Query(alias="status[]")]
+_GROUPS: Final = Annotated[list[GroupBy] | None, Query(alias="group_by[]")]
+_FROM: Final = Annotated[
+    bodies.Moment | None,
+    Query(description="The first moment; the running period's if not said."),
+]
+_TO: Final = Annotated[
+    bodies.Moment | None, Query(description="The moment after the last, at most 366 days later.")
+]
+_BILLED: Final = Annotated[
+    bodies.Period | None,
+    Query(description="Instead of a span: what is billed in a month, as its invoice counts."),
+]
 _MONTH: Final = Annotated[bodies.Period | None, Query(description="The running one if not said.")]
 
 SPENDING: Final = "Spending"
 SETTINGS: Final = "Settings"
 MEMBERS: Final = "Members and keys"
+BILLING: Final = "Billing"
 LIMITS: Final = "Spend limits"
 REQUESTS: Final = "Increase requests"
 ME: Final = "The member's own view"
@@ -92,6 +107,7 @@ TAGS: Final = {
     SPENDING: "Authorize before a request, record what was really used after it.",
     SETTINGS: "Everything on the Settings > Usage page. A change holds when its answer arrives.",
     MEMBERS: "Who is in the organization, and which keys act for it.",
+    BILLING: "What was used and what it costs, exact to the nano-dollar.",
     LIMITS: "Limits of the organization, of seat tiers and of members. 60 requests a minute an "
     "organization, increase requests included.",
     REQUESTS: "Members ask for more; owners and admins approve or deny.",
@@ -213,6 +229,19 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         "See who changed what, with before and after",
         bodies.AuditList,
         parameters=_PAGING,
+    ),
+    ("GET", f"{_ORGANIZATION}/usage_report"): Endpoint(
+        BILLING,
+        "Total the ledger by user, model, product, seat tier or day",
+        bodies.UsageReport,
+        parameters={
+            "starting_at": _FROM,
+            "ending_at": _TO,
+            "period": _BILLED,
+            "group_by": _GROUPS,
+            **_PAGING,
+        },
+        other_media=("text/csv",),
     ),
     ("GET", _LIMITS): Endpoint(
         LIMITS,

@@ -7,9 +7,10 @@ changes the epoch, so one comparison stands for all of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.operand import Path, Value
@@ -33,7 +34,10 @@ from headroom.store.models import (
     read_budget,
     windows_value,
 )
-from headroom.store.table import Change, Delete, Key, Put, Refused, Table, Update
+from headroom.store.table import Change, Delete, Key, Put, Range, Refused, Table, Update
+
+# How many budgets are read in one call.
+READ_TOGETHER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,41 @@ def find_budgets(table: Table, org_id: str, user_ids: Sequence[str]) -> dict[str
         by_key[key]: read_budget(item, org_id, by_key[key])
         for key, item in table.get_many(list(by_key)).items()
     }
+
+
+def find_budgets_of(
+    table: Table, org_id: str, user_ids: Sequence[str], period: str
+) -> dict[str, Budget]:
+    """Return the budgets of one period of up to 100 members, current or past, by user id.
+
+    The current ones are read first: a period that turns in between is then seen as past.
+    """
+    found = {
+        user_id: budget
+        for user_id, budget in find_budgets(table, org_id, user_ids).items()
+        if budget.period == period
+    }
+    by_key = {keys.past_budget(org_id, user_id, period): user_id for user_id in user_ids}
+    for key, item in table.get_many(list(by_key)).items():
+        found[by_key[key]] = read_budget(item, org_id, by_key[key])
+    return found
+
+
+def list_budget_owners(
+    table: Table, org_id: str, periods: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Walk through the members, and those of the periods in which each had a budget."""
+    start = None
+    while True:
+        page = table.query(Range(f"ORG#{org_id}#MEMBERS"), limit=READ_TOGETHER, start=start)
+        user_ids = [item["user_id"]["S"] for item in page.items]
+        if user_ids:
+            found = {period: find_budgets_of(table, org_id, user_ids, period) for period in periods}
+            for user_id in user_ids:
+                yield from ((user_id, period) for period in periods if user_id in found[period])
+        start = page.next_key
+        if start is None:
+            return
 
 
 def take_picture(table: Table, org_id: str, user_id: str) -> Picture | None:

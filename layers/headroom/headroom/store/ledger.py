@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -126,6 +127,58 @@ def line_to_wire(item: Item) -> dict[str, Any]:
             for kind, quantity, unit_nanos, per, amount in parts
         ],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What totals and reports read of a usage line. Amounts are nanos.
+
+    `occurred_at` is as text that sorts as time; `components` are (kind, quantity, unit nanos, per,
+    amount).
+    """
+
+    user_id: str
+    model: str
+    product: str | None
+    seat_tier: str
+    source: str
+    cost: int
+    charged: int
+    unbilled: int
+    period: str
+    occurred_at: str
+    price_version: str
+    authorization_id: str | None
+    components: tuple[tuple[str, int, int, int, int], ...]
+
+
+def read_entry(item: Item) -> Entry:
+    """Read a line for totalling.
+
+    By hand: a month may have a million, and the model's object costs more than all the rest.
+    """
+    return Entry(
+        user_id=item["user_id"]["S"],
+        model=item["model"]["S"],
+        product=item["product"]["S"] if "product" in item else None,
+        seat_tier=item["seat_tier"]["S"],
+        source=item["source"]["S"],
+        cost=int(item["cost"]["N"]),
+        charged=int(item["charged"]["N"]),
+        unbilled=int(item["unbilled"]["N"]),
+        period=item["period"]["S"],
+        occurred_at=item["occurred_at"]["S"].partition("#")[0],
+        price_version=item["price_version"]["S"],
+        authorization_id=item["authorization_id"]["S"] if "authorization_id" in item else None,
+        components=tuple(tuple(part) for part in json.loads(item["components"]["S"])),
+    )
+
+
+def list_entries(table: Table, org_id: str, user_id: str, period: str) -> Iterator[Entry]:
+    """Walk through a member's lines of a period; like `list_lines`, but cheap to read."""
+    lines = Range(keys.lines_of(org_id, user_id, period), index="by_member")
+    for item in each(table, lines):
+        yield read_entry(item)
 
 
 def list_lines(table: Table, org_id: str, user_id: str, period: str) -> Iterator[LineRecord]:

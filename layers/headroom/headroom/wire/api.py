@@ -22,11 +22,12 @@ from headroom.usecases.authenticating import (
     Callers,
     authenticate_person,
 )
-from headroom.wire.http import HttpAnswer, Request, answer, crash, failure
+from headroom.wire.http import Content, Elsewhere, HttpAnswer, Request, answer, crash, failure
 from headroom.wire.rights import check
 
 # A route's code: from caller, time and the path's parameters to the body of the answer.
-Endpoint = Callable[..., dict[str, Any]]
+Body = dict[str, Any] | Content | Elsewhere
+Endpoint = Callable[..., Body]
 
 _BEARER = "bearer "
 
@@ -35,9 +36,11 @@ class Api:
     """The routes of one function. `identity` is None where only keys may call.
 
     `request` is the one that is being answered: a Lambda answers one at a time.
+    `remaining_millis` tells how long there is to answer it, where a function has said so.
     """
 
     request: Request
+    remaining_millis: Callable[[], int]
 
     def __init__(
         self, logger: Logger, table: Table, clock: Clock, identity: Identity | None = None
@@ -73,7 +76,7 @@ class Api:
             self._logger.exception("unexpected failure")
             return crash(request)
 
-    def _resolve(self, request: Request) -> dict[str, Any]:
+    def _resolve(self, request: Request) -> Body:
         for (method, rule), endpoint in self.routes.items():
             if method != request.method:
                 continue

@@ -7,6 +7,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -18,6 +19,22 @@ _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,64}")
 
 # What a function returns to API Gateway.
 HttpAnswer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A successful answer that is a file, not JSON."""
+
+    content_type: str
+    body: bytes
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A successful answer that is too large for this way: it waits at an address."""
+
+    location: str
 
 
 class Request:
@@ -90,9 +107,29 @@ class Request:
         return parse_qsl(self._event.get("rawQueryString") or "", keep_blank_values=True)
 
 
-def answer(request: Request, body: Mapping[str, Any]) -> HttpAnswer:
+def answer(request: Request, body: Mapping[str, Any] | Content | Elsewhere) -> HttpAnswer:
     """Return a successful answer."""
-    return _respond(request, 200, body, {})
+    match body:
+        case Content():
+            return {
+                "statusCode": 200,
+                "headers": {
+                    "content-type": body.content_type,
+                    "content-disposition": f'attachment; filename="{body.filename}"',
+                    "request-id": request.id,
+                },
+                "body": base64.b64encode(body.body).decode(),
+                "isBase64Encoded": True,
+            }
+        case Elsewhere():
+            return _respond(
+                request,
+                303,
+                {"type": "elsewhere", "url": body.location},
+                {"location": body.location},
+            )
+        case _:
+            return _respond(request, 200, body, {})
 
 
 def failure(request: Request, error: HeadroomError) -> HttpAnswer:

@@ -57,6 +57,7 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("POST", f"{_ORGANIZATION}/api_keys"): _OWNERS_ONLY,
     ("DELETE", f"{_ORGANIZATION}/api_keys/<key_id>"): _OWNERS_ONLY,
     ("GET", f"{_ORGANIZATION}/audit"): _READ_BILLING,
+    ("GET", f"{_ORGANIZATION}/usage_report"): _READ_BILLING,
     ("GET", _LIMITS): _READ_LIMITS,
     ("POST", _LIMITS): _WRITE_LIMITS,
     ("GET", f"{_LIMITS}/effective"): _READ_LIMITS,

@@ -1,0 +1,110 @@
+"""The query of a usage report, and its pages."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+from headroom.domain.organization import Organization
+from headroom.domain.periods import parse_period, period_bounds, period_of, time_zone
+from headroom.errors import InvalidRequest
+from headroom.store.table import Item
+from headroom.usecases.reporting import COLUMNS, GROUPS, GroupBy, Place, Report, Span, csv_rows
+from headroom.wire.fields import moment
+from headroom.wire.http import Request
+from headroom.wire.pages import PageRequest, parse_page
+
+CSV: Final = "text/csv; charset=utf-8"
+SPAN_MAX: Final = timedelta(days=366)
+_KNOWN: Final = frozenset({"starting_at", "ending_at", "period", "group_by", "limit", "page"})
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What a client wants to see of the ledger."""
+
+    span: Span
+    groups: tuple[GroupBy, ...]
+    page: PageRequest
+    as_csv: bool
+
+
+def parse_report(request: Request, organization: Organization, now: datetime) -> ReportRequest:
+    """Read a report's query. Without a span it is about the running period.
+
+    `period` counts as an invoice does, by the period in which usage is billed; a span counts by
+    the moment at which it occurred.
+
+    Raises:
+        InvalidRequest: a parameter is unknown or wrong; the error names it.
+    """
+    query = request.query(_KNOWN)
+    groups = _groups(request.query_list("group_by"))
+    span = _span(query, organization, now)
+    filters = [list(groups), query.get("starting_at"), query.get("ending_at"), query.get("period")]
+    page = parse_page(query, org_id=organization.org_id, route="usage_report", filters=filters)
+    accepted = (request.header("accept") or "").lower()
+    return ReportRequest(span, groups, page, accepted.startswith("text/csv"))
+
+
+def report_answer(report: Report, page: PageRequest) -> dict[str, Any]:
+    """Return a page of a report as the wire has it; the totals are of the whole report."""
+    rows = list(report.rows)
+    if page.start is not None:
+        after = tuple(each["S"] for each in page.start["place"]["L"])
+        rows = [row for row in rows if row[0] > after]
+    shown = rows[: page.limit]
+    next_page = page.cursor(_cursor(shown[-1][0])) if len(rows) > page.limit else None
+    return {
+        "type": "usage_report",
+        "data": [report.row(place, figures) for place, figures in shown],
+        "has_more": next_page is not None,
+        "next_page": next_page,
+        "totals": report.totals.wire(),
+    }
+
+
+def report_csv(report: Report) -> bytes:
+    """Return a whole report as a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(map(_harmless, csv_rows(report)))
+    return text.getvalue().encode()
+
+
+def _harmless(row: Sequence[str]) -> list[str]:
+    """Keep a spreadsheet from running what somebody called their product."""
+    return [f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") else cell for cell in row]
+
+
+def _cursor(place: Place) -> Item:
+    return {"place": {"L": [{"S": value} for value in place]}}
+
+
+def _groups(values: Sequence[str]) -> tuple[GroupBy, ...]:
+    for value in values:
+        if value not in COLUMNS:
+            raise InvalidRequest("group_by", f"must be among {', '.join(GROUPS)}")
+    return cast("tuple[GroupBy, ...]", tuple(dict.fromkeys(values)))
+
+
+def _span(query: dict[str, str], organization: Organization, now: datetime) -> Span:
+    zone = time_zone(organization.time_zone)
+    if query.get("period"):
+        if "starting_at" in query or "ending_at" in query:
+            raise InvalidRequest("period", "cannot be combined with starting_at or ending_at")
+        period = parse_period(query["period"], "period")
+        return Span(*period_bounds(period, zone), period=period)
+    starting_at, ending_at = period_bounds(period_of(now, zone), zone)
+    if query.get("starting_at"):
+        starting_at = moment(query, "starting_at")
+    if query.get("ending_at"):
+        ending_at = moment(query, "ending_at")
+    if ending_at <= starting_at:
+        raise InvalidRequest("ending_at", "must be after starting_at")
+    if ending_at - starting_at > SPAN_MAX:
+        raise InvalidRequest("ending_at", "must be at most 366 days after starting_at")
+    return Span(starting_at, ending_at)

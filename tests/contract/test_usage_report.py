@@ -1,0 +1,209 @@
+"""A usage report says what the ledger says: every line once, every nano."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from functions.serve_billing import handler as serve_billing
+from headroom.clock import Clock
+from headroom.domain.money import format_amount
+from headroom.errors import Overloaded
+from headroom.store.credentials import put_key
+from headroom.usecases.authenticating import Callers
+from headroom.usecases.keys import new_key
+from headroom.usecases.reporting import GroupBy, Span, report
+from tests.contract.governing import ANN, BEN, NOW, PAM, House
+from tests.in_process import Context, sample
+
+PERIOD = Span(NOW, NOW, period="2026-11")
+
+
+@pytest.fixture
+def house() -> House:
+    """Eleven days of work in a month, and some of the month before it."""
+    allowance = {"allowance": [{"window": "P1D", "amount": "1"}]}
+    house = House(seat_tiers={"premium": allowance}, spend_limit="30")
+    for day in range(11):
+        now = NOW + timedelta(days=day)
+        for user_id in (ANN, BEN, PAM):
+            house.use(user_id, now, product=("claude_code", None)[day % 2], web=day % 3)
+    return house
+
+
+def sums(house: House, key: Sequence[str], span: Span = PERIOD) -> dict[tuple[Any, ...], Any]:
+    """Total the lines as they lie in the table, by hand."""
+    found: dict[tuple[Any, ...], Any] = defaultdict(lambda: defaultdict(int))
+    for item in house.table.items.values():
+        if item["sk"]["S"] != "LINE":
+            continue
+        line = {name: next(iter(value.values())) for name, value in item.items()}
+        at = datetime.fromisoformat(line["occurred_at"].partition("#")[0])
+        if not (line["period"] == span.period or span.starting_at <= at < span.ending_at):
+            continue
+        line |= {"user": line["user_id"], "day": f"{at.date()}"}
+        row = found[tuple(line.get(name, "") for name in key)]
+        usage = json.loads(line["usage"])
+        row["requests"] += 1
+        row["amount"] += int(line["charged"])
+        row["unbilled_amount"] += int(line["unbilled"])
+        row["included_amount"] += int(line["cost"]) * (line["source"] == "included")
+        row["input_tokens"] += usage["input_tokens"]
+        row["output_tokens"] += usage["output_tokens"]
+        row["web_search_requests"] += usage["server_tool_use"]["web_search_requests"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        (),
+        ("user",),
+        ("model",),
+        ("product", "day"),
+        ("user", "seat_tier", "model", "product", "day"),
+    ],
+)
+def test_a_report_equals_the_ledger(house: House, groups: tuple[GroupBy, ...]) -> None:
+    made = report(house.table, house.organization, PERIOD, groups)
+
+    by_hand = sums(house, groups)
+    assert {place: _without_caches(figures.sums) for place, figures in made.rows} == by_hand
+    assert _without_caches(made.totals.sums) == sums(house, ())[()]
+    assert made.totals.sums["amount"] > 0
+    assert made.totals.sums["included_amount"] > 0
+    assert made.totals.sums["unbilled_amount"] > 0
+
+
+def _without_caches(figures: dict[str, int]) -> dict[str, int]:
+    assert figures["cache_read_input_tokens"] == figures["cache_creation_input_tokens"] == 0
+    return {name: value for name, value in figures.items() if not name.startswith("cache")}
+
+
+def test_a_span_is_half_open_and_counts_by_when_usage_occurred(house: House) -> None:
+    second = NOW + timedelta(days=2)
+    span = Span(NOW, second)
+
+    made = report(house.table, house.organization, span, ("day",))
+
+    assert [place for place, _ in made.rows] == [("2026-11-02",), ("2026-11-03",)]
+    assert _without_caches(made.totals.sums) == sums(house, (), span)[()]
+
+
+def test_usage_recorded_weeks_late_is_in_the_span_in_which_it_occurred(house: House) -> None:
+    later = datetime(2026, 12, 20, tzinfo=NOW.tzinfo)
+    house.use(ANN, later, occurred_at=NOW + timedelta(hours=1))
+
+    first_day = report(house.table, house.organization, Span(NOW, NOW + timedelta(days=1)), ())
+    december = report(house.table, house.organization, Span(NOW, NOW, period="2026-12"), ())
+
+    assert first_day.totals.sums["requests"] == 4
+    assert december.totals.sums["requests"] == 1
+
+
+def test_a_report_that_cannot_be_finished_in_time_is_none(house: House) -> None:
+    with pytest.raises(Overloaded):
+        report(house.table, house.organization, PERIOD, (), lambda: False)
+
+
+class Desk:
+    """Asks the function, as an admin key does."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        secret, key = new_key(house.org_id, "books", ["read:billing"])
+        house.table.transact(list(put_key(key, NOW)))
+        self.secret = secret
+
+        class Later(Clock):
+            def now(self) -> datetime:
+                return NOW + timedelta(days=20)
+
+        monkeypatch.setattr(serve_billing, "table", house.table)
+        monkeypatch.setattr(serve_billing.api, "_table", house.table)
+        monkeypatch.setattr(serve_billing.api, "_callers", Callers())
+        monkeypatch.setattr(serve_billing.api, "_clock", Later())
+
+    def get(self, query: str | None = None, **headers: str) -> dict[str, Any]:
+        event = sample("serve_billing/usage_report")
+        event["headers"] |= {"x-api-key": self.secret, **headers}
+        if query is not None:
+            event["rawQueryString"] = query
+        answer: dict[str, Any] = serve_billing.handler(event, Context())  # type: ignore[arg-type]
+        return answer
+
+    def json(self, query: str | None = None) -> dict[str, Any]:
+        answer = self.get(query)
+        assert answer["statusCode"] == 200, answer["body"]
+        body: dict[str, Any] = json.loads(answer["body"])
+        return body
+
+
+@pytest.fixture
+def desk(house: House, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(house, monkeypatch)
+
+
+def test_the_pages_of_a_report_are_the_report(house: House, desk: Desk) -> None:
+    query = "period=2026-11&group_by[]=user&group_by[]=day&limit=7"
+    whole = desk.json(query.replace("limit=7", "limit=1000"))
+    rows: list[Any] = []
+    page = desk.json(query)
+    while page["has_more"]:
+        rows += page["data"]
+        assert page["totals"] == whole["totals"]
+        page = desk.json(f"{query}&page={page['next_page']}")
+    rows += page["data"]
+
+    assert rows == whole["data"]
+    assert len(rows) == 33
+    total = sums(house, ())[()]
+    assert whole["totals"]["amount"] == format_amount(total["amount"])
+
+
+def test_the_sample_event_asks_for_users_and_models(desk: Desk) -> None:
+    answer = desk.json()
+
+    assert [row["user_id"] for row in answer["data"]] == [ANN, BEN, PAM]
+    assert {row["model"] for row in answer["data"]} == {"claude-sonnet-4-5"}
+
+
+def test_a_report_is_a_csv_file_for_whoever_accepts_that(house: House, desk: Desk) -> None:
+    house.use(ANN, NOW, product="=HYPERLINK(1)")
+    answer = desk.get("period=2026-11&group_by[]=product&limit=1", accept="text/csv")
+
+    assert answer["isBase64Encoded"]
+    assert answer["headers"]["content-type"].startswith("text/csv")
+    text = base64.b64decode(answer["body"]).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["product"] for row in rows] == ["", "'=HYPERLINK(1)", "claude_code"]
+    shown = desk.json("period=2026-11&group_by[]=product&limit=1000")["data"]
+    assert [row["amount"] for row in rows] == [row["amount"] for row in shown]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("group_by[]=price", "group_by"),
+        ("period=2026-13", "period"),
+        ("period=2026-11&starting_at=2026-11-01T00:00:00Z", "period"),
+        ("starting_at=yesterday", "starting_at"),
+        ("starting_at=2026-11-05T00:00:00Z&ending_at=2026-11-05T00:00:00Z", "ending_at"),
+        ("starting_at=2025-01-01T00:00:00Z&ending_at=2026-11-05T00:00:00Z", "ending_at"),
+        ("limit=0", "limit"),
+        ("page=abc", "page"),
+        ("until=2026", "until"),
+    ],
+)
+def test_what_is_wrong_is_named(desk: Desk, query: str, field: str) -> None:
+    answer = desk.get(query)
+
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["error"]["details"] == {"field": field}
