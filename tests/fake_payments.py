@@ -137,6 +137,12 @@ class FakePayments:
                     return payment
             return None
 
+    def cancel(self, payment_id: str) -> Payment:
+        with self._reachable("cancel"):
+            if self.payments[payment_id].state in ("processing", "needs_action"):
+                self._end(payment_id, "declined", "canceled")
+            return self.payments[payment_id]
+
     def refund(self, payment_id: str, amount_cents: int, *, key: str) -> Refund:
         with self._reachable("refund"):
             if key in self._refunds:
@@ -162,7 +168,7 @@ class FakePayments:
         moment, _, signed = signature.partition(",")
         if not hmac.compare_digest(signed, _sign(payload, moment)):
             raise SignatureInvalid("not signed by the processor")
-        if now - datetime.fromisoformat(moment) > SIGNATURE_LASTS:
+        if abs(now - datetime.fromisoformat(moment)) > SIGNATURE_LASTS:
             raise SignatureInvalid("signed too long ago")
         told = json.loads(payload)
         return PaymentEvent(**{**told, "created_at": datetime.fromisoformat(told["created_at"])})
@@ -265,13 +271,17 @@ class FakePayments:
         amount_cents: int = 0,
     ) -> None:
         self._events += 1
+        # What the processor says of a dispute names the payment and no more.
+        sparse = payment is None or kind.startswith("dispute")
         told = {
             "event_id": f"evt_{self._events}",
             "kind": kind,
             "created_at": self.now.astimezone(UTC).isoformat(),
             "payment_id": payment and payment.payment_id,
-            "key": payment and payment.key,
-            "customer_id": self._payers[payment.payment_id] if payment else customer_id,
+            "key": None if sparse or payment is None else payment.key,
+            "customer_id": customer_id
+            if sparse or payment is None
+            else self._payers[payment.payment_id],
             "amount_cents": amount_cents,
         }
         self.deliveries.append(self.sign(json.dumps(told).encode()))

@@ -41,6 +41,25 @@ class BusSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentSettings:
+    """Where the payment processor is, and the ARN of the secret that opens it."""
+
+    api_base: str
+    secret_arn: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> PaymentSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(
+            api_base=environment["STRIPE_API_BASE"], secret_arn=environment["STRIPE_SECRET_ARN"]
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class IdentitySettings:
     """Whose tokens are trusted. `keys` is where the key set is: https, or a data: URL."""
 

@@ -77,6 +77,12 @@ class Payments(Protocol):
     def find_charged(self, customer_id: str, key: str, *, since: datetime) -> Payment | None:
         """Return the payment of a customer that carries a charge's key, None if there is none."""
 
+    def cancel(self, payment_id: str) -> Payment:
+        """Give a payment up that waits for its holder; return it as it is then.
+
+        It is declined if it could be stopped. It may have succeeded meanwhile, and then stands.
+        """
+
     def refund(self, payment_id: str, amount_cents: int, *, key: str) -> Refund:
         """Refund a part of a payment; the same key again returns the first refund.
 

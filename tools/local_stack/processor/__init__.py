@@ -1,0 +1,1 @@
+"""The local payment processor: localstripe behind what Stripe does and it does not."""

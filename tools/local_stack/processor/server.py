@@ -1,0 +1,61 @@
+"""The processor over HTTP, on the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tools.local_stack.processor.processor import Asked, Processor, parse_target
+
+
+class ReplyLost(Exception):
+    """The connection is to be closed without a reply."""
+
+
+class ProcessorServer:
+    """A processor that answers at `url` until it is closed."""
+
+    def __init__(self, processor: Processor, port: int = 0) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler_of(processor))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _handler_of(processor: Processor) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # Head and body leave in two writes; without this the second waits for an acknowledgement.
+        disable_nagle_algorithm = True
+
+        def _answer(self) -> None:
+            path, query = parse_target(self.path)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(int(headers.get("content-length") or 0))
+            try:
+                answer = processor.answer(Asked(self.command, path, query, headers, body))
+            except ReplyLost:
+                self.close_connection = True
+                return
+            text = json.dumps(answer.data).encode()
+            self.send_response(answer.status)
+            for name, value in {"content-type": "application/json", **answer.headers}.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = do_DELETE = _answer  # noqa: N815  (the names that it looks for)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing: a log of every payment is nobody's wish here."""
+
+    return Handler
