@@ -38,6 +38,10 @@ down: ## Stop what `make up` started; its state is kept
 env: ## Print the stack's address and an example organization's keys as shell variables
 	@if [ -f $(DEV) ]; then $(PY) -m tools.local_stack env; else echo "Run: make up" >&2; exit 1; fi
 
+.PHONY: mail
+mail: $(DEV) ## Print the mail that the local stack has sent
+	@$(PY) -m tools.local_stack mail
+
 .PHONY: demo
 demo: up ## Replay usage through the deployed API and prove the ledger (TRACE=csv or folder)
 	@$(RUN) tools.demo

@@ -30,6 +30,8 @@ os.environ |= {
     "AWS_EC2_METADATA_DISABLED": "true",
     "TABLE_NAME": "headroom-test",
     "EVENT_BUS_NAME": "headroom-test",
+    "MAIL_SENDER": "headroom@example.com",
+    "SETTINGS_URL": "https://headroom.example/settings",
     "OIDC_ISSUER": ISSUER,
     "OIDC_AUDIENCE": AUDIENCE,
     "OIDC_ORGANIZATION_CLAIM": ORGANIZATION_CLAIM,

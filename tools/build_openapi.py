@@ -41,6 +41,7 @@ FUNCTIONS: Final = (
     "ingest_usage",
     "administer_organization",
     "serve_billing",
+    "administer_notifications",
     "serve_member",
 )
 VERSION: Final = "1"

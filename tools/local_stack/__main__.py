@@ -3,6 +3,7 @@
 python -m tools.local_stack up [--home FOLDER] [--port N] [--fresh] [--now 2027-01-31T23:50:00Z]
 python -m tools.local_stack down [--home FOLDER]
 python -m tools.local_stack env [--home FOLDER]
+python -m tools.local_stack mail [--home FOLDER]
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from tools.local_stack.deployment import REAL_TIME, DeploymentFailed
 from tools.local_stack.emulator import ROOT, Emulator, EmulatorFailed
+from tools.local_stack.mail import sent_mail, show
 from tools.local_stack.provisioning import ProvisioningFailed
 from tools.local_stack.stack import environment, up
 
@@ -25,6 +27,8 @@ def main() -> int:
     if arguments.command == "env":
         return _print_environment(arguments.home.resolve() / "stack.json")
     emulator = Emulator(arguments.home.resolve())
+    if arguments.command == "mail":
+        return _print_mail(emulator)
     if arguments.command == "down":
         if emulator.stop():
             print("Stopped the local stack; its state is kept.")
@@ -48,9 +52,19 @@ def _print_environment(described: Path) -> int:
     return 0
 
 
+def _print_mail(emulator: Emulator) -> int:
+    """Print the mail that the stack has sent, as plain text."""
+    if not emulator.running:
+        print("There is no local stack running; bring it up with: make up", file=sys.stderr)
+        return 1
+    mails = sent_mail(emulator.endpoint_url)
+    print(f"\n{'=' * 72}\n".join(show(mail) for mail in mails) or "No mail was sent yet.")
+    return 0
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="local_stack", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "env"])
+    parser.add_argument("command", choices=["up", "down", "env", "mail"])
     parser.add_argument("--home", type=Path, default=ROOT / ".local")
     parser.add_argument("--port", type=int)
     parser.add_argument("--fresh", action="store_true", help="start from an empty account")

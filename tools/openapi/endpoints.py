@@ -27,7 +27,7 @@ from headroom.store.limits import ScopeType
 from headroom.usecases.reporting import GroupBy
 from headroom.wire.limits import USER_IDS_MAX
 from headroom.wire.pages import LIMIT, LIMIT_MAX
-from tools.openapi import bodies
+from tools.openapi import bodies, notifications
 
 # Any route may answer these.
 ALWAYS: Final[tuple[type[HeadroomError], ...]] = (Unauthenticated, Forbidden, Overloaded)
@@ -99,6 +99,7 @@ SPENDING: Final = "Spending"
 SETTINGS: Final = "Settings"
 MEMBERS: Final = "Members and keys"
 BILLING: Final = "Billing"
+NOTIFICATIONS: Final = "Notifications"
 LIMITS: Final = "Spend limits"
 REQUESTS: Final = "Increase requests"
 ME: Final = "The member's own view"
@@ -108,6 +109,7 @@ TAGS: Final = {
     SETTINGS: "Everything on the Settings > Usage page. A change holds when its answer arrives.",
     MEMBERS: "Who is in the organization, and which keys act for it.",
     BILLING: "What was used and what it costs, exact to the nano-dollar.",
+    NOTIFICATIONS: "What is told by mail.",
     LIMITS: "Limits of the organization, of seat tiers and of members. 60 requests a minute an "
     "organization, increase requests included.",
     REQUESTS: "Members ask for more; owners and admins approve or deny.",
@@ -242,6 +244,19 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
             **_PAGING,
         },
         other_media=("text/csv",),
+    ),
+    ("GET", f"{_ORGANIZATION}/notifications"): Endpoint(
+        NOTIFICATIONS,
+        "See which mail is sent",
+        notifications.Preferences,
+        errors=(NotFound,),
+    ),
+    ("PUT", f"{_ORGANIZATION}/notifications"): Endpoint(
+        NOTIFICATIONS,
+        "Switch mail on or off by topic",
+        notifications.Preferences,
+        body=notifications.PreferencesChange,
+        errors=(NotFound,),
     ),
     ("GET", _LIMITS): Endpoint(
         LIMITS,

@@ -41,6 +41,28 @@ class BusSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MailSettings:
+    """From whom mail comes, and where it leads (empty: nowhere)."""
+
+    sender: str
+    settings_url: str
+    region: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> MailSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(
+            sender=environment["MAIL_SENDER"],
+            settings_url=environment["SETTINGS_URL"],
+            region=environment["AWS_REGION"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentSettings:
     """Where the payment processor is, and the ARN of the secret that opens it."""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from headroom.domain.actor import Actor
+from headroom.domain.letters.notices import TOPICS
 from headroom.domain.money import format_limit
 from headroom.domain.organization import LIMIT_PERIODS, SEAT_TIERS, Member, Organization
 
@@ -37,6 +38,7 @@ def organization_facts(organization: Organization) -> Facts:
         "spend_limit": format_limit(organization.cap_nanos),
         "requests_enabled": organization.requests_enabled,
         "past_due": organization.past_due,
+        **{f"mail.{topic}": topic not in organization.muted for topic in TOPICS},
     }
     for tier in SEAT_TIERS:
         limits = organization.tiers[tier].limits

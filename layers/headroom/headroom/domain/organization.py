@@ -61,7 +61,8 @@ class Tier:
 class Organization:
     """The settings of one organization; `version` grows with every change of them.
 
-    `set_up` names the steps of enabling that the owner has gone through.
+    `set_up` names the steps of enabling that the owner has gone through; `muted` the topics of
+    which nobody is sent mail.
     """
 
     org_id: str
@@ -79,6 +80,7 @@ class Organization:
     contract: tuple[ContractPrice, ...] = ()
     requests_enabled: bool = True
     set_up: frozenset[str] = frozenset()
+    muted: frozenset[str] = frozenset()
 
     @property
     def cap(self) -> int:

@@ -30,6 +30,11 @@ def member(org_id: str, user_id: str) -> Key:
     return Key(f"ORG#{org_id}#MEMBERS", f"MEMBER#{user_id}")
 
 
+def staff_of(org_id: str) -> str:
+    """The partition of index `by_member` with those who are more than members."""
+    return f"ORG#{org_id}#STAFF"
+
+
 def budget(org_id: str, user_id: str) -> Key:
     """A member's current budget, alone in its partition with their past ones."""
     return Key(f"ORG#{org_id}#MEMBER#{user_id}", "BUDGET")
@@ -93,6 +98,11 @@ def pending_request(org_id: str, user_id: str) -> Key:
 def announcement(org_id: str, event_id: str) -> Key:
     """Something that the event bus is to hear of, once; the stream passes it on."""
     return Key(f"ORG#{org_id}#ANNOUNCEMENTS", f"EVENT#{event_id}")
+
+
+def mail(org_id: str, event_id: str, user_id: str) -> Key:
+    """That a person is told of an event by mail: written before, so that it happens once."""
+    return Key(f"ORG#{org_id}#MAIL#{event_id}", f"MEMBER#{user_id}")
 
 
 def spend_total(org_id: str, period: str) -> Key:

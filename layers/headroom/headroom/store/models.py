@@ -41,6 +41,7 @@ from headroom.domain.organization import (
 from headroom.domain.prices import read_contract_price
 from headroom.price_book import PRICE_BOOK
 from headroom.store.attributes import IntegerAttribute
+from headroom.store.keys import staff_of
 from headroom.store.table import Item, Key
 
 
@@ -81,6 +82,7 @@ class SettingsRecord(Record):
     past_due = BooleanAttribute(default=False)
     requests_enabled = BooleanAttribute(default=True)
     set_up: ListAttribute[Any] = ListAttribute(default=list)
+    muted: ListAttribute[Any] = ListAttribute(default=list)
     version = IntegerAttribute()
     provisioned_from = UnicodeAttribute(null=True)
 
@@ -103,6 +105,7 @@ class SettingsRecord(Record):
             past_due=organization.past_due,
             requests_enabled=organization.requests_enabled,
             set_up=sorted(organization.set_up),
+            muted=sorted(organization.muted),
             version=organization.version,
         )
 
@@ -125,6 +128,7 @@ class SettingsRecord(Record):
             version=self.version,
             requests_enabled=self.requests_enabled,
             set_up=frozenset(self.set_up),
+            muted=frozenset(self.muted),
             contract=tuple(
                 read_contract_price(raw, PRICE_BOOK, "contract") for raw in raw_contract
             ),
@@ -144,10 +148,13 @@ class MemberRecord(Record):
     continues = BooleanAttribute()
     limits = JSONAttribute()
     active = BooleanAttribute(default=True)
+    member_period = UnicodeAttribute(null=True)
+    occurred_at = UnicodeAttribute(null=True)
 
     @classmethod
     def from_domain(cls, key: Key, member: Member) -> MemberRecord:
-        """Write a member."""
+        """Write a member; those with a role above it are listed in index `by_member` too."""
+        is_staff = member.active and member.role != "member"
         return cls(
             key.pk,
             key.sk,
@@ -161,6 +168,8 @@ class MemberRecord(Record):
             continues=member.continues,
             limits=dict(member.limits),
             active=member.active,
+            member_period=staff_of(member.org_id) if is_staff else None,
+            occurred_at=member.user_id if is_staff else None,
         )
 
     def to_domain(self) -> Member:
@@ -405,6 +414,13 @@ class AnnouncementRecord(Record):
 
     detail_type = UnicodeAttribute()
     detail = JSONAttribute()
+    expires_at = IntegerAttribute()
+
+
+class MailRecord(Record):
+    """That a person was, or is about to be, told of an event by mail."""
+
+    claimed_at = UnicodeAttribute()
     expires_at = IntegerAttribute()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
 from pynamodb.expressions.update import Action
 
@@ -17,6 +18,9 @@ from headroom.store.models import (
     SettingsRecord,
 )
 from headroom.store.table import Change, Item, Key, Page, Put, Range, Table, Update, each
+
+# How many items one call reads.
+READ_TOGETHER: Final = 100
 
 
 def find_organization(table: Table, org_id: str) -> Organization | None:
@@ -61,6 +65,22 @@ def members_page(table: Table, org_id: str, *, limit: int, start: Item | None) -
 def find_members(table: Table, org_id: str, user_ids: Sequence[str]) -> dict[Key, Item]:
     """Return the items of up to 100 members, those that exist."""
     return table.get_many([keys.member(org_id, user_id) for user_id in user_ids])
+
+
+def list_staff(table: Table, org_id: str) -> Iterator[Member]:
+    """Walk through current owners and admins, as the index and then the members themselves say.
+
+    The index is a moment behind: somebody who was given their role just now may be missing.
+    """
+    listed = [
+        MemberRecord.of(item).user_id
+        for item in each(table, Range(keys.staff_of(org_id), index="by_member"))
+    ]
+    for first in range(0, len(listed), READ_TOGETHER):
+        for item in find_members(table, org_id, listed[first : first + READ_TOGETHER]).values():
+            member = read_member(item)
+            if member.active and member.role != "member":
+                yield member
 
 
 def read_member(item: Item) -> Member:
@@ -133,6 +153,7 @@ def change_settings(
         SettingsRecord.past_due.set(changed.past_due),
         SettingsRecord.requests_enabled.set(changed.requests_enabled),
         SettingsRecord.set_up.set(record.set_up),
+        SettingsRecord.muted.set(record.muted),
         SettingsRecord.version.set(changed.version),
         SettingsRecord.cap_nanos.remove()
         if changed.cap_nanos is None

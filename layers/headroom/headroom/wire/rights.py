@@ -29,6 +29,7 @@ _READ_LIMITS: Final = Right("read:spend_limits", REVIEWERS)
 _WRITE_LIMITS: Final = Right("write:spend_limits", OWNERS)
 _REVIEW: Final = Right("write:spend_limits", REVIEWERS)
 _READ_BILLING: Final = Right("read:billing", REVIEWERS)
+_WRITE_BILLING: Final = Right("write:billing", OWNERS)
 _OWNERS_ONLY: Final = Right(None, OWNERS)
 _OWN: Final = Right(None, EVERYONE)
 
@@ -58,6 +59,8 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("DELETE", f"{_ORGANIZATION}/api_keys/<key_id>"): _OWNERS_ONLY,
     ("GET", f"{_ORGANIZATION}/audit"): _READ_BILLING,
     ("GET", f"{_ORGANIZATION}/usage_report"): _READ_BILLING,
+    ("GET", f"{_ORGANIZATION}/notifications"): _READ_BILLING,
+    ("PUT", f"{_ORGANIZATION}/notifications"): _WRITE_BILLING,
     ("GET", _LIMITS): _READ_LIMITS,
     ("POST", _LIMITS): _WRITE_LIMITS,
     ("GET", f"{_LIMITS}/effective"): _READ_LIMITS,
