@@ -71,6 +71,8 @@ class Pool:
     version; `grants` counts the allotments ever opened. `drained_at` is the count at which a
     recall found every allotment empty: while it equals `grants`, the pool is all there is.
     `expiry_millis` is then no later than the first moment at which a hold could expire.
+    `moves` counts what the wallet put into `funds` or took out: with the grants it tells two
+    looks at the pool apart, however the figures come to agree.
     """
 
     period: str
@@ -80,6 +82,7 @@ class Pool:
     grants: int
     drained_at: int = -1
     expiry_millis: int = 0
+    moves: int = 0
 
     @property
     def available(self) -> int:

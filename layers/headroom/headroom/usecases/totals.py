@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from headroom.domain.allotment import Pool
@@ -17,29 +17,35 @@ ATTEMPTS_MAX: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Nanos of the running period: settled, held, and what the wallet still has."""
+    """Nanos of the running period: settled, held, and what the wallet still has.
+
+    `certain` is false if money was handed out all the time while the members were read.
+    """
 
     period: str
     spent: int
     held: int
     balance: int
+    certain: bool = True
 
 
 def total(table: Table, organization: Organization) -> Totals:
     """Return an organization's figures of the pool's period.
 
     What was handed out is known from the pool alone; what of it is not spent lies with the
-    registered members. If the pool moved in between, it is all read again.
+    registered members. If the pool moved in between, it is all read again: it counts every grant
+    and every move of the wallet, and between these money only comes back, so a pool that looks
+    the same was the same all along. Then only settlements happened, and the balance is no less
+    than it was at the end of the reading and no more than at its beginning.
     """
     pool = find_pool(table, organization.org_id)
-    totals = _total(table, organization, pool)
     for _ in range(ATTEMPTS_MAX):
+        totals = _total(table, organization, pool)
         again = find_pool(table, organization.org_id)
         if again == pool:
-            break
+            return totals
         pool = again
-        totals = _total(table, organization, pool)
-    return totals
+    return replace(_total(table, organization, pool), certain=False)
 
 
 def _total(table: Table, organization: Organization, pool: Pool) -> Totals:
