@@ -34,7 +34,7 @@ from headroom.store.models import (
     read_budget,
     windows_value,
 )
-from headroom.store.table import Change, Delete, Key, Put, Range, Refused, Table, Update
+from headroom.store.table import Change, Delete, Key, Put, Range, Refused, Table, Update, each
 
 # How many budgets are read in one call.
 READ_TOGETHER: Final = 100
@@ -121,6 +121,12 @@ def find_past_budgets(table: Table, budget: Budget) -> list[Budget]:
         for period in budget.past_periods
         if (past := find_past_budget(table, budget.org_id, budget.user_id, period))
     ]
+
+
+def list_budgets(table: Table, org_id: str, user_id: str) -> Iterator[Budget]:
+    """Walk through a member's budgets, the current one and those of all past periods."""
+    for item in each(table, Range(keys.budget(org_id, user_id).pk, prefix="BUDGET")):
+        yield read_budget(item, org_id, user_id)
 
 
 def find_budgets(table: Table, org_id: str, user_ids: Sequence[str]) -> dict[str, Budget]:

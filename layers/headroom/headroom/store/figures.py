@@ -6,7 +6,7 @@ both move in one transaction by what is new: a record that was seen before, or c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pynamodb.expressions.condition import Condition
 
@@ -54,6 +54,13 @@ def find_total(table: Table, org_id: str, period: str) -> int:
     """Return the nanos that an organization has spent in a period, seconds behind the ledger."""
     item = table.get(keys.spend_total(org_id, period))
     return 0 if item is None else SpendRecord.of(item).spent
+
+
+def find_totals(table: Table, org_id: str, periods: Collection[str]) -> dict[str, int]:
+    """Return what an organization has spent in each of up to 100 periods, those with a total."""
+    places = {keys.spend_total(org_id, period): period for period in periods}
+    found = table.get_many(list(places))
+    return {places[key]: SpendRecord.of(item).spent for key, item in found.items()}
 
 
 def _still(before: int | None) -> Condition:

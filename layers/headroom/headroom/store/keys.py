@@ -25,6 +25,31 @@ def past_pool(org_id: str, period: str) -> Key:
     return Key(f"ORG#{org_id}", f"POOL#{period}")
 
 
+def wallet(org_id: str) -> Key:
+    """A Team organization's wallet."""
+    return Key(f"ORG#{org_id}", "WALLET")
+
+
+def wallet_entry(org_id: str, version: int) -> Key:
+    """The change that brought a wallet to this version; sorts as the changes happened."""
+    return Key(f"ORG#{org_id}#WALLET", f"ENTRY#{version:012d}")
+
+
+def payment_intent(org_id: str, intent_id: str) -> Key:
+    """A payment that was meant, and what became of it."""
+    return Key(f"ORG#{org_id}#PAYMENTS", f"INTENT#{intent_id}")
+
+
+def operation(org_id: str, operation_id: str) -> Key:
+    """What an operator, or the processor, did to a wallet, once: a credit, a refund, a dispute."""
+    return Key(f"ORG#{org_id}#PAYMENTS", f"OPERATION#{operation_id}")
+
+
+def customer(customer_id: str) -> Key:
+    """Whose customer at the payment processor this is."""
+    return Key(f"CUSTOMER#{customer_id}", "CUSTOMER")
+
+
 def member(org_id: str, user_id: str) -> Key:
     """A member's profile, listed by organization."""
     return Key(f"ORG#{org_id}#MEMBERS", f"MEMBER#{user_id}")
@@ -138,6 +163,16 @@ def shard_of(org_id: str, user_id: str) -> int:
 def digest_shard(shard: int) -> str:
     """A partition of index `by_due` with the requests that wait for an answer."""
     return f"DIGEST#{shard}"
+
+
+def wallet_shard(org_id: str) -> str:
+    """The partition of index `by_due` that an organization's wallet is found in."""
+    return wallets_due(zlib.crc32(org_id.encode()) % DUE_SHARDS)
+
+
+def wallets_due(shard: int) -> str:
+    """A partition of index `by_due` with wallets and when to look at each next."""
+    return f"WALLETS#{shard}"
 
 
 def due_shard(shard: int) -> str:

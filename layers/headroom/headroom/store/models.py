@@ -198,6 +198,7 @@ class PoolRecord(Record):
     grants = IntegerAttribute(default=0)
     drained_at = IntegerAttribute(default=-1)
     expiry = IntegerAttribute(default=0)
+    moves = IntegerAttribute(default=0)
 
     @classmethod
     def from_domain(cls, key: Key, pool: Pool) -> PoolRecord:
@@ -212,6 +213,7 @@ class PoolRecord(Record):
             grants=pool.grants,
             drained_at=pool.drained_at,
             expiry=pool.expiry_millis,
+            moves=pool.moves,
         )
 
     def to_domain(self) -> Pool:
@@ -224,7 +226,91 @@ class PoolRecord(Record):
             grants=self.grants,
             drained_at=self.drained_at,
             expiry_millis=self.expiry,
+            moves=self.moves,
         )
+
+
+class WalletRecord(Record):
+    """A wallet. What is read whole is JSON; the rest is for conditions, filters and the index."""
+
+    org_id = UnicodeAttribute()
+    version = IntegerAttribute()
+    lots = JSONAttribute()
+    booked = JSONAttribute()
+    owed = JSONAttribute()
+    auto_reload = JSONAttribute(null=True)
+    auto_reload_was = JSONAttribute(null=True)
+    pending = JSONAttribute()
+    refunds = JSONAttribute()
+    month = UnicodeAttribute()
+    reloaded = IntegerAttribute()
+    reloads = IntegerAttribute()
+    credits = IntegerAttribute()
+    last_credit = IntegerAttribute()
+    breaker = JSONAttribute(null=True)
+    cool_until = IntegerAttribute()
+    customer_id = UnicodeAttribute(null=True)
+    payment_method = JSONAttribute(null=True)
+    crossed = BooleanAttribute()
+    looked_at = IntegerAttribute()
+    due_shard = UnicodeAttribute()
+    due_at = IntegerAttribute()
+
+
+class WalletEntryRecord(Record):
+    """A change of a wallet, immutable."""
+
+    org_id = UnicodeAttribute()
+    entry_id = UnicodeAttribute()
+    version = IntegerAttribute()
+    kind = UnicodeAttribute()
+    amount = IntegerAttribute()
+    balance = IntegerAttribute()
+    created_at = UnicodeAttribute()
+    lot_expires_at = IntegerAttribute(null=True)
+    payment_id = UnicodeAttribute(null=True)
+    period = UnicodeAttribute(null=True)
+    description = UnicodeAttribute(null=True)
+
+
+class IntentRecord(Record):
+    """A payment that was meant, and what became of it."""
+
+    org_id = UnicodeAttribute()
+    intent_id = UnicodeAttribute()
+    kind = UnicodeAttribute()
+    amount = IntegerAttribute()
+    currency = UnicodeAttribute()
+    state = UnicodeAttribute()
+    created_at = IntegerAttribute()
+    month = UnicodeAttribute()
+    customer_id = UnicodeAttribute()
+    payment_method_id = UnicodeAttribute()
+    request = UnicodeAttribute(null=True)
+    payment_id = UnicodeAttribute(null=True)
+    decline_code = UnicodeAttribute(null=True)
+    entry_version = IntegerAttribute(null=True)
+    refunded = IntegerAttribute(default=0)
+    returned = IntegerAttribute(default=0)
+    disputed = IntegerAttribute(default=0)
+
+
+class OperationRecord(Record):
+    """Something done to a wallet once, under an id of whoever did it."""
+
+    org_id = UnicodeAttribute()
+    operation_id = UnicodeAttribute()
+    request = UnicodeAttribute()
+    state = UnicodeAttribute()
+    amount = IntegerAttribute()
+    payment_id = UnicodeAttribute(null=True)
+    entry_version = IntegerAttribute(null=True)
+
+
+class CustomerRecord(Record):
+    """Whose customer at the payment processor this is."""
+
+    org_id = UnicodeAttribute()
 
 
 class BudgetRecord(Record):

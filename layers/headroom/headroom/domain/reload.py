@@ -1,0 +1,84 @@
+"""Whether a wallet reloads itself now, and if not, why not and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from headroom.domain.instants import to_millis
+from headroom.domain.wallet import Wallet
+
+ReloadState = Literal[
+    "off",
+    "ready",
+    "pending",
+    "needs_action",
+    "declined",
+    "cooling_down",
+    "ceiling_reached",
+    "no_payment_method",
+]
+
+# What the owner can do about it.
+NEXT_STEPS: Final[Mapping[ReloadState, str]] = {
+    "needs_action": "complete_payment",
+    "declined": "update_payment_method",
+    "ceiling_reached": "raise_monthly_limit",
+    "no_payment_method": "add_payment_method",
+}
+# Without auto-reload a wallet is low at this share of what was last put in.
+LOW_SHARE: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentTerms:
+    """What may be paid at once, in nanos, and how long a wallet rests between two reloads."""
+
+    least: int
+    most: int
+    cool_down: timedelta
+
+
+def reloaded_in(wallet: Wallet, month: str) -> int:
+    """Return what the reloads of a month came to, those under way included.
+
+    A clock that is behind counts in the month that the others have reached.
+    """
+    return wallet.reloaded if wallet.month >= month else 0
+
+
+def reload_state(wallet: Wallet, month: str, now: datetime) -> ReloadState:
+    """Return what stands in a reload's way, "ready" if nothing does but the balance."""
+    auto = wallet.auto_reload
+    if auto is None:
+        return "off"
+    for payment in wallet.pending:
+        if payment.kind == "reload":
+            return "needs_action" if payment.needs_action else "pending"
+    if wallet.payment_method is None:
+        return "no_payment_method"
+    if wallet.breaker and wallet.breaker.payment_method_id == (
+        wallet.payment_method.payment_method_id
+    ):
+        return "declined"
+    limit = auto.monthly_limit
+    if limit is not None and reloaded_in(wallet, month) + auto.amount > limit:
+        return "ceiling_reached"
+    return "cooling_down" if wallet.cool_until_millis > to_millis(now) else "ready"
+
+
+def has_crossed(wallet: Wallet, balance: int) -> bool:
+    """Tell whether a balance has reached the threshold, with what is under way as arrived."""
+    auto = wallet.auto_reload
+    return auto is not None and balance + wallet.pending_total <= auto.threshold
+
+
+def is_low(wallet: Wallet, balance: int, state: ReloadState) -> bool:
+    """Tell whether the owner should hear that the balance is low, because nothing reloads it."""
+    if state in ("ready", "pending", "cooling_down"):
+        return False
+    if wallet.auto_reload is not None:
+        return balance <= wallet.auto_reload.threshold
+    return (balance + wallet.pending_total) * LOW_SHARE <= wallet.last_credit
