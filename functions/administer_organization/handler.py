@@ -88,19 +88,19 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 @api.route("GET", "/v1/organizations/extra_usage")
 def get_extra_usage(caller: Caller, now: datetime) -> dict[str, Any]:
-    return extra_usage(table, _settings(caller))
+    return extra_usage(table, _settings(caller), now)
 
 
 @api.route("POST", "/v1/organizations/extra_usage/enable")
 def enable(caller: Caller, now: datetime) -> dict[str, Any]:
     reason = Reason(caller.actor, "extra_usage.enabled")
-    return extra_usage(table, set_enabled(table, caller.org_id, True, now, reason))
+    return extra_usage(table, set_enabled(table, caller.org_id, True, now, reason), now)
 
 
 @api.route("POST", "/v1/organizations/extra_usage/disable")
 def disable(caller: Caller, now: datetime) -> dict[str, Any]:
     reason = Reason(caller.actor, "extra_usage.disabled")
-    return extra_usage(table, set_enabled(table, caller.org_id, False, now, reason))
+    return extra_usage(table, set_enabled(table, caller.org_id, False, now, reason), now)
 
 
 @api.route("PUT", "/v1/organizations/extra_usage/members")
@@ -115,7 +115,7 @@ def put_admission(caller: Caller, now: datetime) -> dict[str, Any]:
         # Whoever is not admitted any more may hold an allotment; all of them decide anew.
         touches=lambda budget: mode == "selected",
     )
-    return extra_usage(table, changed)
+    return extra_usage(table, changed, now)
 
 
 @api.route("PUT", "/v1/organizations/extra_usage/requests")
@@ -127,7 +127,7 @@ def put_requests(caller: Caller, now: datetime) -> dict[str, Any]:
     changed = change_organization(
         table, caller.org_id, lambda old: replace(old, requests_enabled=enabled), now, reason
     )
-    return extra_usage(table, changed)
+    return extra_usage(table, changed, now)
 
 
 @api.route("PUT", "/v1/organizations/spend_limit")

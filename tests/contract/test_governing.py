@@ -90,7 +90,7 @@ def file_request(house: House, user_id: str = ANN, seconds: int = 0) -> str:
 
 
 def next_step(house: House) -> str | None:
-    step: str | None = extra_usage(house.table, house.organization)["next_step"]
+    step: str | None = extra_usage(house.table, house.organization, NOW)["next_step"]
     return step
 
 
@@ -480,7 +480,7 @@ def test_a_limit_set_directly_leaves_the_request_pending(house: House) -> None:
         house.table, house.organization, ["pending"], [], NOW, limit=9, start=None
     )
     assert [row["actor"]["user_id"] for row in rows] == [ANN]
-    assert extra_usage(house.table, house.organization)["requests"]["pending"] == 1
+    assert extra_usage(house.table, house.organization, NOW)["requests"]["pending"] == 1
 
 
 def test_requests_can_be_switched_off_and_a_team_has_none(house: House) -> None:
@@ -646,7 +646,7 @@ def test_the_owners_figures_are_exact_with_holds_open(house: House) -> None:
     house.spend(ANN, output_tokens=10)
     held = house.ask(BEN)
 
-    shown = extra_usage(house.table, house.organization)["spend_limit"]
+    shown = extra_usage(house.table, house.organization, NOW)["spend_limit"]
 
     assert shown["period_to_date_spend"] == "0.315"
     assert shown["held"] == held["amount"]

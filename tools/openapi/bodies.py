@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headroom.domain.allotment import Level, Reason
 from headroom.domain.authorization import Source
 from headroom.domain.organization import Admission, LimitPeriod, Plan, Role, SeatTier
+from headroom.domain.reload import ReloadState
 from headroom.domain.usage import COUNT_MAX
 from headroom.usecases.increasing import NOTE_LENGTH_MAX
 from headroom.wire.authorizations import (
@@ -282,6 +283,19 @@ class SeatTierStates(Body):
 
 class AutoReload(Body):
     enabled: bool
+    threshold: Annotated[
+        Setting | None,
+        Field(description="Reload when the balance reaches this; null if never set."),
+    ]
+    amount: Setting | None
+    monthly_limit: Limit
+    reloaded_this_month: Annotated[
+        Exact, Field(description="Reloads of the running billing month, those under way included.")
+    ]
+    state: Annotated[
+        ReloadState, Field(description="What stands in a reload's way; `ready` if nothing does.")
+    ]
+    next_step: Annotated[str | None, Field(description="What would help, null if nothing has to.")]
 
 
 class WalletState(Body):

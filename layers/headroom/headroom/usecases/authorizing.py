@@ -40,11 +40,14 @@ from headroom.store.budgets import (
 from headroom.store.receipts import Receipt, find_receipt, put_receipt
 from headroom.store.table import Contended, Refused, Table
 from headroom.usecases.acquiring import AlreadyDone, Hints, acquire
+from headroom.usecases.empty_wallets import ask_for_reload, refusal_steps
 from headroom.usecases.settling import ATTEMPTS_MAX, find_hold
 from headroom.usecases.settling import release as release_hold
 
 # A refusal that nothing but a person can lift still says when asking again is not too soon.
 RETRY_AFTER_SECONDS: Final = 3600
+# A reload on its way is there, or known not to come, after about so long.
+RELOAD_SECONDS: Final = 5
 
 MESSAGES: Final[dict[Reason, str]] = {
     "included_limit_reached": "the usage included in the seat is spent, and the member has not "
@@ -150,7 +153,7 @@ def authorize(
         assert answer is not None, "the receipt that refused the write exists"
         return answer
     if isinstance(outcome, Refusal):
-        raise refused(outcome, now, bound)
+        raise _explained(table, organization, outcome, now, bound)
     if idempotency:
         return filed
     hold = outcome.spending.hold
@@ -218,7 +221,7 @@ def extend(
                 raise _taken_earlier()
             outcome = _enlarge(table, organization, authorization, hold, larger, now)
             if isinstance(outcome, Refusal):
-                raise refused(outcome, now, bound)
+                raise _explained(table, organization, outcome, now, bound)
             return _answer(organization, outcome, larger, authorization)
         if until_millis == hold.until_millis:
             return _answer(organization, budget, hold, authorization)
@@ -264,6 +267,21 @@ def refused(refusal: Refusal, now: datetime, bound: RequestBound | None) -> Spen
         retryable=refusal.retryable,
         retry_after_seconds=wait,
     )
+
+
+def _explained(
+    table: Table, organization: Organization, refusal: Refusal, now: datetime, bound: RequestBound
+) -> SpendRefused:
+    """Return a refusal as clients see it; for an empty wallet a reload is asked for first."""
+    error = refused(refusal, now, bound)
+    if refusal.reason == "wallet_empty":
+        wallet = ask_for_reload(table, organization, now)
+        if wallet is not None:
+            steps = refusal_steps(organization, wallet, now)
+            error.facts["next_steps"] = steps
+            if "wait_for_reload" in steps:
+                error.retry_after_seconds = RELOAD_SECONDS
+    return error
 
 
 def _enlarge(

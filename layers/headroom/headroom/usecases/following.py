@@ -19,6 +19,7 @@ from headroom.store.figures import TOGETHER_MAX, raise_total
 from headroom.store.organizations import find_members, find_organization, read_member
 from headroom.store.table import Contended, Refused, Table
 from headroom.usecases.recalling import batches
+from headroom.usecases.reloading import watch_balance
 
 ATTEMPTS_MAX: Final = 8
 REMEMBERED_MAX: Final = 10_000
@@ -64,6 +65,8 @@ def follow(table: Table, budgets: Iterable[Budget], announced: Announced, now: d
             total = _raise(table, org_id, period, spent)
             _announce_organization(table, organization, period, total, announced, now)
             _announce_members(table, organization, together, announced, now)
+        if organization.plan == "team":
+            watch_balance(table, organization, now)
 
 
 def _raise(table: Table, org_id: str, period: str, spent: dict[str, int]) -> int:

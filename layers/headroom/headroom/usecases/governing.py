@@ -48,13 +48,14 @@ class Reason:
     """Who makes a change, what it is called, and what else is written with it.
 
     `also` returns writes for the same transaction; with `even_if_same` they are made although the
-    setting is what it was.
+    setting is what it was. `told` adds facts that are not settings, before and after.
     """
 
     actor: Actor = SYSTEM
     action: str = "settings.changed"
     also: Callable[[], Sequence[Change]] = lambda: ()
     even_if_same: bool = False
+    told: Callable[[], tuple[Facts, Facts]] = lambda: ({}, {})
 
 
 UNKNOWN: Final = Reason()
@@ -111,7 +112,7 @@ def change_organization(
         if old is None:
             raise NotFound("organization: there is none with this id")
         new = change(old)
-        if new != old:
+        if new != old or reason.even_if_same:
             entry = _entry(
                 old, org_id, now, reason, organization_facts(old), organization_facts(new)
             )
@@ -168,12 +169,14 @@ def _entry(
 ) -> list[Change]:
     """Return the audit entry of a change, and what else its reason writes."""
     version = organization.version + 1
-    was, now_is = difference(before, after)
+    writes = reason.also()
+    told_before, told_after = reason.told()
+    was, now_is = difference({**before, **told_before}, {**after, **told_after})
     entry = Entry(
         organization.org_id, version, now, reason.actor, reason.action, subject, was, now_is
     )
     detail_type = reason.action if reason.action in ANNOUNCED else None
-    return [put_entry(entry, detail_type), *reason.also()]
+    return [put_entry(entry, detail_type), *writes]
 
 
 def _enforce(

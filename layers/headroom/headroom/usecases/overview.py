@@ -19,11 +19,14 @@ from headroom.domain.organization import (
     effective_limits,
 )
 from headroom.domain.spending import spent_so_far
+from headroom.domain.wallet import Wallet
 from headroom.errors import NotFound
 from headroom.store.budgets import Picture, take_picture
 from headroom.store.increases import list_pending
 from headroom.store.table import Table
 from headroom.usecases.totals import Totals, total
+from headroom.usecases.wallet_view import auto_reload_to_wire
+from headroom.usecases.wallets import open_wallet
 
 # What an owner is led through after enabling, in the order of the plan.
 STEPS: Final[dict[Plan, tuple[str, ...]]] = {
@@ -32,8 +35,9 @@ STEPS: Final[dict[Plan, tuple[str, ...]]] = {
 }
 
 
-def extra_usage(table: Table, organization: Organization) -> dict[str, Any]:
+def extra_usage(table: Table, organization: Organization, now: datetime) -> dict[str, Any]:
     """Return everything that the Settings > Usage page shows, exact at this moment."""
+    wallet = open_wallet(table, organization, now) if organization.plan == "team" else None
     totals = total(table, organization)
     remaining = None
     if organization.cap_nanos is not None:
@@ -43,7 +47,7 @@ def extra_usage(table: Table, organization: Organization) -> dict[str, Any]:
         "type": "extra_usage",
         "plan": organization.plan,
         "enabled": organization.enabled,
-        "next_step": _next_step(organization, totals),
+        "next_step": _next_step(organization, totals, wallet),
         "period": totals.period,
         "currency": organization.currency,
         "members": {"mode": organization.admission},
@@ -59,11 +63,11 @@ def extra_usage(table: Table, organization: Organization) -> dict[str, Any]:
             "pending": sum(1 for _ in list_pending(table, organization.org_id)),
         },
     }
-    if organization.plan == "team":
+    if wallet is not None:
         answer["wallet"] = {
             "balance": format_amount(totals.balance),
             "held": format_amount(totals.held),
-            "auto_reload": {"enabled": False},
+            "auto_reload": auto_reload_to_wire(organization, wallet, now),
         }
     return answer
 
@@ -129,11 +133,11 @@ def _tier(organization: Organization, tier: str) -> dict[str, Any]:
     return shown
 
 
-def _next_step(organization: Organization, totals: Totals) -> str | None:
+def _next_step(organization: Organization, totals: Totals, wallet: Wallet | None) -> str | None:
     if not organization.enabled:
         return "enable"
     done = set(organization.set_up)
-    if organization.plan == "team" and totals.balance > 0:
+    if wallet is not None and (wallet.payment_method or totals.balance > 0):
         done.add("payment")
     return next((step for step in STEPS[organization.plan] if step not in done), None)
 

@@ -20,8 +20,9 @@ from headroom.store.organizations import (
     find_provisioned,
     put_member,
 )
-from headroom.store.table import Put, Refused, Table
+from headroom.store.table import Change, Put, Refused, Table
 from headroom.usecases.keys import ADMIN_SCOPES, SERVICE_SCOPES, new_key
+from headroom.usecases.wallets import opening_writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def provision(table: Table, wanted: Provisioning, now: datetime) -> dict[str, An
                 *put_key(service_key, now),
                 *put_key(admin_key, now),
                 *_organization_limits(organization, now),
+                *_wallet(wanted, now),
             ],
         )
     except Refused:
@@ -104,6 +106,14 @@ def _organization_limits(organization: Organization, now: datetime) -> list[Put]
             place = LimitPlace(organization.org_id, "seat_tier", name, period)
             rows.append(put_limit(place, amount, None, now))
     return rows
+
+
+def _wallet(wanted: Provisioning, now: datetime) -> Sequence[Change]:
+    """Return the writes of a Team organization's wallet, with its opening credit."""
+    organization = wanted.organization
+    if organization.plan != "team":
+        return ()
+    return opening_writes(organization.org_id, wanted.opening_nanos, now)
 
 
 def _member_limits(member: Member, now: datetime) -> list[Put]:

@@ -27,6 +27,7 @@ from headroom.store.models import LineRecord
 from headroom.store.organizations import find_member
 from headroom.store.table import Contended, Put, Refused, Table
 from headroom.usecases.acquiring import AlreadyDone, Hints, acquire
+from headroom.usecases.empty_wallets import ask_for_reload
 from headroom.usecases.settling import ATTEMPTS_MAX, Found, close_hold, find_hold, settle_at_once
 
 # How far the clock of the process that took a hold may be ahead of ours.
@@ -263,6 +264,8 @@ def _charge_on_arrival(table: Table, hints: Hints, filing: _Filing) -> dict[str,
             return _result(filing, taken[0], cost, 0, taken[1])
         if outcome.retryable:
             raise Contended
+        if outcome.reason == "wallet_empty":
+            ask_for_reload(table, filing.organization, filing.now)
         budget = find_budget(table, org_id, user_id)
         assert budget is not None, "a refusal looked at the budget"
         line = filing.line_in(budget, "unbilled", 0, cost)

@@ -1,0 +1,93 @@
+"""Taking spending over into the lots, and money out of them when its time is over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from headroom.domain.instants import from_millis, to_millis, to_wire
+from headroom.domain.money import format_amount
+from headroom.domain.organization import Organization
+from headroom.domain.wallet import Lot, Wallet, book, expire, expired_of
+from headroom.store.announcements import put_announcement
+from headroom.store.organizations import find_pool
+from headroom.store.table import Table
+from headroom.store.wallets import save_wallet, take_step
+from headroom.usecases.recalling import recall
+from headroom.usecases.wallets import open_wallet, spent_by_period, until_it_holds
+
+# How long before money expires the owner hears of it.
+NOTICE: Final = timedelta(days=7)
+
+
+def book_spending(
+    table: Table, organization: Organization, wallet: Wallet, now: datetime
+) -> Wallet:
+    """Let the lots bear what was spent by now; return the wallet after it.
+
+    Whoever changes the set of lots does this first, so that earlier spending is borne by the lots
+    of its time.
+
+    Raises:
+        Refused: the wallet is not this one any more.
+        Contended: others are on it.
+    """
+    for period, spent in sorted(spent_by_period(table, organization, wallet, now).items()):
+        step = book(wallet, period, spent, now)
+        if step is not None:
+            wallet = take_step(table, wallet, step)
+    return wallet
+
+
+def expire_lots(table: Table, organization: Organization, now: datetime) -> None:
+    """Take out what expired lots have left, and tell of those that will expire.
+
+    What members hold may still be spent. What their holds give back later expires with the next
+    look.
+
+    Raises:
+        Overloaded: others are on the wallet.
+    """
+
+    def attempt() -> None:
+        wallet = open_wallet(table, organization, now)
+        if not expired_of(wallet, now):
+            return
+        recall(table, organization.org_id, now)
+        wallet = book_spending(table, organization, wallet, now)
+        funds = find_pool(table, organization.org_id).funds
+        step = expire(wallet, funds, now)
+        if step is not None:
+            take_step(table, wallet, step, funds_seen=funds)
+
+    until_it_holds(lambda: _give_notice(table, organization, now))
+    until_it_holds(attempt)
+
+
+def _give_notice(table: Table, organization: Organization, now: datetime) -> None:
+    wallet = open_wallet(table, organization, now)
+    soon = [lot for lot in wallet.lots if _expires_soon(lot, now) and not lot.noticed]
+    if not soon:
+        return
+    lots = tuple(replace(lot, noticed=True) if lot in soon else lot for lot in wallet.lots)
+    told = [
+        put_announcement(
+            organization.org_id,
+            f"{lot.lot_id}_expiring",
+            "wallet.credit_expiring",
+            {
+                "entry_id": lot.lot_id,
+                "remaining": format_amount(lot.remaining),
+                "expires_at": to_wire(from_millis(lot.expires_at_millis or 0)),
+            },
+            now,
+        )
+        for lot in soon
+    ]
+    save_wallet(table, wallet, replace(wallet, lots=lots), told)
+
+
+def _expires_soon(lot: Lot, now: datetime) -> bool:
+    expires_at = lot.expires_at_millis
+    return expires_at is not None and to_millis(now) < expires_at <= to_millis(now + NOTICE)

@@ -1,0 +1,90 @@
+"""Looking after wallets in the background: what is under way, booked, expiring, owed, to reload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from headroom.domain.instants import MILLISECOND, to_millis
+from headroom.domain.organization import Organization
+from headroom.domain.reload import PaymentTerms
+from headroom.domain.wallet import Wallet, expired_of
+from headroom.gateways.payments import Payments
+from headroom.store import keys
+from headroom.store.intents import find_intent, find_operation
+from headroom.store.organizations import find_organization
+from headroom.store.table import Table
+from headroom.store.wallets import list_due, save_wallet
+from headroom.usecases.adjusting import finish_refund
+from headroom.usecases.booking import NOTICE, book_spending, expire_lots
+from headroom.usecases.charging import resume
+from headroom.usecases.reloading import PENDING_LOOK, reload_while_due
+from headroom.usecases.returning import hold_to_account
+from headroom.usecases.wallets import LOOK_EVERY_MILLIS, open_wallet, until_it_holds
+
+# Money that expired while it was held is looked for this often.
+EXPIRED_LOOK: Final = timedelta(minutes=10)
+
+
+def due_wallets(table: Table, now: datetime) -> Iterator[str]:
+    """Walk through the organizations whose wallets should be looked at by now."""
+    for shard in range(keys.DUE_SHARDS):
+        yield from list_due(table, shard, to_millis(now))
+
+
+def look_after(
+    table: Table, payments: Payments, org_id: str, now: datetime, terms: PaymentTerms
+) -> int:
+    """Bring a wallet to where it should be by now, and plan the next look.
+
+    Returns how many reloads were credited. Each part can be repeated, and cut off anywhere.
+
+    Raises:
+        Overloaded: others are on the wallet; the look is due again.
+    """
+    organization = find_organization(table, org_id)
+    if organization is None or organization.plan != "team":
+        return 0
+    wallet = open_wallet(table, organization, now)
+    for payment in wallet.pending:
+        intent = find_intent(table, org_id, payment.intent_id)
+        if intent is not None:
+            resume(table, payments, intent, now)
+    for operation_id in wallet.refunds:
+        operation = find_operation(table, org_id, operation_id)
+        if operation is not None:
+            finish_refund(table, payments, operation, now)
+    until_it_holds(lambda: _book(table, organization, now))
+    expire_lots(table, organization, now)
+    hold_to_account(table, organization, now)
+    reloads = reload_while_due(table, payments, organization, now, terms)
+    until_it_holds(lambda: _plan_next_look(table, organization, now))
+    return reloads
+
+
+def _book(table: Table, organization: Organization, now: datetime) -> Wallet:
+    return book_spending(table, organization, open_wallet(table, organization, now), now)
+
+
+def _plan_next_look(table: Table, organization: Organization, now: datetime) -> None:
+    wallet = open_wallet(table, organization, now)
+    due_at = _next_look(wallet, now)
+    # Whoever marked the wallet meanwhile wants to be heard at once.
+    if not wallet.crossed and wallet.due_at_millis != due_at:
+        save_wallet(table, wallet, replace(wallet, due_at_millis=due_at))
+
+
+def _next_look(wallet: Wallet, now: datetime) -> int:
+    moments = [to_millis(now) + LOOK_EVERY_MILLIS]
+    if wallet.pending or wallet.refunds or wallet.owed:
+        moments.append(to_millis(now + PENDING_LOOK))
+    if expired_of(wallet, now):
+        moments.append(to_millis(now + EXPIRED_LOOK))
+    for lot in wallet.lots:
+        if lot.expires_at_millis is not None:
+            moments += [lot.expires_at_millis, lot.expires_at_millis - NOTICE // MILLISECOND]
+    if wallet.auto_reload is not None and wallet.cool_until_millis > to_millis(now):
+        moments.append(wallet.cool_until_millis)
+    return min(moment for moment in moments if moment > to_millis(now))

@@ -1,0 +1,252 @@
+"""Auto-reload: once a crossing, with what is under way counted as arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from headroom.domain.actor import Actor
+from headroom.domain.audit import Facts
+from headroom.domain.instants import to_millis
+from headroom.domain.money import NANOS_PER_CENT, format_amount, format_limit
+from headroom.domain.organization import Organization
+from headroom.domain.periods import period_of, time_zone
+from headroom.domain.reload import (
+    NEXT_STEPS,
+    PaymentTerms,
+    has_crossed,
+    is_low,
+    reload_state,
+    reloaded_in,
+)
+from headroom.domain.wallet import AutoReload, PendingPayment, Wallet, balance_by
+from headroom.errors import InvalidRequest, Overloaded
+from headroom.gateways.payments import Payments
+from headroom.store.announcements import put_announcement
+from headroom.store.intents import (
+    Intent,
+    create_intent,
+    find_intent,
+    intent_id_of,
+    replace_intent,
+)
+from headroom.store.table import Change, Contended, Refused, Table
+from headroom.store.wallets import put_wallet, save_wallet
+from headroom.usecases.charging import pursue, released
+from headroom.usecases.governing import Reason, change_organization
+from headroom.usecases.wallets import (
+    balance_for_reload,
+    open_wallet,
+    spent_by_period,
+    until_it_holds,
+)
+
+CHANGED: Final = "wallet.auto_reload_changed"
+# One look makes so many reloads at most, if the cool-down lets it; the next look goes on.
+RELOADS_MAX: Final = 10
+PENDING_LOOK: Final = timedelta(minutes=1)
+
+
+def reload_while_due(
+    table: Table,
+    payments: Payments,
+    organization: Organization,
+    now: datetime,
+    terms: PaymentTerms,
+) -> int:
+    """Charge a reload if the balance has reached the threshold, and look again after its credit.
+
+    Returns how many were credited. Running it twice, or by many at once, charges once a crossing:
+    a reload begins with a write of the wallet on which the decision was made.
+
+    Raises:
+        Overloaded: others are on the wallet.
+    """
+    for credited in range(RELOADS_MAX):
+        intent = _begin_reload(table, organization, now, terms)
+        if intent is None or pursue(table, payments, intent, now).state != "succeeded":
+            return credited
+    return RELOADS_MAX
+
+
+def watch_balance(table: Table, organization: Organization, now: datetime) -> None:
+    """Ask for a look at the wallet if what was spent by now has brought it to its threshold.
+
+    Whoever looks takes the mark away before they read the totals, so that what is added to these
+    afterwards marks it anew: no crossing is overlooked. A low balance that nothing reloads is
+    announced, once for each credit before it.
+
+    Raises:
+        Overloaded: others are on the wallet.
+    """
+
+    def attempt() -> None:
+        wallet = open_wallet(table, organization, now)
+        balance = balance_by(wallet, spent_by_period(table, organization, wallet, now))
+        state = reload_state(wallet, _month(organization, now), now)
+        if state == "ready" and has_crossed(wallet, balance) and not wallet.crossed:
+            marked = replace(wallet, crossed=True, due_at_millis=to_millis(now))
+            save_wallet(table, wallet, marked)
+        if is_low(wallet, balance, state):
+            facts = {
+                "balance": format_amount(balance),
+                "auto_reload": state,
+                "next_step": NEXT_STEPS.get(state, "top_up"),
+            }
+            event_id = f"{organization.org_id}_low_{wallet.credits}_{state}"
+            told = put_announcement(organization.org_id, event_id, "wallet.low", facts, now)
+            _announce_once(table, told)
+
+    until_it_holds(attempt)
+
+
+def set_auto_reload(
+    table: Table,
+    organization: Organization,
+    wanted: AutoReload | None,
+    terms: PaymentTerms,
+    actor: Actor,
+    now: datetime,
+) -> Wallet:
+    """Switch auto-reload on with these figures, or off (None keeps them for the next time).
+
+    Reloads that were begun and not asked for yet are voided in the same write. One that the
+    processor was asked for cannot be taken back, and counts as before.
+
+    Raises:
+        InvalidRequest: an amount is out of bounds.
+        Overloaded: others are on the wallet or the settings; try again.
+    """
+    if wanted is not None:
+        _check(wanted, terms)
+    before = open_wallet(table, organization, now)
+    seen = before
+
+    def also() -> Sequence[Change]:
+        nonlocal seen
+        seen = open_wallet(table, organization, now)
+        return _writes(table, seen, wanted, now)
+
+    def told() -> tuple[Facts, Facts]:
+        return _facts(seen.auto_reload), _facts(wanted)
+
+    if before.auto_reload == wanted and "auto_reload" in organization.set_up:
+        return before
+    change_organization(
+        table,
+        organization.org_id,
+        lambda old: replace(old, set_up=old.set_up | {"auto_reload"}),
+        now,
+        Reason(actor, CHANGED, also, even_if_same=True, told=told),
+    )
+    return open_wallet(table, organization, now)
+
+
+def _begin_reload(
+    table: Table, organization: Organization, now: datetime, terms: PaymentTerms
+) -> Intent | None:
+    """Write the intent of a reload, if one is due."""
+    month = _month(organization, now)
+
+    def attempt() -> Intent | None:
+        wallet = open_wallet(table, organization, now)
+        if wallet.crossed:
+            looking = replace(
+                wallet,
+                crossed=False,
+                looked_at_millis=to_millis(now),
+                due_at_millis=to_millis(now + PENDING_LOOK),
+            )
+            wallet = save_wallet(table, wallet, looking)
+        auto, method = wallet.auto_reload, wallet.payment_method
+        if auto is None or method is None or wallet.customer_id is None:
+            return None
+        if reload_state(wallet, month, now) != "ready":
+            return None
+        if not has_crossed(wallet, balance_for_reload(table, organization, wallet, now)):
+            return None
+        number = wallet.reloads + 1
+        intent = Intent(
+            org_id=wallet.org_id,
+            intent_id=intent_id_of("rld", wallet.org_id, f"reload|{number}"),
+            kind="reload",
+            amount=auto.amount,
+            currency=organization.currency,
+            state="created",
+            created_at_millis=to_millis(now),
+            month=max(month, wallet.month),
+            customer_id=wallet.customer_id,
+            payment_method_id=method.payment_method_id,
+        )
+        pending = PendingPayment(intent.intent_id, "reload", auto.amount, to_millis(now))
+        begun = replace(
+            wallet,
+            pending=(*wallet.pending, pending),
+            month=intent.month,
+            reloaded=reloaded_in(wallet, month) + auto.amount,
+            reloads=number,
+            cool_until_millis=to_millis(now + terms.cool_down),
+            due_at_millis=to_millis(now + PENDING_LOOK),
+        )
+        save_wallet(table, wallet, begun, [create_intent(intent)])
+        return intent
+
+    return until_it_holds(attempt)
+
+
+def _writes(table: Table, wallet: Wallet, wanted: AutoReload | None, now: datetime) -> list[Change]:
+    changes: list[Change] = []
+    after = wallet
+    for payment in wallet.pending:
+        if payment.kind != "reload":
+            continue
+        intent = find_intent(table, wallet.org_id, payment.intent_id)
+        if intent is not None and intent.state == "created":
+            after = released(after, intent, now)
+            changes.append(replace_intent(intent, replace(intent, state="voided")))
+    after = replace(
+        after,
+        version=wallet.version + 1,
+        auto_reload=wanted,
+        auto_reload_was=wanted or wallet.auto_reload or wallet.auto_reload_was,
+        crossed=wanted is not None,
+        due_at_millis=to_millis(now),
+    )
+    return [put_wallet(wallet, after), *changes]
+
+
+def _check(wanted: AutoReload, terms: PaymentTerms) -> None:
+    least, most = (format_amount(bound) for bound in (terms.least, terms.most))
+    if not terms.least <= wanted.amount <= terms.most:
+        raise InvalidRequest("amount", f"must be from {least} to {most}")
+    if wanted.threshold > terms.most:
+        raise InvalidRequest("threshold", f"must be at most {most}")
+    if wanted.monthly_limit is not None and wanted.monthly_limit < wanted.amount:
+        raise InvalidRequest("monthly_limit", "must not be less than amount, or be null")
+    assert not any(nanos % NANOS_PER_CENT for nanos in (wanted.amount, wanted.threshold))
+
+
+def _facts(auto: AutoReload | None) -> Facts:
+    if auto is None:
+        return {"auto_reload.enabled": False}
+    return {
+        "auto_reload.enabled": True,
+        "auto_reload.threshold": format_amount(auto.threshold),
+        "auto_reload.amount": format_amount(auto.amount),
+        "auto_reload.monthly_limit": format_limit(auto.monthly_limit),
+    }
+
+
+def _announce_once(table: Table, told: Change) -> None:
+    try:
+        table.transact([told])
+    except Refused:
+        return
+    except Contended as error:
+        raise Overloaded("others announce the same; try again") from error
+
+
+def _month(organization: Organization, now: datetime) -> str:
+    return period_of(now, time_zone(organization.time_zone))

@@ -1,0 +1,219 @@
+"""Money that goes back: disputes, refunds made at the processor, and what the wallet then owes.
+
+A payment says how much of it was disputed or refunded as it stands now, so it does not matter in
+which order, or how often, we hear of it: the ledger is brought to the same figures. What the pool
+does not have is owed: spending stops until it is paid, by what comes back or by a top-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from headroom.domain.instants import to_millis
+from headroom.domain.money import NANOS_PER_CENT, format_amount
+from headroom.domain.organization import Organization
+from headroom.domain.payments import Payment
+from headroom.domain.wallet import Breaker, EntryKind, Step, Wallet, credit, debit
+from headroom.errors import Overloaded
+from headroom.store import keys
+from headroom.store.announcements import put_announcement
+from headroom.store.intents import Intent, find_intent, replace_intent
+from headroom.store.models import WalletRecord
+from headroom.store.organizations import find_pool
+from headroom.store.table import Change, Check, Put, Table
+from headroom.store.wallets import find_wallet, save_wallet, take_step
+from headroom.usecases.booking import book_spending
+from headroom.usecases.governing import Reason, change_organization
+from headroom.usecases.recalling import recall
+from headroom.usecases.wallets import ATTEMPTS_MAX, open_wallet, until_it_holds
+
+PAST_DUE: Final = "wallet.payment_past_due"
+PAID: Final = "wallet.payment_settled"
+DISPUTED: Final = "disputed"
+
+
+def match_payment(
+    table: Table, organization: Organization, intent_id: str, payment: Payment, now: datetime
+) -> None:
+    """Bring the ledger to what went back of a payment by now. Repeating it changes nothing.
+
+    Raises:
+        Overloaded: others are on the wallet or the settings; repeat it.
+    """
+    org_id = organization.org_id
+    intent = find_intent(table, org_id, intent_id)
+    if intent is None or intent.state != "succeeded" or intent.payment_id != payment.payment_id:
+        return
+    if _returned(intent, payment) > intent.returned or _disputed(payment) > intent.disputed:
+        recall(table, org_id, now)
+
+    def attempt() -> None:
+        current = find_intent(table, org_id, intent_id)
+        assert current is not None, "intents are never erased"
+        disputed, returned = _disputed(payment), _returned(current, payment)
+        if disputed != current.disputed:
+            after = replace(current, disputed=disputed)
+            _move(table, organization, current, after, "chargeback", now)
+            current = after
+        if returned != current.returned:
+            after = replace(current, returned=returned)
+            _move(table, organization, current, after, "refund", now)
+
+    until_it_holds(attempt)
+    hold_to_account(table, organization, now)
+
+
+def hold_to_account(table: Table, organization: Organization, now: datetime) -> None:
+    """Take what is owed out of what the pool has by now, and stop or resume spending by the rest.
+
+    Raises:
+        Overloaded: others are on the wallet or the settings; repeat it.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        until_it_holds(lambda: _collect(table, organization, now))
+        wallet = find_wallet(table, organization.org_id)
+        if wallet is None or not (wallet.owed or organization.past_due):
+            return
+        try:
+            _set_standing(table, wallet, now)
+        except _Moved:
+            continue
+        return
+    raise Overloaded("others are on this wallet; try again")
+
+
+class _Moved(Exception):
+    """What is owed changed while it was acted on; look again."""
+
+
+def _set_standing(table: Table, wallet: Wallet, now: datetime) -> None:
+    owes = bool(wallet.owed)
+
+    def also() -> list[Change]:
+        current = find_wallet(table, wallet.org_id)
+        if current is None or current.version != wallet.version:
+            raise _Moved
+        return [Check(keys.wallet(wallet.org_id), WalletRecord.version == wallet.version)]
+
+    change_organization(
+        table,
+        wallet.org_id,
+        lambda old: replace(old, past_due=owes),
+        now,
+        Reason(action=PAST_DUE if owes else PAID, also=also),
+    )
+
+
+def _move(
+    table: Table,
+    organization: Organization,
+    before: Intent,
+    after: Intent,
+    kind: EntryKind,
+    now: datetime,
+) -> None:
+    """Take more of a payment out of the wallet, or put some of it back in."""
+    wallet = open_wallet(table, organization, now)
+    wallet = book_spending(table, organization, wallet, now)
+    if after.disputed > before.disputed:
+        # Whoever disputes a payment is not charged again by itself.
+        wallet = replace(wallet, breaker=Breaker(before.payment_method_id, DISPUTED))
+    amount = after.disputed - before.disputed + after.returned - before.returned
+    marked: list[Change] = [replace_intent(before, after)]
+    payment_id = before.payment_id or ""
+    if amount > 0:
+        there = min(amount, max(find_pool(table, before.org_id).funds, 0))
+        lacking = wallet.owed.get(payment_id, 0) + amount - there
+        told = _told(wallet, kind, amount, payment_id, now)
+        _write(
+            table,
+            wallet,
+            _with_owed(wallet, payment_id, lacking),
+            kind,
+            -there,
+            payment_id,
+            [*marked, told],
+            now,
+        )
+    else:
+        # What was never paid is not owed any more; only the rest is money that comes back.
+        owed = wallet.owed.get(payment_id, 0)
+        forgiven = min(owed, -amount)
+        _write(
+            table,
+            wallet,
+            _with_owed(wallet, payment_id, owed - forgiven),
+            kind,
+            -amount - forgiven,
+            payment_id,
+            marked,
+            now,
+        )
+
+
+def _collect(table: Table, organization: Organization, now: datetime) -> None:
+    wallet = find_wallet(table, organization.org_id)
+    for payment_id, owed in (wallet.owed if wallet else {}).items():
+        wallet = open_wallet(table, organization, now)
+        wallet = book_spending(table, organization, wallet, now)
+        there = min(owed, max(find_pool(table, organization.org_id).funds, 0))
+        if there:
+            _write(
+                table,
+                wallet,
+                _with_owed(wallet, payment_id, owed - there),
+                "chargeback",
+                -there,
+                payment_id,
+                [],
+                now,
+            )
+
+
+def _write(
+    table: Table,
+    old: Wallet,
+    new: Wallet,
+    kind: EntryKind,
+    moved: int,
+    payment_id: str,
+    also: list[Change],
+    now: datetime,
+) -> None:
+    """Write a change of what is owed, with the money that moves if any does."""
+    new = replace(new, due_at_millis=to_millis(now))
+    step: Step
+    if moved > 0:
+        step = credit(new, kind, "adjustment", moved, now, payment_id=payment_id)
+    elif moved < 0:
+        step = debit(new, kind, -moved, now, payment_id=payment_id)
+    else:
+        save_wallet(table, old, new, also)
+        return
+    take_step(table, old, step, also)
+
+
+def _with_owed(wallet: Wallet, payment_id: str, owed: int) -> Wallet:
+    rest = {key: value for key, value in wallet.owed.items() if key != payment_id}
+    return replace(wallet, owed={**rest, payment_id: owed} if owed else rest)
+
+
+def _disputed(payment: Payment) -> int:
+    return payment.disputed_cents * NANOS_PER_CENT
+
+
+def _returned(intent: Intent, payment: Payment) -> int:
+    """What somebody else refunded: all that went back, less what we had taken out for it."""
+    return max(0, payment.refunded_cents * NANOS_PER_CENT - intent.refunded)
+
+
+def _told(wallet: Wallet, kind: EntryKind, amount: int, payment_id: str, now: datetime) -> Put:
+    facts: dict[str, Any] = {
+        "payment_id": payment_id,
+        "reason": "dispute" if kind == "chargeback" else "refund",
+        "amount": format_amount(amount),
+    }
+    event_id = f"{payment_id}_{kind}_{wallet.version}"
+    return put_announcement(wallet.org_id, event_id, "wallet.money_returned", facts, now)

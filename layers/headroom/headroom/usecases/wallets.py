@@ -1,0 +1,136 @@
+"""A wallet at hand: found, taken over from before there was one, and what its balance is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, TypeVar
+
+from headroom.domain.instants import to_millis
+from headroom.domain.organization import Organization
+from headroom.domain.periods import next_period, period_of, previous_period, time_zone
+from headroom.domain.reload import has_crossed
+from headroom.domain.wallet import Step, Wallet, balance_by, credit
+from headroom.errors import InvalidRequest, Overloaded
+from headroom.store.budgets import list_budgets
+from headroom.store.figures import find_totals
+from headroom.store.organizations import find_pool, list_members
+from headroom.store.table import Change, Contended, Refused, Table
+from headroom.store.wallets import find_wallet, put_entry, put_wallet
+from headroom.usecases.totals import total
+
+ATTEMPTS_MAX: Final = 12
+# A wallet with nothing else to come is looked at once a day.
+LOOK_EVERY_MILLIS: Final = 86_400_000
+OPENING: Final = "Opening balance"
+
+Answer = TypeVar("Answer")
+
+
+def until_it_holds(attempt: Callable[[], Answer]) -> Answer:
+    """Repeat an attempt that others overtook; every attempt reads anew what it stands on.
+
+    Raises:
+        Overloaded: they did so every time; nothing was written.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            return attempt()
+        except (Refused, Contended):
+            continue
+    raise Overloaded("others are on this wallet; try again")
+
+
+def require_team(organization: Organization) -> None:
+    """Check that an organization has a wallet at all.
+
+    Raises:
+        InvalidRequest: it is invoiced.
+    """
+    if organization.plan != "team":
+        raise InvalidRequest("wallet", "only Team organizations have one")
+
+
+def opening_writes(org_id: str, opening_nanos: int, now: datetime) -> list[Change]:
+    """Return the writes of a new wallet with an opening credit, whose money the pool has."""
+    wallet = Wallet(org_id, due_at_millis=to_millis(now) + LOOK_EVERY_MILLIS)
+    if not opening_nanos:
+        return [put_wallet(None, wallet)]
+    step = _opening(wallet, opening_nanos, now)
+    return [put_wallet(None, step.wallet), put_entry(step.entry)]
+
+
+def open_wallet(table: Table, organization: Organization, now: datetime) -> Wallet:
+    """Return the wallet of a Team organization.
+
+    One that was provisioned before wallets had a ledger gets it here: what its pool and all its
+    budgets together were ever given is its opening balance, which spending does not change.
+
+    Raises:
+        Overloaded: the organization was too busy to take stock; try again.
+    """
+    found = find_wallet(table, organization.org_id)
+    if found is not None:
+        return found
+    for _ in range(ATTEMPTS_MAX):
+        pool = find_pool(table, organization.org_id)
+        granted: Counter[str] = Counter()
+        for member in list_members(table, organization.org_id):
+            for budget in list_budgets(table, organization.org_id, member.user_id):
+                granted[budget.period] += budget.granted
+        if find_pool(table, organization.org_id) != pool:
+            continue
+        wallet = Wallet(
+            organization.org_id,
+            booked=dict.fromkeys(sorted(granted), 0),
+            due_at_millis=to_millis(now),
+        )
+        step = _opening(wallet, pool.funds + granted.total(), now)
+        try:
+            table.transact([put_wallet(None, step.wallet), put_entry(step.entry)])
+        except (Refused, Contended):
+            # Somebody else took it over at the same time.
+            found = find_wallet(table, organization.org_id)
+            if found is not None:
+                return found
+            continue
+        return step.wallet
+    raise Overloaded("the wallet is being taken over; try again")
+
+
+def spent_by_period(
+    table: Table, organization: Organization, wallet: Wallet, now: datetime
+) -> dict[str, int]:
+    """Return what was spent in each period that matters, as far as the stream was followed.
+
+    A hold may be settled a day after its period, and other clocks may be in the next one.
+    """
+    running = period_of(now, time_zone(organization.time_zone))
+    last = previous_period(running)
+    periods = {previous_period(last), last, running, next_period(running), *wallet.booked}
+    return find_totals(table, organization.org_id, sorted(periods)[-100:])
+
+
+def balance_for_reload(
+    table: Table, organization: Organization, wallet: Wallet, now: datetime
+) -> int:
+    """Return the balance as far as it is certain, never less than it really is.
+
+    Totals that follow the stream come first: they are a few reads, and only ever behind. If by
+    these the threshold is not reached although the pool has little, the members are summed up.
+    """
+    balance = balance_by(wallet, spent_by_period(table, organization, wallet, now))
+    auto = wallet.auto_reload
+    if auto is None or has_crossed(wallet, balance):
+        return balance
+    if find_pool(table, organization.org_id).funds + wallet.pending_total > auto.threshold:
+        return balance
+    exact = total(table, organization)
+    return min(balance, exact.balance) if exact.certain else balance
+
+
+def _opening(wallet: Wallet, amount: int, now: datetime) -> Step:
+    step = credit(wallet, "promotional", "promotional", amount, now, description=OPENING)
+    return replace(step, moved=0)

@@ -1,0 +1,612 @@
+"""Buying, reloading, expiring, refunding, disputing: what a wallet does, over the real writes."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from headroom.domain.instants import to_wire
+from headroom.errors import Conflict, InvalidRequest, SpendRefused
+from headroom.gateways.payments import KEYS_LAST
+from headroom.store import keys
+from headroom.store.audit import entry_to_wire, list_entries
+from headroom.usecases.adjusting import Adjustment, adjust
+from headroom.usecases.overview import extra_usage
+from headroom.usecases.wallet_view import show_wallet
+from headroom.usecases.wallets import open_wallet
+from tests.fake_payments import (
+    ASKING_CARD,
+    DECLINING_CARD,
+    GOOD_CARD,
+    REFUSED_CARD,
+    SLOW_CARD,
+)
+from tests.purse import CENT, NOW, Purse
+
+
+@pytest.fixture
+def purse() -> Purse:
+    return Purse()
+
+
+def shown(purse: Purse) -> dict[str, Any]:
+    return show_wallet(purse.table, purse.organization, purse.now)
+
+
+def facts(item: Any) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(item["detail"]["S"])
+    return told
+
+
+def with_card(purse: Purse, card: str = GOOD_CARD) -> None:
+    """Save a card, by buying something small with it."""
+    purse.top_up(500, key=f"first-{card}", card=card)
+
+
+# Top-ups.
+
+
+def test_a_top_up_is_charged_credited_and_announced_once(purse: Purse) -> None:
+    answers = [purse.top_up(2500), purse.top_up(2500)]
+
+    assert answers[0] == answers[1]
+    assert (answers[0]["status"], answers[0]["entry"]["amount"]) == ("succeeded", "2500")
+    assert purse.balance == 3500 * CENT
+    assert purse.kinds() == ["promotional", "purchase"]
+    assert len(purse.told("wallet.topped_up")) == 1
+    purse.prove_all_paid()
+
+
+def test_a_key_with_another_request_is_a_conflict(purse: Purse) -> None:
+    purse.top_up(2500)
+    with pytest.raises(Conflict, match="Idempotency-Key"):
+        purse.top_up(2600)
+    assert len(purse.payments.payments) == 1
+
+
+@pytest.mark.parametrize("cents", [499, 100_001])
+def test_a_top_up_out_of_bounds_is_refused(purse: Purse, cents: int) -> None:
+    with pytest.raises(InvalidRequest, match="amount: must be from 500 to 100000"):
+        purse.top_up(cents)
+
+
+def test_without_a_payment_method_nothing_is_bought(purse: Purse) -> None:
+    with pytest.raises(InvalidRequest, match="payment_method"):
+        purse.top_up(500, card=None)
+    assert not purse.intents()
+
+
+@pytest.mark.parametrize("card", [DECLINING_CARD, REFUSED_CARD])
+def test_a_declined_top_up_says_so_each_time_and_credits_nothing(purse: Purse, card: str) -> None:
+    for _ in range(2):
+        with pytest.raises(SpendRefused) as refused:
+            purse.top_up(500, card=card)
+        assert refused.value.facts == {
+            "reason": "payment_declined",
+            "decline_code": "card_declined",
+            "next_steps": ["update_payment_method"],
+        }
+        assert not refused.value.retryable
+    assert purse.balance == 1000 * CENT
+    purse.prove_all_paid()
+
+
+def test_a_card_that_asks_for_its_holder_is_credited_when_they_acted(purse: Purse) -> None:
+    asked = purse.top_up(500, card=ASKING_CARD)
+    assert asked["status"] == "requires_action"
+    assert asked["client_secret"] == "pi_1_secret"
+    assert shown(purse)["pending"][0]["status"] == "requires_action"
+    assert shown(purse)["standing"] == "payment_needs_action"
+    assert "pi_1_secret" not in str(purse.table.items)
+
+    purse.payments.settle("pi_1")
+    purse.deliver()
+
+    assert purse.top_up(500, card=ASKING_CARD)["status"] == "succeeded"
+    assert purse.balance == 1500 * CENT
+    purse.prove_all_paid()
+
+
+def test_a_payment_without_an_outcome_is_asked_again_and_never_charged_again(purse: Purse) -> None:
+    with_card(purse)
+    purse.payments.lose("charge", "after")
+    assert purse.top_up(700, card=None)["status"] == "pending"
+    assert purse.balance == 1500 * CENT
+
+    purse.wait(minutes=1)
+    purse.look()
+
+    assert purse.balance == 2200 * CENT
+    assert len(purse.payments.payments) == 2
+    purse.prove_all_paid()
+
+
+def test_past_the_life_of_a_key_a_charge_is_only_looked_for(purse: Purse) -> None:
+    with_card(purse)
+    purse.payments.lose("charge", "before")
+    purse.top_up(700, card=None)
+    purse.wait(seconds=KEYS_LAST.total_seconds())
+    purse.look()
+
+    assert [intent.state for intent in purse.intents()].count("voided") == 1
+    assert len(purse.payments.payments) == 1
+    assert not purse.wallet.pending
+    with pytest.raises(Conflict, match="new key"):
+        purse.top_up(700, card=None)
+
+
+def test_money_that_arrives_for_a_payment_given_up_is_credited_all_the_same(purse: Purse) -> None:
+    with_card(purse, SLOW_CARD)
+    purse.payments.fail("pi_1")
+    purse.look()
+    assert purse.intents()[0].state == "declined"
+    paid = purse.payments.payments["pi_1"]
+    purse.payments.payments["pi_1"] = type(paid)(
+        **{**{name: getattr(paid, name) for name in paid.__slots__}, "state": "succeeded"}
+    )
+    purse.deliver(len(purse.payments.deliveries) - 1)
+    assert purse.balance == 1500 * CENT
+    purse.prove_all_paid()
+
+
+# Auto-reload.
+
+
+def test_a_reload_fires_once_when_the_threshold_is_reached(purse: Purse) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=500, amount=2000)
+    purse.spend(900)
+    purse.follow()
+    assert purse.reload() == 0
+
+    purse.spend(100)
+    purse.follow()
+    assert purse.wallet.crossed
+    for _ in range(3):
+        purse.follow()
+        purse.reload()
+
+    assert purse.kinds().count("reload") == 1
+    assert len(purse.told("wallet.reload_succeeded")) == 1
+    assert shown(purse)["auto_reload"]["reloaded_this_month"] == "2000"
+    purse.prove_all_paid()
+
+
+def test_no_reload_is_made_while_the_balance_is_above_the_threshold(purse: Purse) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=500, amount=2000)
+    assert purse.reload() == 0
+    purse.hold(1499)
+    purse.follow()
+    assert not purse.wallet.crossed
+    assert purse.reload() == 0
+    assert len(purse.payments.payments) == 1
+
+
+def test_whoever_is_refused_for_the_wallet_has_it_looked_at_before_the_stream_tells(
+    purse: Purse,
+) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=500, amount=2000)
+    purse.reload()
+    purse.wait(seconds=3)
+    purse.spend(1400)
+
+    refused = purse.refusal(200)
+
+    assert refused is not None
+    assert refused["reason"] == "wallet_empty"
+    assert refused["next_steps"] == ["wait_for_reload", "top_up"]
+    assert purse.wallet.crossed
+    assert purse.reload() == 1
+    assert purse.refusal(200) is None
+    purse.prove_all_paid()
+
+
+def test_a_drain_of_many_amounts_is_one_charge_and_the_next_after_its_credit(purse: Purse) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=3000, amount=1000)
+    purse.reload()
+    assert purse.kinds().count("reload") == 1
+    assert shown(purse)["auto_reload"]["state"] == "cooling_down"
+
+    purse.wait(seconds=60)
+    assert purse.look() == 1
+    purse.wait(seconds=60)
+    # 3,500 are above the threshold.
+    assert purse.look() == 0
+    purse.prove_all_paid()
+
+
+def test_a_reload_that_would_pass_the_ceiling_is_not_made(purse: Purse) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=90_000, amount=1000, limit=2500)
+    for _ in range(5):
+        purse.wait(minutes=2)
+        purse.look()
+
+    assert purse.kinds().count("reload") == 2
+    auto = shown(purse)["auto_reload"]
+    assert (auto["state"], auto["next_step"]) == ("ceiling_reached", "raise_monthly_limit")
+    purse.follow()
+    assert len(purse.told("wallet.low")) == 0
+    purse.spend(3400)
+    purse.follow()
+    purse.follow()
+    assert [facts(item)["auto_reload"] for item in purse.told("wallet.low")] == ["ceiling_reached"]
+
+    purse.wait(days=8)
+    purse.look()
+    assert purse.kinds().count("reload") == 3
+    purse.prove_all_paid()
+
+
+def test_a_decline_opens_the_breaker_until_the_card_changes(purse: Purse) -> None:
+    with pytest.raises(SpendRefused):
+        with_card(purse, DECLINING_CARD)
+    purse.auto_reload(threshold=1000, amount=2000)
+    purse.reload()
+    assert [intent.state for intent in purse.intents()].count("declined") == 2
+    for _ in range(3):
+        purse.wait(hours=1)
+        purse.look()
+    assert len(purse.payments.payments) == 2
+    view = shown(purse)
+    assert view["standing"] == "payment_declined"
+    assert view["auto_reload"]["state"] == "declined"
+    assert view["auto_reload"]["reloaded_this_month"] == "0"
+    (failed,) = purse.told("wallet.reload_failed")
+    assert facts(failed)["next_step"] == "update_payment_method"
+    purse.spend(900)
+    refused = purse.refusal(200)
+    assert refused is not None
+    assert refused["next_steps"][0] == "update_payment_method"
+
+    # A new card, saved with the processor's own pages.
+    customer_id = purse.wallet.customer_id
+    assert customer_id is not None
+    purse.payments.save_payment_method(customer_id, GOOD_CARD)
+    purse.deliver(len(purse.payments.deliveries) - 1)
+    assert purse.wallet.crossed
+    assert purse.reload() == 1
+    purse.prove_all_paid()
+
+
+def test_a_reload_that_asks_for_the_holder_waits_for_them_and_no_other_is_made(
+    purse: Purse,
+) -> None:
+    with_card(purse, ASKING_CARD)
+    purse.payments.settle("pi_1")
+    purse.deliver()
+    purse.auto_reload(threshold=1500, amount=2000)
+    purse.reload()
+    for _ in range(3):
+        purse.wait(hours=30)
+        purse.look()
+    assert len(purse.payments.payments) == 2
+    assert shown(purse)["auto_reload"]["state"] == "needs_action"
+    assert len(purse.told("wallet.reload_needs_action")) == 1
+
+    purse.payments.settle("pi_2")
+    purse.look()
+    assert purse.balance == 3500 * CENT
+    purse.prove_all_paid()
+
+
+def test_switched_off_before_the_charge_no_charge_is_made(purse: Purse) -> None:
+    """The process died between writing the intent and asking the processor."""
+    with_card(purse)
+    purse.auto_reload(threshold=1500, amount=2000)
+
+    class Died(BaseException):
+        pass
+
+    def die(name: str) -> None:
+        if name == "update":
+            raise Died
+
+    purse.table.step = die
+    with pytest.raises(Died):
+        purse.reload()
+    purse.table.step = lambda name: None
+    assert [intent.state for intent in purse.intents()].count("created") == 1
+
+    purse.auto_reload_off()
+    purse.wait(minutes=1)
+    purse.look()
+
+    assert len(purse.payments.payments) == 1
+    assert [intent.state for intent in purse.intents()].count("voided") == 1
+    assert shown(purse)["auto_reload"] == {
+        "enabled": False,
+        "threshold": "1500",
+        "amount": "2000",
+        "monthly_limit": None,
+        "reloaded_this_month": "0",
+        "state": "off",
+        "next_step": None,
+    }
+
+
+def test_switched_off_with_the_outcome_unknown_it_is_only_looked_for(purse: Purse) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=1500, amount=2000)
+    purse.payments.lose("charge", "before")
+    purse.reload()
+    purse.auto_reload_off()
+    for _ in range(3):
+        purse.wait(minutes=30)
+        purse.look()
+    assert len(purse.payments.payments) == 1
+    assert not purse.wallet.pending
+    purse.prove_all_paid()
+
+
+def test_a_change_of_auto_reload_is_audited_and_checked(purse: Purse) -> None:
+    purse.auto_reload(threshold=500, amount=2000, limit=9000)
+    (entry, *_) = [
+        entry_to_wire(item) for item in list_entries(purse.table, purse.org_id, limit=10).items
+    ]
+    assert entry["action"] == "wallet.auto_reload_changed"
+    assert entry["before"] == {"auto_reload.enabled": False}
+    assert entry["after"]["auto_reload.monthly_limit"] == "9000"
+    for field, figures in (
+        ("amount", {"amount": 499}),
+        ("monthly_limit", {"amount": 1000, "limit": 999}),
+        ("threshold", {"threshold": 100_001}),
+    ):
+        with pytest.raises(InvalidRequest, match=field):
+            purse.auto_reload(**figures)
+
+
+def test_an_owner_is_led_from_payment_to_auto_reload(purse: Purse) -> None:
+    empty = Purse(opening=0)
+
+    def step() -> str | None:
+        found: str | None = extra_usage(empty.table, empty.organization, NOW)["next_step"]
+        return found
+
+    assert step() == "payment"
+    with_card(empty)
+    assert step() == "auto_reload"
+    empty.auto_reload()
+    assert step() == "spend_limit"
+
+
+# Lots: booked, expiring, given, refunded.
+
+
+def given(purse: Purse, amount: int, kind: str = "promotional", **more: Any) -> dict[str, Any]:
+    asked = Adjustment(
+        more.pop("id", f"adj-{amount}-{kind}"),
+        purse.org_id,
+        kind,  # type: ignore[arg-type]
+        amount * CENT,
+        "ops",
+        f"{amount}|{kind}",
+        **more,
+    )
+    return adjust(purse.table, purse.payments, asked, purse.now)
+
+
+def test_spending_is_booked_once_from_the_totals(purse: Purse) -> None:
+    purse.spend(300)
+    purse.follow()
+    purse.look()
+    purse.look()
+    assert purse.kinds() == ["promotional", "usage"]
+    assert purse.wallet.total == purse.balance
+    purse.prove()
+
+
+def test_lots_shown_sum_up_to_the_balance_before_anything_is_booked(purse: Purse) -> None:
+    purse.spend(300)
+    view = shown(purse)
+    assert view["balance"] == "700"
+    assert [lot["remaining"] for lot in view["lots"]] == ["700"]
+    assert purse.kinds() == ["promotional"]
+
+
+def test_credit_expires_at_its_time_after_one_notice(purse: Purse) -> None:
+    given(purse, 400, expires_at=NOW + timedelta(days=10))
+    purse.look()
+    assert not purse.told("wallet.credit_expiring")
+    purse.wait(days=4)
+    purse.look()
+    purse.look()
+    (notice,) = purse.told("wallet.credit_expiring")
+    assert facts(notice)["expires_at"] == to_wire(NOW + timedelta(days=10))
+
+    purse.now = NOW + timedelta(days=10)
+    purse.look()
+    assert purse.entries()[-1].kind == "expiry"
+    assert purse.balance == 1000 * CENT
+    purse.prove()
+
+
+def test_money_held_at_its_expiry_is_spendable_and_expires_when_given_back() -> None:
+    purse = Purse()
+    given(purse, 400, expires_at=NOW + timedelta(minutes=5))
+    held = purse.hold(300)
+    purse.now = NOW + timedelta(minutes=5)
+    purse.look()
+    expired = -purse.entries()[-1].amount
+    assert 99 * CENT < expired <= 100 * CENT
+    purse.settle(held, 100)
+    purse.follow()
+    purse.look()
+    assert purse.balance == 1000 * CENT
+    purse.prove()
+
+
+def test_an_adjustment_is_made_once_and_audited(purse: Purse) -> None:
+    first = given(purse, 250, "adjustment")
+    assert given(purse, 250, "adjustment") == first
+    given(purse, -50, "adjustment")
+    assert purse.balance == 1200 * CENT
+    with pytest.raises(Conflict, match="something else"):
+        given(purse, 251, "adjustment", id="adj-250-adjustment")
+    with pytest.raises(Conflict, match="only 1200"):
+        given(purse, -1201, "adjustment")
+    actions = [
+        entry_to_wire(item)["action"]
+        for item in list_entries(purse.table, purse.org_id, limit=10).items
+    ]
+    assert actions == ["wallet.adjusted", "wallet.adjusted"]
+    purse.prove()
+
+
+def test_idle_money_of_members_can_be_taken_too(purse: Purse) -> None:
+    purse.release(purse.hold(10))
+    assert purse.budgets()[0].allotment
+    given(purse, -1000, "adjustment")
+    assert purse.balance == 0
+    assert purse.refusal(1) is not None
+    purse.prove()
+
+
+def test_unspent_purchase_money_is_refunded_through_the_processor(purse: Purse) -> None:
+    with_card(purse)
+    purse.spend(1200)
+    purse.follow()
+    with pytest.raises(Conflict, match="only 300 of this payment is unspent"):
+        given(purse, 301, "refund", payment_id="pi_1")
+
+    answer = given(purse, 300, "refund", payment_id="pi_1")
+
+    assert (answer["status"], answer["entry"]["amount"]) == ("succeeded", "-300")
+    assert purse.payments.payments["pi_1"].refunded_cents == 300
+    assert given(purse, 300, "refund", payment_id="pi_1") == answer
+    with pytest.raises(Conflict, match="only 0 of this payment is unspent"):
+        given(purse, 1, "refund", payment_id="pi_1")
+    # What the processor tells of our own refund changes nothing.
+    purse.deliver()
+    assert purse.kinds().count("refund") == 1
+    purse.prove()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_refund_without_an_outcome_is_made_once(purse: Purse, when: Any) -> None:
+    with_card(purse)
+    purse.payments.lose("refund", when)
+    assert given(purse, 300, "refund", payment_id="pi_1")["status"] == "pending"
+    assert purse.balance == 1200 * CENT
+    purse.deliver()
+    purse.wait(minutes=1)
+    purse.look()
+    assert purse.payments.payments["pi_1"].refunded_cents == 300
+    assert given(purse, 300, "refund", payment_id="pi_1")["status"] == "succeeded"
+    purse.deliver()
+    assert purse.balance == 1200 * CENT
+    purse.prove()
+
+
+def test_a_refund_that_is_refused_is_given_back(purse: Purse) -> None:
+    with_card(purse)
+    purse.payments.give_back("pi_1", 400)
+    answer = given(purse, 300, "refund", payment_id="pi_1")
+    assert answer["status"] == "failed"
+    assert purse.balance == 1500 * CENT
+    # Somebody had refunded 400 in the processor's pages; now we hear of it.
+    purse.deliver()
+    assert purse.balance == 1100 * CENT
+    purse.deliver()
+    assert purse.balance == 1100 * CENT
+    purse.prove()
+
+
+# Disputes.
+
+
+def test_a_dispute_takes_what_is_there_and_the_rest_is_owed_until_paid(purse: Purse) -> None:
+    with_card(purse)
+    purse.spend(1400)
+    purse.payments.dispute("pi_1")
+    for _ in range(2):
+        purse.deliver()
+
+    assert purse.balance == 0
+    owed = sum(purse.wallet.owed.values())
+    assert 399 * CENT < owed <= 401 * CENT
+    assert purse.organization.past_due
+    refused = purse.refusal(1)
+    assert refused is not None
+    assert refused["reason"] == "payment_past_due"
+    assert shown(purse)["standing"] == "payment_past_due"
+    purse.prove()
+
+    purse.top_up(1000, key="later")
+    assert not purse.wallet.owed
+    assert not purse.organization.past_due
+    assert purse.balance == 1000 * CENT - owed
+    assert purse.refusal(1) is None
+    purse.prove()
+
+
+def test_what_a_hold_gives_back_pays_what_is_owed(purse: Purse) -> None:
+    with_card(purse)
+    held = purse.hold(1400)
+    purse.payments.dispute("pi_1")
+    purse.deliver()
+    assert purse.organization.past_due
+    purse.settle(held, 100)
+    purse.look()
+    assert not purse.wallet.owed
+    assert not purse.organization.past_due
+    purse.prove()
+
+
+@pytest.mark.parametrize("spent", [0, 1400])
+def test_a_dispute_that_is_won_gives_back_what_was_taken(purse: Purse, spent: int) -> None:
+    with_card(purse)
+    if spent:
+        purse.spend(spent)
+    before = purse.balance
+    purse.payments.dispute("pi_1")
+    purse.deliver()
+    purse.payments.close_dispute("pi_1", won=True)
+    # The news of its end comes first, and all of it twice.
+    for _ in range(2):
+        purse.deliver(*reversed(range(len(purse.payments.deliveries))))
+    assert purse.balance == before
+    assert not purse.organization.past_due
+    purse.prove()
+
+
+def test_whoever_disputed_a_payment_is_not_charged_again_by_itself(purse: Purse) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=1000, amount=1000)
+    purse.payments.dispute("pi_1")
+    purse.deliver()
+    for _ in range(2):
+        purse.wait(hours=1)
+        purse.look()
+    assert len(purse.payments.payments) == 1
+    assert shown(purse)["auto_reload"]["state"] == "declined"
+
+
+# A wallet from before wallets had a ledger.
+
+
+def test_an_organization_without_a_wallet_item_gets_one_with_what_it_was_given(
+    purse: Purse,
+) -> None:
+    purse.spend(300)
+    purse.hold(100)
+    purse.wait(days=10)
+    purse.spend(200, user=1)
+    for key in [key for key in purse.table.items if key.pk.endswith("#WALLET")]:
+        del purse.table.items[key]
+    del purse.table.items[keys.wallet(purse.org_id)]
+
+    wallet = open_wallet(purse.table, purse.organization, purse.now)
+
+    assert wallet.total == 1000 * CENT
+    purse.prove()
+    purse.follow()
+    purse.look()
+    assert purse.wallet.total == purse.balance
+    purse.prove()
