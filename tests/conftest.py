@@ -36,6 +36,7 @@ os.environ |= {
     "OIDC_AUDIENCE": AUDIENCE,
     "OIDC_ORGANIZATION_CLAIM": ORGANIZATION_CLAIM,
     "OIDC_KEYS": "data:application/json,%7B%22keys%22%3A%5B%5D%7D",
+    "ACT_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:act",
     "STAGE": "local",
     "POWERTOOLS_SERVICE_NAME": "headroom-test",
     "POWERTOOLS_METRICS_NAMESPACE": "Headroom",

@@ -17,6 +17,7 @@ from headroom.store.connect import connect
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.authorizing import Idempotency, authorize, extend, release
+from headroom.usecases.noticing import Noticed, notice
 from headroom.wire.api import Api
 from headroom.wire.authorizations import parse_authorization_request, parse_extension
 from headroom.wire.fields import digest_of
@@ -24,10 +25,11 @@ from headroom.wire.fields import digest_of
 ENTROPY_BYTES = 6
 
 logger = Logger()
-metrics = Metrics(namespace="Headroom")
+metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 hints = Hints()
+noticed = Noticed()
 api = Api(logger, table, clock)
 
 
@@ -49,6 +51,7 @@ def post_authorization(caller: Caller, now: datetime) -> dict[str, Any]:
     except SpendRefused as refusal:
         metrics.add_dimension("reason", refusal.facts["reason"])
         metrics.add_metric("AuthorizationRefused", MetricUnit.Count, 1)
+        notice(table, noticed, caller.org_id, asked.user_id, refusal, now)
         raise
     metrics.add_metric("AuthorizationHeld", MetricUnit.Count, 1)
     return held

@@ -1,4 +1,4 @@
-"""The table's stream of budgets: period-to-date totals, and thresholds that were crossed."""
+"""The table's stream of budgets: period-to-date totals, thresholds crossed, money that moved."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
 from headroom.domain.budget import Budget
+from headroom.domain.movement import movement
 from headroom.settings import Settings
 from headroom.store.connect import connect
 from headroom.store.keys import owner_of_budget
@@ -18,23 +20,54 @@ from headroom.store.models import read_budget
 from headroom.usecases.following import Announced, follow
 
 logger = Logger()
+metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 announced = Announced()
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take a batch of stream records. If it fails it is delivered again, which is harmless."""
-    follow(table, _budgets(event), announced, clock.now())
+    changes = list(_changes(event))
+    follow(table, [after for _, after in changes], announced, clock.now())
+    _count(changes)
     return {"batchItemFailures": []}
 
 
-def _budgets(event: dict[str, Any]) -> Iterator[Budget]:
+def _changes(event: dict[str, Any]) -> Iterator[tuple[Budget | None, Budget]]:
     for record in event["Records"]:
-        image = record["dynamodb"].get("NewImage")
+        stream = record["dynamodb"]
+        image = stream.get("NewImage")
         if image is None:
             continue
         owner = owner_of_budget(image["pk"]["S"], image["sk"]["S"])
         if owner is not None:
-            yield read_budget(image, *owner)
+            old = stream.get("OldImage")
+            yield (read_budget(old, *owner) if old else None), read_budget(image, *owner)
+
+
+def _count(changes: list[tuple[Budget | None, Budget]]) -> None:
+    """Count the money here, so that the path of requests need not.
+
+    A batch that is delivered again is counted again: the ledger is for knowing, this for watching.
+    """
+    moved = [movement(before, after) for before, after in changes if before is not None]
+    figures = {
+        "HeldNanos": sum(each.held for each in moved),
+        "SettledNanos": sum(each.settled for each in moved),
+        "UnbilledNanos": sum(each.unbilled for each in moved),
+        "GrantedNanos": sum(each.granted for each in moved),
+        "RecalledNanos": sum(each.recalled for each in moved),
+    }
+    counts = {
+        "Grants": sum(each.granted > 0 for each in moved),
+        "Recalls": sum(each.recalled > 0 for each in moved),
+    }
+    for name, value in figures.items():
+        if value:
+            metrics.add_metric(name, MetricUnit.NoUnit, value)
+    for name, value in counts.items():
+        if value:
+            metrics.add_metric(name, MetricUnit.Count, value)

@@ -32,7 +32,7 @@ from headroom.wire.usage_events import event_id_of, parse_batch, parse_event
 ORGANIZATION_ID_LENGTH_MAX = 64
 
 logger = Logger()
-metrics = Metrics(namespace="Headroom")
+metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 hints = Hints()

@@ -18,7 +18,7 @@ from headroom.usecases.sweeping import sweep
 SPARE_MILLIS = 5_000
 
 logger = Logger()
-metrics = Metrics(namespace="Headroom")
+metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 

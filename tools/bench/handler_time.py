@@ -28,6 +28,7 @@ def measure() -> float:
         "TABLE_NAME": TABLE,
         "STAGE": "local",
         "POWERTOOLS_SERVICE_NAME": "bench",
+        "POWERTOOLS_METRICS_NAMESPACE": "Headroom",
     }
     with mock_aws():
         boto3.client("dynamodb").create_table(**table_definition(TABLE))

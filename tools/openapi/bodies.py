@@ -385,7 +385,7 @@ class ApiKeyRevoked(Body):
 
 
 class Changer(Body):
-    type: Literal["user", "api_key", "system"]
+    type: Literal["user", "api_key", "system", "operator"]
     id: str
 
 

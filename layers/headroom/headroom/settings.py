@@ -82,6 +82,22 @@ class PaymentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """Which function the console's buttons call to change something."""
+
+    act_function_arn: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> ConsoleSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(act_function_arn=environment["ACT_FUNCTION_ARN"])
+
+
+@dataclass(frozen=True, slots=True)
 class IdentitySettings:
     """Whose tokens are trusted. `keys` is where the key set is: https, or a data: URL."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ActorType = Literal["user", "api_key", "system"]
+# An operator is somebody of the vendor's, who acts from the AWS console.
+ActorType = Literal["user", "api_key", "system", "operator"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,11 @@ def spend_of(org_id: str, period: str, user_id: str) -> Key:
     return Key(f"ORG#{org_id}#SPEND#{period}", f"MEMBER#{user_id}")
 
 
+def refusal(org_id: str, at_millis: int, user_id: str) -> Key:
+    """A refusal that an operator may look at; sorts as they happened."""
+    return Key(f"ORG#{org_id}#REFUSALS", f"AT#{at_millis:015d}#{user_id}")
+
+
 def rate(org_id: str, minute: str) -> Key:
     """How often an organization called the Spend Limits API in one minute."""
     return Key(f"ORG#{org_id}#RATE", f"MINUTE#{minute}")

@@ -546,6 +546,16 @@ class RateRecord(Record):
     expires_at = IntegerAttribute()
 
 
+class RefusalRecord(Record):
+    """One of the refusals that an organization's members met lately."""
+
+    user_id = UnicodeAttribute()
+    reason = UnicodeAttribute()
+    scope = JSONAttribute()
+    at = UnicodeAttribute()
+    expires_at = IntegerAttribute()
+
+
 class KeyRecord(Record):
     """An API key: the hash of its secret is its place, the secret itself is nowhere."""
 

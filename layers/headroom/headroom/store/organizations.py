@@ -94,6 +94,12 @@ def list_registered(table: Table, org_id: str) -> Iterator[str]:
         yield RegistrationRecord.of(item).user_id
 
 
+def registered_page(table: Table, org_id: str, *, limit: int) -> list[str]:
+    """Return the first of the members who may hold an allotment or an open hold."""
+    page = table.query(Range(f"ORG#{org_id}#REGISTRY"), limit=limit)
+    return [RegistrationRecord.of(item).user_id for item in page.items]
+
+
 def create_organization(
     table: Table,
     organization: Organization,

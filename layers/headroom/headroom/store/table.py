@@ -192,7 +192,8 @@ class DynamoTable:
     connection: Connection
     name: str
     pause: Callable[[float], None] = time.sleep
-    _random: random.Random = field(default_factory=random.Random)
+    # The system's: environments restored from one snapshot would share any other one's state.
+    _random: random.Random = field(default_factory=random.SystemRandom)
 
     def get(self, key: Key) -> Item | None:
         answer = self._call(

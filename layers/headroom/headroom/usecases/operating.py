@@ -1,0 +1,168 @@
+"""What an operator sees of an organization and does to it, by the same use cases as its owners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from headroom.domain.actor import Actor
+from headroom.domain.budget import Budget
+from headroom.domain.organization import SEAT_TIERS, Organization
+from headroom.errors import Conflict, InvalidRequest, NotFound
+from headroom.store.audit import entry_to_wire, list_entries
+from headroom.store.budgets import find_budgets
+from headroom.store.limits import LimitPlace
+from headroom.store.organizations import find_member, find_organization, registered_page
+from headroom.store.refusals import RefusalNote, last_refusals
+from headroom.store.table import Table
+from headroom.usecases.governing import Reason, set_enabled
+from headroom.usecases.limiting import set_limit
+from headroom.usecases.provisioning import organization_id
+from headroom.usecases.totals import Totals, total
+
+# How much of each list fits on a widget.
+SHOWN_MAX: Final = 10
+HOLDERS_LOOKED_AT: Final = 100
+
+Act = Literal["pause", "resume", "set_limit"]
+ACTS: Final[tuple[Act, ...]] = ("pause", "resume", "set_limit")
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """An organization as it stands. `holders` are some of those who hold money, most first."""
+
+    organization: Organization
+    totals: Totals
+    holders: list[Budget]
+    refusals: list[RefusalNote]
+    changes: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an operator wants done, and the version of the settings that they were looking at.
+
+    Only `set_limit` has a place and an amount; None is unlimited.
+    """
+
+    act: Act
+    org_id: str
+    version: int
+    place: LimitPlace | None = None
+    amount_nanos: int | None = None
+
+
+def look_up(table: Table, words: str) -> Organization:
+    """Return the organization with this id, or with this id of its provisioning document.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for org_id in (words, organization_id(words)):
+        organization = find_organization(table, org_id)
+        if organization is not None:
+            return organization
+    raise NotFound("organization: there is none with this id")
+
+
+def inspect(table: Table, organization: Organization) -> Inspection:
+    """Return what an operator looks at; the figures are exact, the lists are their first rows."""
+    org_id = organization.org_id
+    user_ids = registered_page(table, org_id, limit=HOLDERS_LOOKED_AT)
+    budgets = find_budgets(table, org_id, user_ids).values() if user_ids else ()
+    holders = sorted(
+        (budget for budget in budgets if budget.holds),
+        key=lambda budget: (-budget.held, budget.user_id),
+    )
+    changes = list_entries(table, org_id, limit=SHOWN_MAX)
+    return Inspection(
+        organization=organization,
+        totals=total(table, organization),
+        holders=holders[:SHOWN_MAX],
+        refusals=last_refusals(table, org_id, limit=SHOWN_MAX),
+        changes=[entry_to_wire(item) for item in changes.items],
+    )
+
+
+def limit_at(table: Table, organization: Organization, place: LimitPlace) -> int | None:
+    """Return the limit that is set at a place now, None if there is none.
+
+    Raises:
+        NotFound: the organization has no such member.
+    """
+    match place.scope_type:
+        case "organization":
+            return organization.cap_nanos
+        case "seat_tier":
+            for tier in SEAT_TIERS:
+                if tier == place.scope_id:
+                    return organization.tiers[tier].limits.get(place.period)
+            raise NotFound("seat_tier: there is no such seat tier")
+        case "user":
+            member = find_member(table, organization.org_id, place.scope_id)
+            if member is None or not member.active:
+                raise NotFound(f"user_id: the organization has no member {place.scope_id}")
+            return member.limits.get(place.period)
+
+
+def carry_out(table: Table, order: Order, actor: Actor, now: datetime) -> Organization:
+    """Do what an operator ordered, in force when this returns, and return the settings after it.
+
+    Ordering it twice does it once.
+
+    Raises:
+        Conflict: the settings changed since the operator looked at them.
+        NotFound: there is no such organization or member.
+        InvalidRequest: the plan has no such limit.
+        Overloaded: the change is not in force everywhere yet; order it again.
+    """
+    organization = look_up(table, order.org_id)
+    if organization.version != order.version and not _is_so(table, organization, order):
+        raise Conflict("organization: its settings changed since you looked; look again")
+    _DOES[order.act](table, organization, order, actor, now)
+    return look_up(table, order.org_id)
+
+
+def _is_so(table: Table, organization: Organization, order: Order) -> bool:
+    match order.act:
+        case "pause":
+            return not organization.enabled
+        case "resume":
+            return organization.enabled
+        case "set_limit":
+            place = _place(order)
+            return limit_at(table, organization, place) == order.amount_nanos
+
+
+def _pause(
+    table: Table, organization: Organization, order: Order, actor: Actor, now: datetime
+) -> None:
+    set_enabled(table, organization.org_id, False, now, Reason(actor, "extra_usage.disabled"))
+
+
+def _resume(
+    table: Table, organization: Organization, order: Order, actor: Actor, now: datetime
+) -> None:
+    set_enabled(table, organization.org_id, True, now, Reason(actor, "extra_usage.enabled"))
+
+
+def _set_limit(
+    table: Table, organization: Organization, order: Order, actor: Actor, now: datetime
+) -> None:
+    set_limit(table, organization, _place(order), order.amount_nanos, actor, now)
+
+
+def _place(order: Order) -> LimitPlace:
+    if order.place is None:
+        raise InvalidRequest("scope", "must say whose limit is meant")
+    return order.place
+
+
+_DOES: Final[dict[Act, Callable[[Table, Organization, Order, Actor, datetime], None]]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "set_limit": _set_limit,
+}

@@ -1,0 +1,236 @@
+"""The pages of the operator's widget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from headroom.domain.instants import from_millis, to_wire
+from headroom.domain.money import format_amount
+from headroom.domain.organization import SEAT_TIERS, Organization
+from headroom.usecases.operating import Inspection, Order
+from headroom.wire.orders import SCOPES
+from headroom.wire.widgets import Html, button, facts, field, select, table, text
+
+DESCRIPTION: Final = """\
+## Headroom: an organization
+
+Finds an organization and shows its limits, holds, wallet, last refusals and last changes. Its
+buttons pause or resume extra usage and set spend limits, each after saying what will happen.
+
+Parameter | Description
+---|---
+**organization** | Optional. An `org_…` id, or the `id` of a provisioning document.
+
+### Example
+```yaml
+organization: acme-2026
+```
+
+Looking needs `lambda:InvokeFunction` on this function; the buttons need it on the function that
+acts as well. What is done is audited under the request id of its invocation.
+"""
+
+
+def search_page(endpoint: str, words: str = "", problem: str = "") -> Html:
+    """Return the form that finds an organization."""
+    told = f"<p><strong>{text(problem)}</strong></p>" if problem else ""
+    return (
+        field("organization", "Organization", words, hint="org_… or its provisioning id")
+        + button("Show", endpoint, {"view": "organization"}, display="widget", primary=True)
+        + told
+    )
+
+
+def organization_page(inspection: Inspection, endpoint: str) -> Html:
+    """Return everything that the widget shows of an organization, and its buttons."""
+    organization = inspection.organization
+    return "".join(
+        [
+            search_page(endpoint, organization.org_id),
+            f"<h2>{text(organization.name)}</h2>",
+            facts(_state(inspection)),
+            "<h3>Act</h3>",
+            _acts(organization, endpoint),
+            "<h3>Open holds</h3>",
+            table(
+                ["Member", "From", "Amount (USD)", "Model", "Until"],
+                _holds(inspection),
+                empty="Nobody holds money now.",
+            ),
+            "<h3>Last refusals</h3>",
+            table(
+                ["When", "Member", "Reason", "Level"],
+                [
+                    [to_wire(note.at), note.user_id, note.reason, note.scope.get("type", "")]
+                    for note in inspection.refusals
+                ],
+                empty="No refusal was noted in the last seven days.",
+            ),
+            "<p><small>At most one refusal a minute is noted of a member and a reason, and one a "
+            "second of an organization.</small></p>",
+            "<h3>Last changes</h3>",
+            table(
+                ["When", "Who", "What", "Of", "Before", "After"],
+                [
+                    [
+                        change["at"],
+                        f"{change['actor']['type']} {change['actor']['id']}",
+                        change["action"],
+                        change["subject"],
+                        _settings(change["before"]),
+                        _settings(change["after"]),
+                    ]
+                    for change in inspection.changes
+                ],
+                empty="Its settings were never changed.",
+            ),
+        ]
+    )
+
+
+def preview_page(order: Order, inspection: Inspection, present: int | None, act_arn: str) -> Html:
+    """Return what an order would do, said before it is done, and the button that does it."""
+    sentence = _sentence(order, present)
+    params: dict[str, object] = {
+        "act": order.act,
+        "organization": order.org_id,
+        "version": order.version,
+    }
+    if order.place is not None:
+        scope = order.place.scope_id if order.place.scope_type == "seat_tier" else ""
+        params |= {
+            "scope": scope or order.place.scope_type,
+            "user_id": order.place.scope_id if order.place.scope_type == "user" else "",
+            "amount": _dollars(order.amount_nanos) or "unlimited",
+        }
+    return (
+        f"<h3>{text(inspection.organization.name)}</h3><p>{text(sentence)}</p>"
+        f"<p>{text(_consequence(order, inspection))}</p>"
+        + button(
+            "Do it", act_arn, params, display="popup", confirmation=f"{sentence}", primary=True
+        )
+    )
+
+
+def done_page(order: Order, organization: Organization) -> Html:
+    """Return what was done, and where it is audited."""
+    done = {
+        "pause": "Extra usage is paused.",
+        "resume": "Extra usage is on.",
+        "set_limit": f"The limit is {_dollars(order.amount_nanos) or 'unlimited'} "
+        f"{organization.currency if order.amount_nanos is not None else ''}".rstrip()
+        + ".",
+    }[order.act]
+    return (
+        f"<h3>{text(organization.name)}</h3><p><strong>{text(done)}</strong> "
+        f"It holds everywhere from now on, as version {organization.version} of the settings.</p>"
+        "<p>Close this, and refresh the widget to see the organization as it is now.</p>"
+    )
+
+
+def problem_page(problem: str) -> Html:
+    """Return why an order was not carried out, or could not be read."""
+    return f"<p><strong>Not done.</strong> {text(problem)}</p>"
+
+
+def _state(inspection: Inspection) -> list[tuple[str, object]]:
+    organization, totals = inspection.organization, inspection.totals
+    cap = organization.cap_nanos
+    state = "on" if organization.enabled else "paused"
+    if organization.past_due:
+        state += ", a payment is past due"
+    shown: list[tuple[str, object]] = [
+        ("Id", organization.org_id),
+        ("Plan", organization.plan),
+        ("Extra usage", state),
+        ("Members admitted", organization.admission),
+        ("Period", totals.period),
+        ("Spend limit (USD)", _dollars(cap) or "unlimited"),
+        ("Spent (USD)", _dollars(totals.spent)),
+        ("Held (USD)", _dollars(totals.held)),
+    ]
+    if cap is not None:
+        left = max(cap - totals.spent - totals.held, 0)
+        shown.append(("Left under the limit (USD)", _dollars(left)))
+    if organization.plan == "team":
+        shown.append(("Wallet balance, what is held in it (USD)", _dollars(totals.balance)))
+    shown += [
+        (f"Limit of a {tier} seat, {period} (USD)", _dollars(amount) or "unlimited")
+        for tier in SEAT_TIERS
+        for period, amount in organization.tiers[tier].limits.items()
+    ]
+    return shown
+
+
+def _acts(organization: Organization, endpoint: str) -> Html:
+    act = "pause" if organization.enabled else "resume"
+    shown: dict[str, object] = {"view": "preview", "organization": organization.org_id}
+    return (
+        "<p>"
+        + button(f"{act.title()} extra usage …", endpoint, {**shown, "act": act}, display="popup")
+        + "</p><p>"
+        + select("scope", "Limit", SCOPES)
+        + field("user_id", "Member", hint="user_…, for one member")
+        + field("amount", "USD", hint="500.00 or unlimited")
+        + button("Set the limit …", endpoint, {**shown, "act": "set_limit"}, display="popup")
+        + "</p>"
+    )
+
+
+def _holds(inspection: Inspection) -> list[list[object]]:
+    return [
+        [
+            budget.user_id,
+            hold.source,
+            _dollars(hold.amount_nanos),
+            hold.request.model if hold.request else "",
+            to_wire(from_millis(hold.until_millis)),
+        ]
+        for budget in inspection.holders
+        for hold in budget.holds.values()
+    ]
+
+
+def _sentence(order: Order, present: int | None) -> str:
+    if order.act == "pause":
+        return "Pause extra usage of this organization."
+    if order.act == "resume":
+        return "Let extra usage of this organization go on."
+    assert order.place is not None, "an order for a limit says whose"
+    named = order.place.scope_id or order.place.scope_type
+    return (
+        f"Set {SCOPES.get(named, SCOPES['user'])} "
+        f"{f'({named}) ' if order.place.scope_type == 'user' else ''}"
+        f"from {_dollars(present) or 'unlimited'} to {_dollars(order.amount_nanos) or 'unlimited'}"
+        " USD a month."
+    )
+
+
+def _consequence(order: Order, inspection: Inspection) -> str:
+    if order.act == "pause":
+        return "Nothing new starts from the moment it is done. Holds in flight may settle."
+    if order.act == "resume":
+        return "Members may spend again, within every limit."
+    amount, totals = order.amount_nanos, inspection.totals
+    if order.place is not None and order.place.scope_type != "organization":
+        return "Whoever has spent as much already starts nothing new this month."
+    if amount is not None and amount <= totals.spent + totals.held:
+        return (
+            f"{_dollars(totals.spent)} USD are spent and {_dollars(totals.held)} USD are held "
+            "already: nothing new starts this month."
+        )
+    return "It holds for the running month at once, and for every month after it."
+
+
+def _dollars(nanos: int | None) -> str:
+    """Print an amount exactly, in dollars; nothing for None."""
+    if nanos is None:
+        return ""
+    cents, _, rest = format_amount(abs(nanos)).partition(".")
+    units, hundredths = divmod(int(cents), 100)
+    return f"{'-' if nanos < 0 else ''}{units:,}.{hundredths:02d}{rest}"
+
+
+def _settings(shown: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in shown.items())

@@ -1,0 +1,92 @@
+"""What an operator's widget was called with, and the orders that its buttons give."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from headroom.domain.authorization import USER_ID
+from headroom.domain.money import NANOS_PER_CENT
+from headroom.domain.organization import SEAT_TIERS, Organization
+from headroom.errors import InvalidRequest
+from headroom.store.limits import LimitPlace, ScopeType
+from headroom.usecases.operating import ACTS, Order
+from headroom.wire.fields import as_object
+
+ORGANIZATION_LENGTH_MAX: Final = 128
+SCOPES: Final[Mapping[str, str]] = {
+    "organization": "the organization's spend limit",
+    "standard": "each standard seat's limit",
+    "premium": "each premium seat's limit",
+    "user": "one member's own limit",
+}
+_AMOUNT: Final = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?")
+_VERSION: Final = re.compile(r"[0-9]{1,12}")
+
+
+def read_event(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a widget was called with: its form's inputs, and over them its parameters.
+
+    Raises:
+        InvalidRequest: a value is no text.
+    """
+    context = as_object(event.get("widgetContext") or {}, "widgetContext")
+    forms = as_object(context.get("forms") or {}, "forms")
+    given = {**as_object(forms.get("all") or {}, "forms.all"), **event}
+    given.pop("widgetContext", None)
+    asked: dict[str, str] = {}
+    for name, value in given.items():
+        if not isinstance(value, str | int):
+            raise InvalidRequest(name[:64], "must be text")
+        asked[name] = str(value).strip()
+    return asked
+
+
+def parse_order(asked: Mapping[str, str], organization: Organization) -> Order:
+    """Read what an operator wants done to the organization that they were shown.
+
+    Raises:
+        InvalidRequest: it is no act, or its scope or amount cannot be read.
+    """
+    act = next((act for act in ACTS if act == asked.get("act")), None)
+    if act is None:
+        raise InvalidRequest("act", f"must be one of {', '.join(ACTS)}")
+    version = asked.get("version", str(organization.version))
+    if not _VERSION.fullmatch(version):
+        raise InvalidRequest("version", "must be the version of the settings")
+    order = Order(act, organization.org_id, int(version))
+    if act != "set_limit":
+        return order
+    return Order(
+        order.act,
+        order.org_id,
+        order.version,
+        _parse_place(asked, organization),
+        _parse_dollars(asked.get("amount", "")),
+    )
+
+
+def _parse_place(asked: Mapping[str, str], organization: Organization) -> LimitPlace:
+    scope = asked.get("scope", "")
+    if scope not in SCOPES:
+        raise InvalidRequest("scope", f"must be one of {', '.join(SCOPES)}")
+    scope_type: ScopeType = "organization"
+    scope_id = ""
+    if scope in SEAT_TIERS:
+        scope_type, scope_id = "seat_tier", scope
+    elif scope == "user":
+        scope_type, scope_id = "user", asked.get("user_id", "")
+        if not USER_ID.fullmatch(scope_id):
+            raise InvalidRequest("user_id", "must be the id of a member, such as user_1")
+    return LimitPlace(organization.org_id, scope_type, scope_id, "monthly")
+
+
+def _parse_dollars(amount: str) -> int | None:
+    if amount == "unlimited":
+        return None
+    found = _AMOUNT.fullmatch(amount)
+    if found is None:
+        raise InvalidRequest("amount", 'must be dollars, such as "500.00", or "unlimited"')
+    units, cents = found.groups(default="")
+    return (int(units) * 100 + int(cents.ljust(2, "0"))) * NANOS_PER_CENT

@@ -1,0 +1,272 @@
+"""Operators look and act from the AWS console: by the same use cases, escaped, audited, once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from functions.act_from_console import handler as act_from_console
+from functions.authorize_spend import handler as authorize_spend
+from functions.show_console_widget import handler as show_console_widget
+from headroom.store.audit import entry_to_wire, list_entries
+from headroom.store.organizations import find_organization
+from headroom.store.refusals import last_refusals
+from headroom.usecases.noticing import Noticed
+from tests.console import ACCOUNT, Context, Reading, pressed
+from tests.in_process import Application, Organization, sample
+
+MARKUP = '<img src=x onerror="alert(1)"></table>&amp;'
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has organizations of the same ids, and a process remembers whom it noted."""
+    monkeypatch.setattr(authorize_spend, "noticed", Noticed())
+
+
+def show(event: dict[str, Any]) -> Reading:
+    return Reading(show_console_widget.handler(event, Context()))  # type: ignore[arg-type]
+
+
+def act(event: dict[str, Any], request_id: str = "c0ffee-1") -> Reading:
+    context: Any = Context(aws_request_id=request_id)
+    return Reading(act_from_console.handler(event, context))
+
+
+def look(words: str) -> Reading:
+    return show({"view": "organization", "organization": words})
+
+
+def prepare_limit(
+    acme: Organization, amount: str, scope: str = "organization", user: str = ""
+) -> Reading:
+    button = look(acme.id).action("Set the limit")
+    return show(pressed(button, scope=scope, user_id=user, amount=amount))
+
+
+def audit(app: Application, acme: Organization) -> list[dict[str, Any]]:
+    return [entry_to_wire(item) for item in list_entries(app.table, acme.id, limit=50).items]
+
+
+def enabled(app: Application, acme: Organization) -> bool:
+    organization = find_organization(app.table, acme.id)
+    assert organization is not None
+    return organization.enabled
+
+
+def test_the_console_is_told_how_to_use_the_widget(app: Application) -> None:
+    told = show_console_widget.handler(sample("show_console_widget/describe"), Context())  # type: ignore[arg-type]
+
+    assert told.startswith("## Headroom")
+    assert "**organization**" in told
+
+
+def test_the_widget_begins_with_a_search_that_calls_it_again(app: Application) -> None:
+    page = show(sample("show_console_widget/search"))
+
+    action = page.action("Show")
+    assert action.attributes["endpoint"] == Context().invoked_function_arn
+    assert ("organization", "") in [
+        (attributes["name"], attributes["value"])
+        for tag, attributes in page.elements
+        if tag == "input"
+    ]
+
+
+@pytest.mark.parametrize("words", ["org_unknown", "nobody", "<b>", "é" * 300])
+def test_what_is_not_found_is_said_on_the_search_page(app: Application, words: str) -> None:
+    page = look(words)
+
+    assert "there is none with this id" in page.text
+    assert [tag for tag, _ in page.elements if tag == "b"] == []
+
+
+def test_an_organization_is_found_by_either_of_its_ids(
+    app: Application, acme: Organization
+) -> None:
+    by_id = look(acme.id)
+    by_provisioning = look(f"acme-{app.organizations}")
+
+    assert acme.id in by_id.text
+    assert by_provisioning.text == by_id.text
+
+
+def test_holds_refusals_and_figures_are_shown_as_they_stand(
+    app: Application, acme: Organization
+) -> None:
+    held = app.authorize(acme)
+    refused = app.authorize(acme, user_id="user_dora", max_tokens=20_000_000)
+    assert (held.status, refused.status) == (200, 429)
+
+    page = look(acme.id)
+
+    assert "Held (USD) 0.21488" in page.text
+    assert "user_ada extra_usage 0.21488 claude-sonnet-4-5" in page.text
+    assert "user_dora user_limit_reached user" in page.text
+
+
+def test_a_flood_of_refusals_is_noted_once(app: Application, acme: Organization) -> None:
+    for _ in range(5):
+        app.authorize(acme, user_id="user_dora", max_tokens=20_000_000)
+
+    (note,) = last_refusals(app.table, acme.id, limit=10)
+    assert (note.user_id, note.reason) == ("user_dora", "user_limit_reached")
+
+
+def test_pausing_says_what_it_does_and_asks_before_it_does_it(
+    app: Application, acme: Organization
+) -> None:
+    page = show(pressed(look(acme.id).action("Pause")))
+
+    assert "Nothing new starts" in page.text
+    button = page.action("Do it")
+    assert button.attributes["confirmation"] == "Pause extra usage of this organization."
+    assert button.attributes["endpoint"].endswith(":act")
+    assert enabled(app, acme)
+
+
+def test_a_pause_holds_at_once_and_is_audited_under_its_invocation(
+    app: Application, acme: Organization
+) -> None:
+    button = show(pressed(look(acme.id).action("Pause"))).action("Do it")
+
+    page = act(pressed(button), request_id="4711")
+
+    assert "Extra usage is paused." in page.text
+    assert app.authorize(acme).error["details"]["reason"] == "extra_usage_disabled"
+    (entry,) = audit(app, acme)
+    assert entry["actor"] == {"type": "operator", "id": f"aws:{ACCOUNT}:4711"}
+    assert entry["action"] == "extra_usage.disabled"
+    resumed = act(pressed(show(pressed(look(acme.id).action("Resume"))).action("Do it")))
+    assert "Extra usage is on." in resumed.text
+    assert app.authorize(acme).status == 200
+
+
+def test_ordering_twice_does_it_once(app: Application, acme: Organization) -> None:
+    event = pressed(prepare_limit(acme, "250.00").action("Do it"))
+
+    first, second = act(event), act(event)
+
+    assert first.text == second.text
+    assert len(audit(app, acme)) == 1
+
+
+@pytest.mark.parametrize(
+    ("scope", "user", "shown"),
+    [
+        ("organization", "", "spend_limit"),
+        ("standard", "", "seat_tiers.standard.monthly"),
+        ("user", "user_ada", "spend_limit.monthly"),
+    ],
+)
+def test_a_limit_of_each_scope_is_set_as_the_api_would_set_it(
+    app: Application, scope: str, user: str, shown: str
+) -> None:
+    acme = app.provision(plan="enterprise", wallet=None)
+    prepared = prepare_limit(acme, "12.5", scope, user)
+
+    page = act(pressed(prepared.action("Do it")))
+
+    assert "12.50" in prepared.text
+    assert "The limit is 12.50 USD." in page.text
+    (entry,) = audit(app, acme)
+    assert entry["action"] == "spend_limit.changed"
+    assert entry["after"][shown] == "1250"
+
+
+def test_a_limit_can_be_lifted(app: Application, acme: Organization) -> None:
+    act(pressed(prepare_limit(acme, "12.50").action("Do it")))
+
+    page = act(pressed(prepare_limit(acme, "unlimited").action("Do it")))
+
+    assert "The limit is unlimited." in page.text
+    organization = find_organization(app.table, acme.id)
+    assert organization is not None
+    assert organization.cap_nanos is None
+
+
+def test_a_limit_below_what_is_spent_says_that_nothing_new_starts(
+    app: Application, acme: Organization
+) -> None:
+    app.authorize(acme)
+
+    assert "nothing new starts this month" in prepare_limit(acme, "0.21").text
+    assert "nothing new starts this month" not in prepare_limit(acme, "0.22").text
+
+
+def test_what_changed_since_the_operator_looked_is_not_overwritten(
+    app: Application, acme: Organization
+) -> None:
+    old = pressed(prepare_limit(acme, "250.00").action("Do it"))
+    act(pressed(prepare_limit(acme, "300.00").action("Do it")))
+
+    page = act(old)
+
+    assert "Not done." in page.text
+    assert "changed since you looked" in page.text
+    organization = find_organization(app.table, acme.id)
+    assert organization is not None
+    assert organization.cap_nanos == 300 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("act", "destroy", "act"),
+        ("scope", "everybody", "scope"),
+        ("scope", "user", "user_id"),
+        ("amount", "12.345", "amount"),
+        ("amount", "-1", "amount"),
+        ("amount", "\uff11\uff12", "amount"),
+        ("amount", "", "amount"),
+        ("version", "x", "version"),
+        ("amount", {"a": 1}, "amount"),
+        ("organization", "org_other", "organization"),
+    ],
+)
+def test_an_order_that_cannot_be_read_names_the_field_and_changes_nothing(
+    app: Application, acme: Organization, field: str, value: object, named: str
+) -> None:
+    event = sample("act_from_console/set_limit") | {"organization": acme.id, field: value}
+
+    page = act(event)
+
+    assert f"Not done. {named}:" in page.text
+    assert audit(app, acme) == []
+
+
+def test_the_sample_orders_are_carried_out(app: Application, acme: Organization) -> None:
+    for name in ("set_limit", "pause"):
+        organization = find_organization(app.table, acme.id)
+        assert organization is not None
+        given = {"organization": acme.id, "version": organization.version}
+        page = act(sample(f"act_from_console/{name}") | given)
+        assert "Not done" not in page.text
+
+    assert not enabled(app, acme)
+    preview = show(sample("show_console_widget/preview_limit") | {"organization": acme.id})
+    assert "from 250.00 to 250.00" in preview.text
+
+
+def test_names_are_text_wherever_they_are_shown(app: Application) -> None:
+    acme = app.provision(name=MARKUP)
+    preview = show(pressed(look(acme.id).action("Pause")))
+    done = act(pressed(preview.action("Do it")))
+
+    for page in (look(acme.id), preview, done):
+        assert MARKUP in page.text
+        assert [tag for tag, _ in page.elements if tag == "img"] == []
+
+
+def test_what_is_typed_cannot_leave_its_attribute_or_its_json(app: Application) -> None:
+    page = look('"><script>alert(1)</script>')
+    assert [tag for tag, _ in page.elements if tag == "script"] == []
+
+    from headroom.wire.widgets import button
+
+    html = button("Go", "arn", {"a": "</cwdb-action><script>&quot;'"}, display="popup")
+    assert [tag for tag, _ in Reading(html).elements] == ["a", "cwdb-action"]
+    (action,) = Reading(html).actions
+    assert json.loads(json.dumps(action.params)) == {"a": "</cwdb-action><script>&quot;'"}
