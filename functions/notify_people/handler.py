@@ -16,7 +16,7 @@ from headroom.store.connect import connect
 from headroom.usecases.notifying import notify
 
 logger = Logger()
-metrics = Metrics(namespace="Headroom")
+metrics = Metrics()
 settings = MailSettings.from_env(os.environ)
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)

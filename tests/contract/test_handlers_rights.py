@@ -158,7 +158,7 @@ def test_no_statement_allows_everything() -> None:
     for name, resource in template()["Resources"].items():
         if resource["Type"] != "AWS::IAM::Role":
             continue
-        for policy in resource["Properties"]["Policies"]:
+        for policy in resource["Properties"].get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:
                 actions = statement["Action"]
                 actions = [actions] if isinstance(actions, str) else actions
