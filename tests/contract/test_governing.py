@@ -668,6 +668,20 @@ def test_a_member_sees_their_own_limit_and_what_would_happen_next(house: House) 
     assert own["next_request"]["reason"] == "extra_usage_disabled"
 
 
+def test_a_member_sees_their_role_and_the_request_that_waits(house: House) -> None:
+    own = own_extra_usage(house.table, house.organization, ANN, NOW)
+    assert (own["role"], own["plan"]) == ("member", "enterprise")
+    assert own["requests"] == {"enabled": True, "pending": None}
+    asked = file_request(house)
+
+    own = own_extra_usage(house.table, house.organization, ANN, NOW)
+
+    assert own["requests"]["pending"] == asked
+    deny(house.table, house.organization, asked, OWNER, NOW, notify=True)
+    own = own_extra_usage(house.table, house.organization, ANN, NOW)
+    assert own["requests"]["pending"] is None
+
+
 # Crashes: cut off after any call to the store, and repeated.
 
 

@@ -505,9 +505,17 @@ class NextRequest(Body):
     resets_at: Moment | None = None
 
 
+class OwnRequests(Body):
+    enabled: Annotated[bool, Field(description="Whether the owners take increase requests.")]
+    pending: Annotated[str | None, Field(description="The request that waits for an answer.")]
+
+
 class MemberExtraUsage(Body):
     type: Literal["member_extra_usage"]
     user_id: UserId
+    name: str
+    role: Role
+    plan: Plan
     seat_tier: SeatTier
     period: Period
     currency: str
@@ -518,6 +526,7 @@ class MemberExtraUsage(Body):
     limits: list[OwnLimit]
     period_to_date_spend: Exact
     held: Exact
+    requests: OwnRequests
     next_request: Annotated[
         NextRequest, Field(description="What would happen on the next request.")
     ]

@@ -89,6 +89,12 @@ def list_requests(table: Table, org_id: str, *, limit: int, start: Item | None) 
     return table.query(Range(f"ORG#{org_id}#REQUESTS", descending=True), limit=limit, start=start)
 
 
+def find_pending(table: Table, org_id: str, user_id: str) -> str | None:
+    """Return the id of a member's request that waits for an answer, None if there is none."""
+    item = table.get(keys.pending_request(org_id, user_id))
+    return None if item is None else PendingRecord.of(item).request_id
+
+
 def list_pending(table: Table, org_id: str) -> Iterator[str]:
     """Walk through the ids of the requests that wait for an answer."""
     for item in each(table, Range(f"ORG#{org_id}#PENDING")):

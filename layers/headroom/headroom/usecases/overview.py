@@ -22,7 +22,7 @@ from headroom.domain.spending import spent_so_far
 from headroom.domain.wallet import Wallet
 from headroom.errors import NotFound
 from headroom.store.budgets import Picture, take_picture
-from headroom.store.increases import list_pending
+from headroom.store.increases import find_pending, list_pending
 from headroom.store.table import Table
 from headroom.usecases.totals import Totals, total
 from headroom.usecases.wallet_view import auto_reload_to_wire
@@ -88,6 +88,9 @@ def own_extra_usage(
     return {
         "type": "member_extra_usage",
         "user_id": member.user_id,
+        "name": member.name,
+        "role": member.role,
+        "plan": organization.plan,
         "seat_tier": member.seat_tier,
         "period": budget.period,
         "currency": organization.currency,
@@ -120,6 +123,10 @@ def own_extra_usage(
             spent_so_far(picture.budget, organization, "monthly", now)
         ),
         "held": format_amount(budget.held),
+        "requests": {
+            "enabled": organization.plan == "enterprise" and organization.requests_enabled,
+            "pending": find_pending(table, organization.org_id, user_id),
+        },
         "next_request": _next_request(picture, member, budget, now),
     }
 
