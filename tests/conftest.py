@@ -15,7 +15,7 @@ from hypothesis import settings
 from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
 from tools.local_stack.emulator import ROOT, Emulator
 from tools.local_stack.issuer import AUDIENCE, ISSUER, ORGANIZATION_CLAIM
-from tools.local_stack.stack import up
+from tools.local_stack.stack import down, up
 
 # Nothing of the developer's own AWS configuration may reach a test, least of all credentials.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -35,6 +35,12 @@ os.environ |= {
     "OIDC_ISSUER": ISSUER,
     "OIDC_AUDIENCE": AUDIENCE,
     "OIDC_ORGANIZATION_CLAIM": ORGANIZATION_CLAIM,
+    "OIDC_CLIENT_ID": AUDIENCE,
+    "OIDC_AUTHORIZATION_ENDPOINT": f"{ISSUER}/authorize",
+    "OIDC_TOKEN_ENDPOINT": f"{ISSUER}/token",
+    "OIDC_END_SESSION_ENDPOINT": "",
+    "OIDC_SCOPE": "openid profile",
+    "PAYMENT_METHODS_URL": "",
     "OIDC_KEYS": "data:application/json,%7B%22keys%22%3A%5B%5D%7D",
     "ACT_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:act",
     "STAGE": "local",
@@ -51,7 +57,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.en
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests by their folder, so that `-m "not e2e"` needs no mark in any file."""
     for item in items:
-        for marker in ("emulator", "e2e"):
+        for marker in ("emulator", "e2e", "browser"):
             if marker in item.path.parts:
                 item.add_marker(marker)
 
@@ -89,7 +95,7 @@ def stack() -> Iterator[dict[str, Any]]:
     try:
         yield json.loads(described.read_text())
     finally:
-        emulator.stop()
+        down(emulator)
 
 
 def _announce(config: pytest.Config, message: str) -> None:

@@ -233,6 +233,7 @@ def _print_where(stack: Mapping[str, Any]) -> None:
         f"-H 'x-api-key: {organization['service_key']}' -d '{body}'"
     )
     print("Other keys and members are in .local/stack.json. To stop it: make down")
+    print(f"Settings > Usage, as one of its example people: {stack['page_url']}")
 
 
 def _whole(name: str, text: str, least: int, most: int) -> int:

@@ -19,7 +19,8 @@ from tools.local_stack.deployment import REAL_TIME, DeploymentFailed
 from tools.local_stack.emulator import ROOT, Emulator, EmulatorFailed
 from tools.local_stack.mail import sent_mail, show
 from tools.local_stack.provisioning import ProvisioningFailed
-from tools.local_stack.stack import environment, up
+from tools.local_stack.sign_in import SignInFailed
+from tools.local_stack.stack import down, environment, up
 
 
 def main() -> int:
@@ -30,13 +31,13 @@ def main() -> int:
     if arguments.command == "mail":
         return _print_mail(emulator)
     if arguments.command == "down":
-        if emulator.stop():
+        if down(emulator):
             print("Stopped the local stack; its state is kept.")
         return 0
     try:
         ahead = REAL_TIME if arguments.now is None else arguments.now - datetime.now(UTC)
         up(emulator, port=arguments.port, fresh=arguments.fresh, ahead=ahead)
-    except (EmulatorFailed, DeploymentFailed, ProvisioningFailed) as failure:
+    except (EmulatorFailed, SignInFailed, DeploymentFailed, ProvisioningFailed) as failure:
         print(f"\n{failure}\n\nLogs are in {emulator.home}.", file=sys.stderr)
         return 1
     return 0

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tools import processes
 from tools.local_stack.emulator import ROOT, Emulator, clean_environment
 from tools.local_stack.issuer import Issuer
+from tools.local_stack.sign_in import SignIn
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -54,9 +55,9 @@ class Deployment:
     functions: dict[str, str]
 
 
-def fingerprint(ahead: timedelta = REAL_TIME) -> str:
-    """Return a hash that changes whenever something that is deployed does, or its clock."""
-    digest = hashlib.sha256(f"ahead {ahead}\0".encode())
+def fingerprint(parameters: Mapping[str, str]) -> str:
+    """Return a hash that changes whenever something that is deployed does, or its parameters."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for path in _source_files():
         content = path.read_bytes()
         digest.update(f"{path.relative_to(ROOT)}\0{len(content)}\0".encode())
@@ -70,7 +71,7 @@ def current(emulator: Emulator, ahead: timedelta = REAL_TIME) -> Deployment | No
         known = Deployment(**json.loads(_note(emulator).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    if known.fingerprint != fingerprint(ahead):
+    if known.fingerprint != fingerprint(_parameters(emulator, ahead)):
         return None
     try:
         outputs = _outputs(_cloudformation(emulator))
@@ -96,24 +97,19 @@ def deploy(emulator: Emulator, ahead: timedelta = REAL_TIME) -> Deployment:
     Raises:
         DeploymentFailed: `sam deploy` failed, or the stack did not come to rest.
     """
-    made_from = fingerprint(ahead)
+    parameters = _parameters(emulator, ahead)
+    made_from = fingerprint(parameters)
     _note(emulator).unlink(missing_ok=True)
     # A bucket of our own: SAM makes one by a stack, which a busy machine lets it ask for twice.
     s3 = emulator.session.client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=ARTIFACTS)
-    # On the command line they replace those of samconfig.toml, so all of them are named here.
-    overrides = {
-        **_configured(),
-        **Issuer(issuer_key(emulator)).parameters(),
-        "ClockAheadSeconds": str(int(ahead.total_seconds())),
-    }
     _sam(
         emulator,
         "deploy",
         "--template-file",
         _built(emulator) / "template.yaml",
         "--parameter-overrides",
-        *(f"{name}={value}" for name, value in overrides.items()),
+        *(f"{name}={value}" for name, value in parameters.items()),
     )
     cloudformation = _cloudformation(emulator)
     deployment = Deployment(made_from, _outputs(cloudformation), _functions(cloudformation))
@@ -124,6 +120,16 @@ def deploy(emulator: Emulator, ahead: timedelta = REAL_TIME) -> Deployment:
 def issuer_key(emulator: Emulator) -> Path:
     """Return where the local issuer keeps its key."""
     return emulator.home / "issuer.pem"
+
+
+def _parameters(emulator: Emulator, ahead: timedelta) -> dict[str, str]:
+    # On the command line they replace those of samconfig.toml, so all of them are named here.
+    return {
+        **_configured(),
+        **Issuer(issuer_key(emulator)).parameters(),
+        **SignIn(emulator.home).parameters(),
+        "ClockAheadSeconds": str(int(ahead.total_seconds())),
+    }
 
 
 def _configured() -> dict[str, str]:

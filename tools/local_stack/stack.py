@@ -15,7 +15,8 @@ from botocore.config import Config
 from tools.local_stack import deployment
 from tools.local_stack.emulator import REGION, Emulator
 from tools.local_stack.issuer import Issuer
-from tools.local_stack.provisioning import provision
+from tools.local_stack.provisioning import EXAMPLES, provision
+from tools.local_stack.sign_in import SignIn
 
 
 def up(
@@ -30,16 +31,18 @@ def up(
     `ahead` sets the application's clock before the machine's.
 
     Raises:
-        EmulatorFailed, DeploymentFailed, ProvisioningFailed: that step failed.
+        EmulatorFailed, SignInFailed, DeploymentFailed, ProvisioningFailed: that step failed.
     """
     started = time.monotonic()
     if fresh:
         with _step("Throw away the state"):
+            down(emulator)
             emulator.forget()
     emulator.home.mkdir(parents=True, exist_ok=True)
     if not emulator.running:
         with _step("Start ministack"):
             emulator.start(port=port)
+    SignIn(emulator.home).start()
     deployed = deployment.current(emulator, ahead)
     if deployed is None:
         with _step("Build (sam build)"):
@@ -52,6 +55,12 @@ def up(
         described = _describe(emulator, deployed, ahead)
     print(f"The stack is up after {time.monotonic() - started:.1f} s: {described}")
     return described
+
+
+def down(emulator: Emulator) -> bool:
+    """Stop what `up` started; its state is kept. False if the emulator was not running."""
+    SignIn(emulator.home).stop()
+    return emulator.stop()
 
 
 def environment(stack: dict[str, Any]) -> dict[str, str]:
@@ -86,8 +95,14 @@ def _describe(emulator: Emulator, deployed: deployment.Deployment, ahead: timede
             member["token"] = issuer.token(
                 organization["id"], member["user_id"], now=datetime.now(UTC) + ahead
             )
+    api_url = f"{emulator.endpoint_url}/_aws/execute-api/{deployed.outputs['ApiId']}"
+    page_url = f"{api_url}/settings/usage"
+    sign_in = SignIn(emulator.home)
+    sign_in.admit(page_url, _people(organizations), ahead=ahead)
     stack = {
-        "api_url": f"{emulator.endpoint_url}/_aws/execute-api/{deployed.outputs['ApiId']}",
+        "api_url": api_url,
+        "page_url": page_url,
+        "sign_in_url": sign_in.url,
         "aws_endpoint_url": emulator.endpoint_url,
         "region": REGION,
         "clock_ahead_seconds": int(ahead.total_seconds()),
@@ -101,6 +116,26 @@ def _describe(emulator: Emulator, deployed: deployment.Deployment, ahead: timede
     path.touch(mode=0o600)
     path.write_text(json.dumps(stack, indent=2) + "\n")
     return path
+
+
+def _people(organizations: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return the example people, with what the sign-in shows and says of each."""
+    known = {
+        member["user_id"]: (member["name"], example["name"])
+        for example in (json.loads(path.read_text()) for path in EXAMPLES.glob("*.json"))
+        for member in example["members"]
+    }
+    return [
+        {
+            "organization": known[member["user_id"]][1],
+            "org_id": organization["id"],
+            "user_id": member["user_id"],
+            "name": known[member["user_id"]][0],
+            "role": member["role"],
+        }
+        for organization in organizations
+        for member in organization["members"]
+    ]
 
 
 @contextmanager
