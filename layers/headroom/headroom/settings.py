@@ -119,3 +119,37 @@ class IdentitySettings:
             organization_claim=environment["OIDC_ORGANIZATION_CLAIM"],
             keys=environment["OIDC_KEYS"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """How people sign in to the page, and where they keep their cards. Empty: not configured."""
+
+    stage: str
+    issuer: str
+    audience: str
+    client_id: str
+    authorization_endpoint: str
+    token_endpoint: str
+    end_session_endpoint: str
+    scope: str
+    payment_methods_url: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> PageSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(
+            stage=environment["STAGE"],
+            issuer=environment["OIDC_ISSUER"],
+            audience=environment["OIDC_AUDIENCE"],
+            client_id=environment["OIDC_CLIENT_ID"],
+            authorization_endpoint=environment["OIDC_AUTHORIZATION_ENDPOINT"],
+            token_endpoint=environment["OIDC_TOKEN_ENDPOINT"],
+            end_session_endpoint=environment["OIDC_END_SESSION_ENDPOINT"],
+            scope=environment["OIDC_SCOPE"],
+            payment_methods_url=environment["PAYMENT_METHODS_URL"],
+        )

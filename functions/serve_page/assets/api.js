@@ -1,0 +1,96 @@
+// The public API, as any other client would call it.
+
+import { endSession, session } from "./session.js";
+
+const ROOT = new URL("../v1/", document.baseURI);
+const READ_ATTEMPTS = 3;
+const WAIT_SECONDS_MAX = 4;
+const TIMEOUT_MS = 35_000;
+
+// What went wrong, in the terms of someone who has to do something about it.
+export class ApiError extends Error {
+  constructor(kind, facts = {}) {
+    super(facts.message ?? kind);
+    this.kind = kind;
+    Object.assign(this, { status: 0, details: {}, requestId: null, retryAfter: null }, facts);
+  }
+}
+
+const KINDS = { 400: "invalid", 401: "signed_out", 403: "forbidden", 404: "missing", 409: "conflict", 413: "invalid" };
+const kindOf = (status, type) =>
+  KINDS[status] ?? (status === 429 ? (type === "rate_limit_error" ? "busy" : "refused") : "unavailable");
+
+export const get = (path, query) => reading(() => send("GET", path, { query }));
+export const put = (path, body) => send("PUT", path, { body });
+export const remove = (path) => send("DELETE", path);
+// `key` makes a repeat of the same request the same request: use `keyFor` of the same dialog.
+export const post = (path, body, key) => send("POST", path, { body, key });
+export const file = (path, query, accept) => reading(() => send("GET", path, { query, accept, asFile: true }));
+
+// A new key for each different body, and the same one when the same body is sent again.
+export function keyring() {
+  const keys = new Map();
+  return (body) => {
+    const text = JSON.stringify(body ?? null);
+    if (!keys.has(text)) keys.set(text, crypto.randomUUID());
+    return keys.get(text);
+  };
+}
+
+async function reading(attempt) {
+  for (let attempts = 1; ; attempts += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const wait = error.retryAfter ?? attempts * 0.4;
+      const hopeful = ["network", "busy", "unavailable"].includes(error.kind) && wait <= WAIT_SECONDS_MAX;
+      if (!hopeful || attempts === READ_ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+    }
+  }
+}
+
+async function send(method, path, { query = {}, body, key, accept, asFile = false } = {}) {
+  const address = new URL(path, ROOT);
+  for (const [name, value] of Object.entries(query)) {
+    for (const each of [value].flat()) if (each !== null && each !== undefined) address.searchParams.append(name, each);
+  }
+  const answer = await request(address, {
+    method,
+    headers: {
+      authorization: `Bearer ${session()?.token ?? ""}`,
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...(key ? { "idempotency-key": key } : {}),
+      ...(accept ? { accept } : {}),
+    },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+    cache: "no-store",
+  });
+  if (answer.ok) return asFile ? answer.blob() : answer.json();
+  throw await failure(answer);
+}
+
+async function request(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch (error) {
+    throw new ApiError("network", { message: error.message });
+  }
+}
+
+async function failure(answer) {
+  const { error = {}, request_id: requestId } = await answer.json().catch(() => ({}));
+  const kind = kindOf(answer.status, error.type);
+  if (kind === "signed_out") {
+    endSession();
+    window.dispatchEvent(new Event("signed-out"));
+  }
+  return new ApiError(kind, {
+    status: answer.status,
+    message: error.message,
+    details: error.details ?? {},
+    requestId: requestId ?? answer.headers.get("request-id"),
+    retryAfter: Number(answer.headers.get("retry-after")) || null,
+  });
+}

@@ -1,0 +1,75 @@
+// The month's extra usage by day, by model and by member.
+
+import { file, get } from "../api.js";
+import { columns, ranking } from "../charts.js";
+import { calendarDay, daysOf } from "../dates.js";
+import { ensure, nameOf } from "../directory.js";
+import { h } from "../dom.js";
+import { fromUnits, isZero, money, toUnits } from "../money.js";
+import { button, card, empty, facts, problem, shown } from "../parts.js";
+import { t } from "../words.js";
+
+const report = (group) => get("organizations/usage_report", { "group_by[]": group, limit: 1000 });
+
+export function spending(period) {
+  return card(t("spend.title"), { id: "spending", note: t("spend.note"), actions: [button(t("spend.csv"), save, { kind: "quiet", id: "csv", sign: "download" })] },
+    shown(() => report("day"), (found) => byDay(found, period)));
+}
+
+function byDay(found, period) {
+  const { totals } = found;
+  if (isZero(totals.amount) && isZero(totals.included_amount)) return empty(t("spend.none"));
+  const amounts = new Map(found.data.map((row) => [row.day, row.amount]));
+  const bars = daysOf(period, [...amounts.keys()]).map((date) => ({
+    label: calendarDay(date, { day: "numeric" }),
+    name: calendarDay(date),
+    amount: amounts.get(date) ?? "0",
+  }));
+  return [
+    facts(
+      [t("spend.extra"), money(totals.amount)],
+      [t("spend.included"), money(totals.included_amount)],
+      isZero(totals.unbilled_amount) ? null : [t("spend.unbilled"), h("span", { title: t("spend.unbilled.what") }, money(totals.unbilled_amount))]),
+    columns(bars, { title: t("spend.by_day") }),
+    h("div", { class: "columns" }, group("model", (row) => row.model, t("spend.by_model")), group("user", (row) => nameOf(row.user_id), t("spend.by_member"))),
+  ];
+}
+
+function group(by, name, title) {
+  const read = async () => {
+    const [found] = await Promise.all([report(by), by === "user" ? ensure() : null]);
+    return found;
+  };
+  return h("div", {}, h("h3", {}, title), shown(read, (found) => {
+    const rows = found.data.map((row) => ({ name: name(row), amount: row.amount })).filter((row) => !isZero(row.amount));
+    // What further pages would name is shown as what it is: the rest of the total.
+    const named = rows.reduce((sum, row) => sum + toUnits(row.amount), 0n);
+    const beyond = toUnits(found.totals.amount) - named;
+    if (!rows.length) return empty(t("spend.none"));
+    return [
+      ranking(rows, { title, rest: (count) => t("spend.others", { count }) }),
+      beyond > 0n ? h("p", { class: "soft small" }, t("spend.beyond", { amount: money(fromUnits(beyond)) })) : null,
+    ];
+  }));
+}
+
+async function save(event) {
+  const control = event.currentTarget;
+  control.setAttribute("aria-busy", "true");
+  control.parentElement.querySelector(".notice")?.remove();
+  try {
+    const content = await file("organizations/usage_report", { "group_by[]": ["day", "user", "model"] }, "text/csv");
+    download(content, "usage.csv");
+  } catch (error) {
+    control.after(problem(error));
+  } finally {
+    control.removeAttribute("aria-busy");
+  }
+}
+
+export function download(content, name) {
+  const address = URL.createObjectURL(content);
+  h("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
