@@ -50,6 +50,7 @@ class Watch:
     seat_had_some: bool = True
     fitted: bool = True
     alone: bool = True
+    met_a_cut: bool = False
 
     def refused(self, reason: str) -> None:
         """Hold a refusal against what was seen: it has to have been true at some instant."""
@@ -317,6 +318,7 @@ def _observe(watch: Watch, books: Books) -> None:
     seat_has_some = _included_left(watch, books, budget)
     watch.always -= lacking
     watch.seat_had_some &= seat_has_some
+    watch.met_a_cut |= books.pool.is_being_enforced(watch.now)
     watch.fitted &= seat_has_some or not lacking
 
 

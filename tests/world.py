@@ -130,7 +130,8 @@ class World:
                     idempotency=idempotency,
                 )
         except SpendRefused as refusal:
-            self.outcomes[refusal.facts["reason"]] += 1
+            during = " during a cut" if watch.met_a_cut else ""
+            self.outcomes[refusal.facts["reason"] + during] += 1
         except (Conflict, NotFound) as error:
             self.outcomes[f"authorize {type(error).__name__}"] += 1
         else:

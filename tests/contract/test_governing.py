@@ -54,6 +54,30 @@ def admission(house: House, mode: Admission) -> None:
     )
 
 
+def test_a_cut_that_died_is_finished_by_whoever_asks_for_money(house: House) -> None:
+    """Until its time is over others wait, so that they are not in the way of a cut that lives."""
+    house.spend(ANN)
+    house.spend(BEN)
+    assert house.budget(ANN).allotment > 0
+    steps: list[str] = []
+
+    def die_after_the_change(name: str) -> None:
+        steps.append(name)
+        if steps.count("transact") and name != "transact":
+            raise SystemExit
+
+    house.table.step = die_after_the_change
+    with pytest.raises(SystemExit):
+        house.limit("organization", "", 0)
+    house.table.step = lambda name: None
+
+    assert house.refusal(PAM) == "contended"
+    assert house.refusal(PAM, NOW + timedelta(seconds=9)) == "contended"
+    later = NOW + timedelta(seconds=11)
+    assert house.refusal(PAM, later) == "organization_limit_reached"
+    assert (house.budget(ANN).allotment, house.budget(BEN).allotment) == (0, 0)
+
+
 def enable(house: House) -> None:
     set_enabled(house.table, house.org_id, True, NOW, Reason(OWNER, "extra_usage.enabled"))
 

@@ -54,8 +54,10 @@ def main() -> None:
                     datetime.now(UTC),
                     entropy=secrets.token_bytes(6),
                 )
-            except SpendRefused:
+            except SpendRefused as refused:
                 outcomes.append((started, False))
+                if refused.retryable:
+                    ended.wait(refused.retry_after_seconds)
                 continue
             except HeadroomError:
                 continue

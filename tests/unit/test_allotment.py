@@ -117,6 +117,17 @@ class TestTheOrganizationsCap:
         assert granted(at_least(100, 400)).amount == 100
         assert refused(at_least(101, 400)).reason == "organization_limit_reached"
 
+    def test_while_a_cut_is_brought_back_the_answer_is_to_try_again(self) -> None:
+        """Whoever made the cut is at it; if they died, others do it once their time is over."""
+        owing = replace(DRAINED, unallotted=-1, drained_at=3)
+        until = to_millis(NOW)
+        waited = refused(whole(1), pool=replace(owing, enforced_until_millis=until + 1))
+        assert (waited.reason, waited.retryable) == ("contended", True)
+        over = replace(owing, enforced_until_millis=until)
+        assert decision(whole(1), pool=over) == Shortage()
+        done = replace(owing, drained_at=4, enforced_until_millis=until + 1)
+        assert refused(whole(1), pool=done).reason == "organization_limit_reached"
+
     def test_a_no_is_a_shortage_as_long_as_others_may_hold_something_idly(self) -> None:
         assert decision(whole(101), pool=replace(DRAINED, grants=5)) == Shortage()
         assert decision(whole(100), pool=replace(DRAINED, grants=5)) != Shortage()

@@ -23,7 +23,7 @@ from headroom.store.organizations import find_organization
 from headroom.store.table import Contended, DynamoTable
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authorizing import authorize
-from headroom.usecases.recalling import READ_TOGETHER, batches
+from headroom.usecases.recalling import TOGETHER_MAX, batches
 from headroom.usecases.recording import record
 from tools.bench import scene
 from tools.bench.conflicts import Conflicts
@@ -138,7 +138,7 @@ def _client(
     chance = random.Random(seed)
     hints, users = Hints(), scene.user_ids(MEMBERS)
     # As a process that has served these members before remembers them.
-    for batch in batches(users, READ_TOGETHER):
+    for batch in batches(users, TOGETHER_MAX):
         for budget in find_budgets(table, org_id, batch).values():
             hints.keep(budget)
     answers.put(0)

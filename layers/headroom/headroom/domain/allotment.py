@@ -73,6 +73,7 @@ class Pool:
     `expiry_millis` is then no later than the first moment at which a hold could expire.
     `moves` counts what the wallet put into `funds` or took out: with the grants it tells two
     looks at the pool apart, however the figures come to agree.
+    `enforced_until_millis` is how long whoever cut the cap may take to bring back what is out.
     """
 
     period: str
@@ -83,6 +84,7 @@ class Pool:
     drained_at: int = -1
     expiry_millis: int = 0
     moves: int = 0
+    enforced_until_millis: int = 0
 
     @property
     def available(self) -> int:
@@ -92,6 +94,14 @@ class Pool:
     def is_drained(self, now: datetime) -> bool:
         """Tell whether nobody holds an allotment or an overdue hold, so that the pool is all."""
         return self.drained_at == self.grants and self.expiry_millis > to_millis(now)
+
+    def is_being_enforced(self, now: datetime) -> bool:
+        """Tell whether the pool owes, and somebody is bringing back what is out.
+
+        If a thousand clients set out to do the same they would only be in the way.
+        """
+        owes = self.available < 0 and not self.is_drained(now)
+        return owes and self.enforced_until_millis > to_millis(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +195,7 @@ def decide(
     own = budget.allotment if pool.available >= 0 else 0
     amount = claim.fit(min(room, pool.available + own))
     if amount < within_own and not pool.is_drained(now):
-        return Shortage()
+        return refuse("contended", "organization") if pool.is_being_enforced(now) else Shortage()
     if not amount:
         affordable = min(room, pool.available + own)
         if pool.funds < pool.unallotted:

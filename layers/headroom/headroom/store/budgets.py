@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from pynamodb.expressions.condition import Condition, size
-from pynamodb.expressions.operand import Path, Value
+from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action
 
 from headroom.domain.allotment import HOLDS_MAX, Grant, Pool
@@ -31,6 +31,7 @@ from headroom.store.models import (
     SettingsRecord,
     hold_path,
     hold_value,
+    holds_value,
     read_budget,
     windows_value,
 )
@@ -511,15 +512,19 @@ def close_budget(table: Table, org_id: str, user_id: str) -> Budget | None:
     What is in the allotment stays frozen until `reclaim` moves it. Returns the closed budget,
     None if the member never had one.
     """
-    actions: list[Action] = [
-        BudgetRecord.valid_until.set(CLOSED),
-        BudgetRecord.epoch.set(BudgetRecord.epoch + 1),
-    ]
-    update = Update(keys.budget(org_id, user_id), actions, BudgetRecord.pk.exists())
     try:
-        return read_budget(table.update(update), org_id, user_id)
+        return read_budget(table.update(_closing(org_id, user_id)), org_id, user_id)
     except Refused:
         return None
+
+
+def close_together(table: Table, org_id: str, user_ids: Sequence[str]) -> None:
+    """End the epochs of up to 100 budgets that exist, all or none, whatever happens to them.
+
+    Raises:
+        Contended: others are on them.
+    """
+    table.transact([_closing(org_id, user_id) for user_id in user_ids])
 
 
 def reclaim(table: Table, closed: Budget, pool_period: str) -> None:
@@ -568,10 +573,11 @@ def reclaim_together(table: Table, budgets: Sequence[Budget], pool_period: str) 
             BudgetRecord.allotment.set(0),
             *(counter.set(counter - amount) for counter in counters),
         ]
-        # All of it, so that the holds of the answer are those that are really open.
-        changes.append(
-            Update(keys.budget(budget.org_id, budget.user_id), actions, _unmoved(budget))
-        )
+        unmoved = (BudgetRecord.epoch == budget.epoch) & (BudgetRecord.allotment == amount)
+        if budget.valid_until_millis != CLOSED:
+            # So that the answer has all open holds; a closed budget's can only become fewer.
+            unmoved &= BudgetRecord.holds == holds_value(budget.holds)
+        changes.append(Update(keys.budget(budget.org_id, budget.user_id), actions, unmoved))
         closed.append(
             replace(
                 budget,
@@ -639,6 +645,14 @@ def look_again(table: Table, org_id: str, user_id: str, due_at_millis: int) -> N
             RegistrationRecord.pk.exists(),
         )
     )
+
+
+def _closing(org_id: str, user_id: str) -> Update:
+    actions: list[Action] = [
+        BudgetRecord.valid_until.set(CLOSED),
+        BudgetRecord.epoch.set(BudgetRecord.epoch + 1),
+    ]
+    return Update(keys.budget(org_id, user_id), actions, BudgetRecord.pk.exists())
 
 
 def _take(
@@ -724,7 +738,6 @@ def _both(condition: Condition, other: Condition | None) -> Condition:
 
 def _unmoved(old: Budget) -> Condition:
     """Every write changes one of these, or the set of open holds."""
-    record = BudgetRecord.from_domain(keys.budget(old.org_id, old.user_id), old)
     unmoved: Condition = (
         (BudgetRecord.epoch == old.epoch)
         & (BudgetRecord.allotment == old.allotment)
@@ -738,7 +751,7 @@ def _unmoved(old: Budget) -> Condition:
         & (BudgetRecord.included_left == old.included_left)
         & (Path(BudgetRecord.windows) == windows_value(old.windows))
         & (BudgetRecord.registered == old.registered)
-        & (BudgetRecord.holds == Value(record.to_item()["holds"]))
+        & (BudgetRecord.holds == holds_value(old.holds))
     )
     return unmoved
 

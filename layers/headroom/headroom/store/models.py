@@ -199,6 +199,7 @@ class PoolRecord(Record):
     drained_at = IntegerAttribute(default=-1)
     expiry = IntegerAttribute(default=0)
     moves = IntegerAttribute(default=0)
+    enforced_until = IntegerAttribute(default=0)
 
     @classmethod
     def from_domain(cls, key: Key, pool: Pool) -> PoolRecord:
@@ -214,6 +215,7 @@ class PoolRecord(Record):
             drained_at=pool.drained_at,
             expiry=pool.expiry_millis,
             moves=pool.moves,
+            enforced_until=pool.enforced_until_millis,
         )
 
     def to_domain(self) -> Pool:
@@ -227,6 +229,7 @@ class PoolRecord(Record):
             drained_at=self.drained_at,
             expiry_millis=self.expiry,
             moves=self.moves,
+            enforced_until_millis=self.enforced_until,
         )
 
 
@@ -420,6 +423,11 @@ def hold_path(key: str, name: str | None = None) -> Path:
 def hold_value(hold: Hold) -> Value:
     """Return a hold as the value of its path."""
     return Value(_hold_to_map(hold))
+
+
+def holds_value(holds: Mapping[str, Hold]) -> Value:
+    """Return a budget's open holds as the value of their attribute."""
+    return Value({key: _hold_to_map(hold) for key, hold in holds.items()})
 
 
 def windows_value(windows: tuple[OpenWindow, ...]) -> Value:

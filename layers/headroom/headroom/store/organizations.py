@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from pynamodb.expressions.update import Action
 
 from headroom.domain.allotment import Pool
+from headroom.domain.instants import to_millis
 from headroom.domain.organization import Member, Organization
 from headroom.store import keys
 from headroom.store.models import (
@@ -88,10 +90,22 @@ def read_member(item: Item) -> Member:
     return MemberRecord.of(item).to_domain()
 
 
-def list_registered(table: Table, org_id: str) -> Iterator[str]:
-    """Walk through the members who may hold an allotment or an open hold."""
-    for item in each(table, Range(f"ORG#{org_id}#REGISTRY")):
+def list_registered(table: Table, org_id: str, begin: str = "") -> Iterator[str]:
+    """Walk through the members who may hold an allotment or an open hold.
+
+    Goes round: from `begin` to the last of them, and on from the first.
+    """
+    everyone = Range(f"ORG#{org_id}#REGISTRY")
+    start = keys.registration(org_id, begin).attributes() if begin else None
+    for item in each(table, everyone, start):
         yield RegistrationRecord.of(item).user_id
+    if not begin:
+        return
+    for item in each(table, everyone):
+        user_id = RegistrationRecord.of(item).user_id
+        if user_id > begin:
+            return
+        yield user_id
 
 
 def registered_page(table: Table, org_id: str, *, limit: int) -> list[str]:
@@ -140,11 +154,18 @@ def put_member(member: Member) -> Put:
 
 
 def change_settings(
-    table: Table, old: Organization, new: Organization, also: Sequence[Change] = ()
+    table: Table,
+    old: Organization,
+    new: Organization,
+    also: Sequence[Change] = (),
+    *,
+    enforced_until: datetime | None = None,
 ) -> Organization:
     """Write changed settings, and move the pool by as much as the cap moved.
 
     The version counts on in both items, so that no grant decided on the old settings passes.
+    With `enforced_until`, others leave it to the caller until then to bring back what a cut
+    leaves out.
 
     Raises:
         Refused: the settings are not `old` any more.
@@ -169,6 +190,8 @@ def change_settings(
         PoolRecord.version.set(changed.version),
         PoolRecord.unallotted.set(PoolRecord.unallotted + (changed.cap - old.cap)),
     ]
+    if changed.cap < old.cap and enforced_until is not None:
+        pool_actions.append(PoolRecord.enforced_until.set(to_millis(enforced_until)))
     table.transact(
         [
             Update(

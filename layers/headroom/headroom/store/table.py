@@ -166,9 +166,8 @@ class Table(Protocol):
         """Return a stretch of a range; the table's own partitions are read consistently."""
 
 
-def each(table: Table, range_: Range) -> Iterator[Item]:
-    """Walk a whole range, a page at a time."""
-    start: Item | None = None
+def each(table: Table, range_: Range, start: Item | None = None) -> Iterator[Item]:
+    """Walk a range, a page at a time: all of it, or what comes after the key `start`."""
     while True:
         page = table.query(range_, start=start)
         yield from page.items

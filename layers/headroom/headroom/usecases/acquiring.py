@@ -169,8 +169,12 @@ def _take_cold(
     Raises:
         Contended: others are on the pool or the budget.
     """
+    picture = _picture(table, org_id, user_id)
+    if picture.pool.is_being_enforced(now) and picture.budget and picture.budget.allotment:
+        # It is about to be taken back: whoever does that should not meet us there.
+        return Refusal("contended", "organization", user_id, picture.member.seat_tier)
     try:
-        picture = _brought_up_to_date(table, _picture(table, org_id, user_id), now)
+        picture = _brought_up_to_date(table, picture, now)
     except Refused:
         return None
     budget = picture.budget
@@ -189,7 +193,7 @@ def _take_cold(
         case Refusal():
             return decision
         case Shortage():
-            recall(table, org_id, now, need=claim.wanted)
+            recall(table, org_id, now, need=claim.wanted, begin=user_id)
             return None
         case Grant():
             epoch = budget.epoch if decision.opens else 0

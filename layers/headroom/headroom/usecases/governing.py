@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from headroom.domain.actor import SYSTEM, Actor
@@ -38,6 +38,9 @@ from headroom.usecases.recalling import recall, recall_member, recall_where
 
 # Each of them waits for other transactions several times, and an answer is due in time.
 ATTEMPTS_MAX: Final = 8
+
+# So long others leave it to us to bring back what a cut leaves out. If we die, they do it then.
+ENFORCING_TAKES_MAX: Final = timedelta(seconds=10)
 
 # What a change is called in the audit, and whether the event bus hears of it under that name.
 ANNOUNCED: Final = frozenset({"extra_usage.enabled", "extra_usage.disabled", "spend_limit.changed"})
@@ -117,7 +120,9 @@ def change_organization(
                 old, org_id, now, reason, organization_facts(old), organization_facts(new)
             )
             try:
-                new = change_settings(table, old, new, entry)
+                new = change_settings(
+                    table, old, new, entry, enforced_until=now + ENFORCING_TAKES_MAX
+                )
             except (Refused, Contended):
                 continue
         _enforce(table, new, now, touches)

@@ -7,10 +7,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final, Literal, TypeVar
 
+from headroom.domain.allotment import Pool
 from headroom.domain.budget import Budget
 from headroom.store.budgets import (
-    budget_after,
     close_budget,
+    close_together,
     find_budget,
     find_budgets,
     find_past_budgets,
@@ -23,11 +24,8 @@ from headroom.usecases.settling import expire_overdue
 
 ATTEMPTS_MAX: Final = 8
 
-# Budgets read in one call, and recalled in one transaction: few enough that in a busy organization
-# most transactions meet nobody who spends at that moment.
-READ_TOGETHER: Final = 100
-RECALL_TOGETHER: Final = 25
-TOGETHER_ATTEMPTS_MAX: Final = 4
+# Budgets read in one call, and recalled in one transaction beside the pool: all it can take.
+TOGETHER_MAX: Final = 99
 
 # Later than any hold: what a drained pool expects to expire when nothing is held.
 NEVER_MILLIS: Final = 10**14
@@ -37,24 +35,38 @@ Recall = Literal["enough", "drained", "moved"]
 Each = TypeVar("Each")
 
 
-def recall(table: Table, org_id: str, now: datetime, *, need: int | None = None) -> Recall:
+def recall(
+    table: Table, org_id: str, now: datetime, *, need: int | None = None, begin: str = ""
+) -> Recall:
     """Take back every allotment and overdue hold, or stop as soon as the pool has `need` nanos.
 
     "drained" says that at the end of the round nobody but the pool had anything: each member was
     closed in turn, and the pool counted no grant from the round's start to its end. "moved" says
     that there were grants meanwhile, so that nothing is certain.
+
+    The round goes through the members from `begin` on, so that several at once share the work.
     """
     pool = find_pool(table, org_id)
     if need is not None and pool.available >= need:
         return "enough"
     expiry_millis = NEVER_MILLIS
-    for user_ids in batches(list_registered(table, org_id), READ_TOGETHER):
-        found = find_budgets(table, org_id, user_ids).values()
-        for budgets in batches(found, RECALL_TOGETHER):
-            left = _recall_together(table, budgets, pool.period, now)
-            expiry_millis = min([expiry_millis, *_ends(left)])
-        if need is not None and find_pool(table, org_id).available >= need:
-            return "enough"
+    busy = False
+    for number, user_ids in enumerate(batches(list_registered(table, org_id, begin), TOGETHER_MAX)):
+        if number and need is not None:
+            found = find_pool(table, org_id)
+            if found.available >= need:
+                return "enough"
+            if found.is_drained(now):
+                # By somebody else's round, which ended before this one.
+                return "drained"
+        if busy:
+            # What cannot be closed together is taken one by one below.
+            with suppress(Contended):
+                close_together(table, org_id, user_ids)
+        budgets = list(find_budgets(table, org_id, user_ids).values())
+        left, refused = _recall_together(table, budgets, pool, now)
+        busy = busy or refused
+        expiry_millis = min([expiry_millis, *_ends(left)])
     try:
         mark_drained(table, org_id, pool.grants, expiry_millis)
     except Refused:
@@ -72,11 +84,10 @@ def recall_where(
     Raises:
         Contended: others moved a budget every time.
     """
-    pool_period = find_pool(table, org_id).period
-    for user_ids in batches(list_registered(table, org_id), READ_TOGETHER):
+    pool = find_pool(table, org_id)
+    for user_ids in batches(list_registered(table, org_id), TOGETHER_MAX):
         found = find_budgets(table, org_id, user_ids).values()
-        for budgets in batches(filter(touches, found), RECALL_TOGETHER):
-            _recall_together(table, budgets, pool_period, now)
+        _recall_together(table, [each for each in found if touches(each)], pool, now)
 
 
 def recall_member(table: Table, budget: Budget, now: datetime) -> list[Budget]:
@@ -114,33 +125,39 @@ def _may_gather(budget: Budget) -> bool:
 
 
 def _recall_together(
-    table: Table, budgets: Sequence[Budget], pool_period: str, now: datetime
-) -> list[Budget]:
-    """Take back what several members do not use, most of them in one transaction."""
+    table: Table, budgets: Sequence[Budget], pool: Pool, now: datetime
+) -> tuple[list[Budget], bool]:
+    """Take back what several members do not use, most of them in one transaction.
+
+    If one of them spends meanwhile it is refused, which is told beside the budgets that are left.
+    Then all are closed first, whatever they do: from then on no spending is in the way.
+    """
     left: list[Budget] = []
     gathering: list[Budget] = []
+    alone: list[Budget] = []
     for budget in budgets:
         if budget.overdue(now) or budget.past_periods:
-            left += recall_member(table, budget, now)
+            alone.append(budget)
         elif _may_gather(budget):
             gathering.append(budget)
         else:
             left.append(budget)
-    for _ in range(TOGETHER_ATTEMPTS_MAX):
-        if not gathering:
-            return left
-        try:
-            return [*left, *reclaim_together(table, gathering, pool_period)]
-        except Contended:
-            break
-        except Refused as refused:
-            # Whoever spent meanwhile is taken as they are now, and the others as before.
-            gathering = [
-                budget_after(refused, index, budget) for index, budget in enumerate(gathering)
-            ]
-    for budget in gathering:
+    busy = False
+    try:
+        if gathering:
+            try:
+                left += reclaim_together(table, gathering, pool.period)
+            except Refused:
+                busy = True
+                org_id, user_ids = gathering[0].org_id, [budget.user_id for budget in gathering]
+                close_together(table, org_id, user_ids)
+                gathering = list(find_budgets(table, org_id, user_ids).values())
+                left += reclaim_together(table, gathering, pool.period)
+    except (Refused, Contended):
+        alone += gathering
+    for budget in alone:
         left += recall_member(table, budget, now)
-    return left
+    return left, busy
 
 
 def _ends(budgets: Iterable[Budget]) -> Iterator[int]:

@@ -10,7 +10,7 @@ from headroom.domain.organization import Organization
 from headroom.store.budgets import find_budgets, find_past_budgets
 from headroom.store.organizations import find_pool, list_registered
 from headroom.store.table import Table
-from headroom.usecases.recalling import READ_TOGETHER, batches
+from headroom.usecases.recalling import TOGETHER_MAX, batches
 
 ATTEMPTS_MAX: Final = 8
 
@@ -50,7 +50,7 @@ def total(table: Table, organization: Organization) -> Totals:
 
 def _total(table: Table, organization: Organization, pool: Pool) -> Totals:
     held = current = unspent = 0
-    for user_ids in batches(list_registered(table, organization.org_id), READ_TOGETHER):
+    for user_ids in batches(list_registered(table, organization.org_id), TOGETHER_MAX):
         for budget in find_budgets(table, organization.org_id, user_ids).values():
             open_past = sum(past.held for past in find_past_budgets(table, budget))
             held += budget.held + open_past
