@@ -167,6 +167,14 @@ def test_no_statement_allows_everything() -> None:
                     # Those that have no resource to name.
                     assert set(actions) <= {
                         "dynamodb:ListStreams",
+                        "logs:CreateLogDelivery",
+                        "logs:DeleteLogDelivery",
+                        "logs:DescribeLogGroups",
+                        "logs:DescribeResourcePolicies",
+                        "logs:GetLogDelivery",
+                        "logs:ListLogDeliveries",
+                        "logs:PutResourcePolicy",
+                        "logs:UpdateLogDelivery",
                         "xray:PutTelemetryRecords",
                         "xray:PutTraceSegments",
                     }, name

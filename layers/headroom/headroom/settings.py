@@ -98,6 +98,86 @@ class ConsoleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosingSettings:
+    """By what the close of periods is handed out."""
+
+    queue_url: str
+    region: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> ClosingSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(queue_url=environment["CLOSING_QUEUE_URL"], region=environment["AWS_REGION"])
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSettings:
+    """Where documents are kept."""
+
+    bucket: str
+    region: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> DocumentSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(bucket=environment["DOCUMENTS_BUCKET"], region=environment["AWS_REGION"])
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceSettings:
+    """On what terms invoices are written, and who writes them."""
+
+    net_days: int
+    grace_days: int
+    seller_name: str
+    seller_address: str
+    seller_tax_id: str
+    payment_instructions: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> InvoiceSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+            ValueError: a number of days is none.
+        """
+        return cls(
+            net_days=int(environment["PAYMENT_TERMS_DAYS"]),
+            grace_days=int(environment["PAST_DUE_GRACE_DAYS"]),
+            seller_name=environment["SELLER_NAME"],
+            seller_address=environment.get("SELLER_ADDRESS", ""),
+            seller_tax_id=environment.get("SELLER_TAX_ID", ""),
+            payment_instructions=environment.get("PAYMENT_INSTRUCTIONS", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSettings:
+    """Which state machine closes an organization's period."""
+
+    arn: str
+    region: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> MachineSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(arn=environment["CLOSING_MACHINE_ARN"], region=environment["AWS_REGION"])
+
+
+@dataclass(frozen=True, slots=True)
 class IdentitySettings:
     """Whose tokens are trusted. `keys` is where the key set is: https, or a data: URL."""
 

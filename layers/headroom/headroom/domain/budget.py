@@ -140,19 +140,18 @@ def refresh(
         week=week,
         week_granted=old.week_granted if week == old.week else 0,
     )
-    if period == old.period:
-        return fresh
-    return replace(
-        fresh,
-        period=period,
-        held=0,
-        spent=0,
-        granted=0,
-        included=0,
-        unbilled=0,
-        holds={},
-        past_periods=(*old.past_periods, old.period) if old.holds else old.past_periods,
-    )
+    return fresh if period == old.period else _in_period(fresh, period)
+
+
+def turn(budget: Budget, period: str) -> Budget:
+    """Return the budget as a later period begins without a request: empty, and closed until one.
+
+    Its windows stay as they are, because only a request opens them. Expects no allotment.
+    """
+    if budget.allotment:
+        raise ValueError("an allotment must be recalled before its period ends")
+    closed = replace(budget, epoch=budget.epoch + 1, valid_until_millis=CLOSED)
+    return _in_period(closed, period)
 
 
 def return_allowance(budget: Budget, hold: Hold, nanos: int) -> Budget:
@@ -168,6 +167,22 @@ def return_allowance(budget: Budget, hold: Hold, nanos: int) -> Budget:
     ]
     windows, included_left = _with_lefts(budget.windows, lefts)
     return replace(budget, windows=windows, included_left=included_left)
+
+
+def _in_period(budget: Budget, period: str) -> Budget:
+    """Empty the counters, and remember the old period while holds are open in it."""
+    past = budget.past_periods
+    return replace(
+        budget,
+        period=period,
+        held=0,
+        spent=0,
+        granted=0,
+        included=0,
+        unbilled=0,
+        holds={},
+        past_periods=(*past, budget.period) if budget.holds else past,
+    )
 
 
 def _reopen(

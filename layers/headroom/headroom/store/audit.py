@@ -37,6 +37,26 @@ def put_entry(entry: Entry, detail_type: str | None) -> Put:
     return Put(key, record.to_item(), AuditRecord.pk.does_not_exist())
 
 
+def put_note(entry: Entry, name: str) -> Put:
+    """Return the write of an entry that changes no settings: it lies behind its version's change.
+
+    `name` is derived from what happened, so that it is noted once.
+    """
+    key = keys.audit_note(entry.org_id, entry.version, name)
+    record = AuditRecord(
+        key.pk,
+        key.sk,
+        org_id=entry.org_id,
+        at=wire_moment(entry.at),
+        actor=entry.actor.wire(),
+        action=entry.action,
+        subject=entry.subject,
+        before=dict(entry.before),
+        after=dict(entry.after),
+    )
+    return Put(key, record.to_item(), AuditRecord.pk.does_not_exist())
+
+
 def list_entries(table: Table, org_id: str, *, limit: int, start: Item | None = None) -> Page:
     """Return a page of audit entries, the latest first."""
     return table.query(Range(f"ORG#{org_id}#AUDIT", descending=True), limit=limit, start=start)
@@ -47,7 +67,7 @@ def entry_to_wire(item: Item) -> dict[str, Any]:
     record = AuditRecord.of(item)
     return {
         "type": "audit_entry",
-        "id": f"aud_{record.sk.removeprefix('CHANGE#')}",
+        "id": f"aud_{record.sk.removeprefix('CHANGE#').replace('#', '_')}",
         "at": record.at,
         "actor": cast("dict[str, Any]", record.actor),
         "action": record.action,

@@ -494,16 +494,22 @@ def refresh_budget(table: Table, old: Budget | None, new: Budget, due_at_millis:
     if old is None or not old.registered:
         changes.append(_registration(new, due_at_millis))
     if old is not None and old.period != new.period:
-        past_key = keys.past_budget(old.org_id, old.user_id, old.period)
-        past = replace(old, valid_until_millis=CLOSED, epoch=old.epoch + 1)
-        changes.append(
-            Put(
-                past_key,
-                BudgetRecord.from_domain(past_key, past).to_item(),
-                BudgetRecord.pk.does_not_exist(),
-            )
-        )
+        changes.append(_filed(old))
     table.transact(changes)
+
+
+def turn_budget(table: Table, old: Budget, new: Budget) -> None:
+    """Let a budget's next period begin, if nothing moved since `old` was read.
+
+    The old period keeps its counters and open holds in an item of its own.
+
+    Raises:
+        Refused: something moved.
+        Contended: others are on the budget.
+    """
+    key = keys.budget(new.org_id, new.user_id)
+    item = BudgetRecord.from_domain(key, new).to_item()
+    table.transact([Put(key, item, _unmoved(old)), _filed(old)])
 
 
 def close_budget(table: Table, org_id: str, user_id: str) -> Budget | None:
@@ -754,6 +760,14 @@ def _unmoved(old: Budget) -> Condition:
         & (BudgetRecord.holds == holds_value(old.holds))
     )
     return unmoved
+
+
+def _filed(old: Budget) -> Put:
+    """Return the write of a budget whose period is over, under an epoch that no hold shares."""
+    key = keys.past_budget(old.org_id, old.user_id, old.period)
+    past = replace(old, valid_until_millis=CLOSED, epoch=old.epoch + 1)
+    record = BudgetRecord.from_domain(key, past)
+    return Put(key, record.to_item(), BudgetRecord.pk.does_not_exist())
 
 
 def _registration(budget: Budget, due_at_millis: int) -> Put:

@@ -104,6 +104,11 @@ def audit(org_id: str, version: int) -> Key:
     return Key(f"ORG#{org_id}#AUDIT", f"CHANGE#{version:012d}")
 
 
+def audit_note(org_id: str, version: int, name: str) -> Key:
+    """Something that was done while the settings were of this version, and did not change them."""
+    return Key(f"ORG#{org_id}#AUDIT", f"CHANGE#{version:012d}#{name}")
+
+
 def limit(org_id: str, scope_type: str, scope_id: str, period: str) -> Key:
     """A spend limit as it is listed: the organization's first, then tiers', then members'."""
     rank = {"organization": 0, "seat_tier": 1, "user": 2}[scope_type]
@@ -145,6 +150,26 @@ def refusal(org_id: str, at_millis: int, user_id: str) -> Key:
     return Key(f"ORG#{org_id}#REFUSALS", f"AT#{at_millis:015d}#{user_id}")
 
 
+def closing(org_id: str, period: str) -> Key:
+    """How far the close of a billing period has come."""
+    return Key(f"ORG#{org_id}#CLOSINGS", f"PERIOD#{period}")
+
+
+def invoice(org_id: str, invoice_id: str) -> Key:
+    """An invoice, statement or credit note; ids sort as periods do."""
+    return Key(f"ORG#{org_id}#INVOICES", f"INVOICE#{invoice_id}")
+
+
+def invoice_series(org_id: str, kind: str) -> Key:
+    """The last number of an organization's series of documents of one kind."""
+    return Key(f"ORG#{org_id}", f"SERIES#{kind}")
+
+
+def booking(org_id: str, booking_id: str) -> Key:
+    """A ledger entry that is no usage: a rounding, or a credit."""
+    return Key(f"ORG#{org_id}#BOOKINGS", f"BOOKING#{booking_id}")
+
+
 def rate(org_id: str, minute: str) -> Key:
     """How often an organization called the Spend Limits API in one minute."""
     return Key(f"ORG#{org_id}#RATE", f"MINUTE#{minute}")
@@ -163,6 +188,16 @@ def organization_key(org_id: str, key_id: str) -> Key:
 def shard_of(org_id: str, user_id: str) -> int:
     """Return which shard of the sweeper's index a member belongs to."""
     return zlib.crc32(f"{org_id}#{user_id}".encode()) % DUE_SHARDS
+
+
+def closing_shard(shard: int) -> str:
+    """A partition of index `by_due` with the periods that are to be closed."""
+    return f"CLOSING#{shard}"
+
+
+def invoice_shard(shard: int) -> str:
+    """A partition of index `by_due` with the invoices that somebody has yet to pay."""
+    return f"INVOICE#{shard}"
 
 
 def digest_shard(shard: int) -> str:

@@ -23,6 +23,8 @@ from headroom.store.table import Change, Item, Key, Page, Put, Range, Table, Upd
 
 # How many items one call reads.
 READ_TOGETHER: Final = 100
+# Members read in one call, where not all of them are wanted.
+PAGE: Final = 250
 
 
 def find_organization(table: Table, org_id: str) -> Organization | None:
@@ -57,6 +59,21 @@ def list_members(table: Table, org_id: str) -> Iterator[Member]:
     """Walk through all members of an organization, in the order of their ids."""
     for item in each(table, Range(f"ORG#{org_id}#MEMBERS")):
         yield MemberRecord.of(item).to_domain()
+
+
+def members_between(table: Table, org_id: str, after: str, upto: str) -> Iterator[Member]:
+    """Walk through the members whose ids lie behind `after` and up to `upto`; "" is no bound."""
+    start = keys.member(org_id, after).attributes() if after else None
+    while True:
+        page = table.query(Range(f"ORG#{org_id}#MEMBERS"), limit=PAGE, start=start)
+        for item in page.items:
+            member = MemberRecord.of(item).to_domain()
+            if upto and member.user_id > upto:
+                return
+            yield member
+        start = page.next_key
+        if start is None:
+            return
 
 
 def members_page(table: Table, org_id: str, *, limit: int, start: Item | None) -> Page:

@@ -12,6 +12,7 @@ from headroom.domain.allotment import Pool
 from headroom.domain.organization import UNLIMITED_NANOS, Member, Organization
 from headroom.domain.periods import period_of, time_zone
 from headroom.errors import Conflict
+from headroom.store.closings import put_closing
 from headroom.store.credentials import put_key
 from headroom.store.limits import LimitPlace, put_limit
 from headroom.store.organizations import (
@@ -21,6 +22,7 @@ from headroom.store.organizations import (
     put_member,
 )
 from headroom.store.table import Change, Put, Refused, Table
+from headroom.usecases.closing import first_closing
 from headroom.usecases.keys import ADMIN_SCOPES, SERVICE_SCOPES, new_key
 from headroom.usecases.wallets import opening_writes
 
@@ -78,6 +80,7 @@ def provision(table: Table, wanted: Provisioning, now: datetime) -> dict[str, An
                 *put_key(admin_key, now),
                 *_organization_limits(organization, now),
                 *_wallet(wanted, now),
+                put_closing(first_closing(organization, pool.period)),
             ],
         )
     except Refused:

@@ -1,0 +1,46 @@
+"""Four times an hour: hand out the billing periods that are over, each as a message."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headroom.clock import Clock
+from headroom.gateways.queues import SqsQueue
+from headroom.settings import ClosingSettings, Settings
+from headroom.store.connect import connect
+from headroom.usecases.closing import hand_out
+
+# What is not handed out by then is found by the next run.
+SPARE_MILLIS = 10_000
+
+logger = Logger()
+metrics = Metrics()
+table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
+settings = ClosingSettings.from_env(os.environ)
+queue = SqsQueue(settings.queue_url, settings.region)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Hand out what is due. What is lost on the way is due again half an hour later."""
+
+    def may_go_on() -> bool:
+        return context.get_remaining_time_in_millis() > SPARE_MILLIS
+
+    handed_out = queue.send(
+        {
+            "organization_id": closing.org_id,
+            "period": closing.period,
+            "attempt": closing.attempts,
+        }
+        for closing in hand_out(table, clock.now(), may_go_on)
+    )
+    metrics.add_metric("PeriodsHandedOut", MetricUnit.Count, handed_out)
+    return {"handed_out": handed_out}

@@ -1,0 +1,61 @@
+"""Invoked directly by an operator: a transfer arrived for an invoice, or it is to be credited."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headroom.clock import Clock
+from headroom.domain.invoice import Terms
+from headroom.domain.money import format_amount
+from headroom.errors import HeadroomError
+from headroom.settings import InvoiceSettings, Settings
+from headroom.store.connect import connect
+from headroom.usecases.collecting import Collector, settle_invoice
+from headroom.usecases.crediting import credit_invoice
+from headroom.usecases.invoicing import announce, find_shown, header
+from headroom.wire.invoices import parse_settlement
+
+logger = Logger()
+table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
+invoices = InvoiceSettings.from_env(os.environ)
+terms = Terms(timedelta(days=invoices.net_days), timedelta(days=invoices.grace_days))
+collector = Collector(None, terms)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Carry out what an operator saw or decided; the same reference again changes nothing."""
+    now = clock.now()
+    try:
+        asked = parse_settlement(event)
+        invoice = find_shown(table, asked.org_id, asked.invoice_id)
+        if asked.action == "paid":
+            invoice = settle_invoice(
+                table,
+                collector,
+                invoice,
+                reference=asked.reference,
+                amount=asked.amount,
+                actor=asked.actor,
+                now=now,
+            )
+            return {**header(invoice), "surplus": format_amount(invoice.surplus)}
+        note = credit_invoice(
+            table,
+            terms,
+            invoice,
+            amount=asked.amount,
+            reference=asked.reference,
+            reason=asked.reason or "",
+            actor=asked.actor,
+            now=now,
+        )
+        return header(announce(table, note, now, terms))
+    except HeadroomError as error:
+        return error.body(context.aws_request_id)

@@ -1,0 +1,202 @@
+"""Invoices, statements and credit notes: what they come to, and what state they are in.
+
+Amounts are nanos, like everywhere; only totals are whole cents, and the nanos by which they
+differ from what they sum are a line of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from headroom.domain.money import NANOS_PER_CENT
+from headroom.domain.organization import Organization
+
+Kind = Literal["invoice", "statement", "credit_note"]
+Status = Literal["draft", "open", "paid", "past_due", "void"]
+
+# How a closed period stands: nothing may be held in it any more, its open holds are waited for,
+# its totals are proved, its invoice is written.
+ClosingState = Literal["open", "closing", "closed", "invoiced"]
+
+_LETTERS: Final = {"invoice": "i", "statement": "s", "credit_note": "c"}
+_SERIES: Final = {"invoice": "", "statement": "S", "credit_note": "C"}
+_PREFIX_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PREFIX_LENGTH: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """When an invoice is due, and how long a past due one is borne before spending stops."""
+
+    net: timedelta = timedelta(days=30)
+    grace: timedelta = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class TaxLine:
+    """One tax on a subtotal; the amount is in whole cents."""
+
+    name: str
+    rate: str
+    amount: int
+
+
+# From the organization and the rounded subtotal to the taxes on it.
+TaxOf = Callable[[Organization, int], Sequence[TaxLine]]
+
+
+def no_tax(organization: Organization, subtotal: int) -> Sequence[TaxLine]:
+    """Levy nothing: the vendor accounts for tax elsewhere."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Money that came for an invoice, or went back (then it is negative).
+
+    `id` is the processor's payment or the operator's reference: the same one counts once.
+    """
+
+    id: str
+    amount: int
+    at: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charging:
+    """A charge that was begun, and of which we may not know yet what came of it."""
+
+    key: str
+    amount_cents: int
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """One document of an organization. It is never edited: receipts and credits come beside it.
+
+    `version` counts its changes of state; `charges` the attempts to collect that were declined.
+    `opening` and `purchases` are a statement's: the wallet's balance before, and what came in.
+    """
+
+    org_id: str
+    invoice_id: str
+    number: str
+    kind: Kind
+    period: str
+    starts_at: datetime
+    ends_at: datetime
+    currency: str
+    subtotal: int
+    rounding: int
+    taxes: tuple[TaxLine, ...]
+    issued_at: datetime
+    due_at: datetime
+    status: Status = "open"
+    receipts: tuple[Receipt, ...] = ()
+    credited: int = 0
+    paid_at: str | None = None
+    charges: int = 0
+    charging: Charging | None = None
+    announced: bool = False
+    escalated: bool = False
+    credits_invoice: str | None = None
+    reason: str | None = None
+    opening: int | None = None
+    purchases: int | None = None
+    version: int = 1
+
+    @property
+    def closing_balance(self) -> int:
+        """What a statement ends with: what there was, and was bought, less what was used."""
+        return (self.opening or 0) + (self.purchases or 0) - self.subtotal
+
+    @property
+    def tax(self) -> int:
+        """The sum of the taxes."""
+        return sum(line.amount for line in self.taxes)
+
+    @property
+    def total(self) -> int:
+        """What the document comes to, in whole cents."""
+        return self.subtotal + self.rounding + self.tax
+
+    @property
+    def paid(self) -> int:
+        """What came in, less what went back."""
+        return sum(receipt.amount for receipt in self.receipts)
+
+    @property
+    def amount_due(self) -> int:
+        """What is still to be paid; a statement or credit note asks for nothing."""
+        if self.kind != "invoice":
+            return 0
+        return max(self.total - self.credited - self.paid, 0)
+
+    @property
+    def surplus(self) -> int:
+        """What was paid and credited beyond the total, and goes back to the customer."""
+        if self.kind != "invoice":
+            return 0
+        return max(self.paid + self.credited - self.total, 0)
+
+    def has_receipt(self, receipt_id: str) -> bool:
+        """Tell whether this payment was counted before."""
+        return any(receipt.id == receipt_id for receipt in self.receipts)
+
+
+def with_receipt(invoice: Invoice, receipt: Receipt, now: datetime) -> Invoice:
+    """Return the invoice with a payment counted, once, and in the state that follows from it."""
+    if invoice.has_receipt(receipt.id):
+        return invoice
+    # A charge whose end we do not know yet is for an amount that may not be due any more: should
+    # it have succeeded, its own event says so; the next one has another key.
+    charges = invoice.charges + (invoice.charging is not None)
+    after = replace(invoice, receipts=(*invoice.receipts, receipt), charging=None, charges=charges)
+    return in_state(after, now, paid_at=receipt.at)
+
+
+def in_state(invoice: Invoice, now: datetime, *, paid_at: str | None = None) -> Invoice:
+    """Return the invoice in the state that its amounts and its due date make."""
+    if invoice.status == "void":
+        return invoice
+    if not invoice.amount_due:
+        reversed_unpaid = invoice.credited and invoice.paid <= 0
+        return replace(
+            invoice,
+            status="void" if reversed_unpaid else "paid",
+            paid_at=invoice.paid_at or paid_at,
+        )
+    return replace(invoice, status="past_due" if now >= invoice.due_at else "open", paid_at=None)
+
+
+def round_to_cents(nanos: int) -> int:
+    """Return an amount in whole cents, half to even: over many invoices it favours nobody."""
+    cents, rest = divmod(nanos, NANOS_PER_CENT)
+    if rest * 2 > NANOS_PER_CENT or (rest * 2 == NANOS_PER_CENT and cents % 2):
+        cents += 1
+    return cents * NANOS_PER_CENT
+
+
+def invoice_id(org_id: str, kind: Kind, period: str, reference: str = "") -> str:
+    """Return the id of a document: derived from what it is about, and sorting as periods do."""
+    digest = hashlib.sha256(f"{org_id}|{kind}|{period}|{reference}".encode()).hexdigest()
+    return f"inv_{period.replace('-', '')}{_LETTERS[kind]}{digest[:16]}"
+
+
+def invoice_number(org_id: str, kind: Kind, sequence: int) -> str:
+    """Return the number that people quote: an organization's series counts 1, 2, 3 without gaps.
+
+    Each kind of document has a series of its own.
+    """
+    left = int.from_bytes(hashlib.sha256(org_id.encode()).digest()[:8])
+    prefix = ""
+    for _ in range(_PREFIX_LENGTH):
+        left, index = divmod(left, len(_PREFIX_ALPHABET))
+        prefix += _PREFIX_ALPHABET[index]
+    return f"{prefix}-{_SERIES[kind]}{sequence:04d}"

@@ -1,0 +1,352 @@
+"""Collecting what invoices come to: by card, by transfer, and what follows when nobody pays.
+
+Every change of an invoice is conditioned on its version, and every payment counts once under its
+id, so that webhooks, operators, retries and the schedule may meet on the same invoice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from headroom.domain.actor import SYSTEM, Actor
+from headroom.domain.audit import Entry
+from headroom.domain.instants import to_wire
+from headroom.domain.invoice import Charging, Invoice, Receipt, Terms, in_state, with_receipt
+from headroom.domain.money import NANOS_PER_CENT, format_amount
+from headroom.domain.organization import Organization
+from headroom.domain.payments import Charge, Payment, PaymentEvent
+from headroom.errors import InvalidRequest, Overloaded
+from headroom.gateways.payments import Payments
+from headroom.store.announcements import put_announcement
+from headroom.store.audit import put_note
+from headroom.store.invoices import change_invoice, find_invoice, list_invoices, list_overdue
+from headroom.store.table import Change, Contended, Refused, Table
+from headroom.usecases.closing import organization_of
+from headroom.usecases.governing import Reason, change_organization
+from headroom.usecases.invoicing import facts, find_shown, look_at
+
+ATTEMPTS_MAX: Final = 16
+PAID: Final = "invoice.paid"
+PAST_DUE: Final = "invoice.past_due"
+
+# A processor remembers a charge's key for a day; later, asking must not charge again.
+KEY_IS_SAFE_FOR: Final = timedelta(hours=20)
+_SKEW: Final = timedelta(hours=1)
+_KEY_PREFIX: Final = "invoice/"
+
+PROCESSOR: Final = Actor("system", "payment_processor")
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """How invoices are collected: through a processor (None: by transfer alone), on what terms."""
+
+    payments: Payments | None
+    terms: Terms
+
+
+def is_invoice_key(key: str | None) -> bool:
+    """Tell whether a payment's key says that it is for an invoice."""
+    return key is not None and key.startswith(_KEY_PREFIX)
+
+
+def collect(table: Table, collector: Collector, invoice: Invoice, now: datetime) -> Invoice:
+    """Charge the card on file for what an invoice still asks; without one it waits for a transfer.
+
+    The charge is noted before it is made, under a key derived from the invoice, so a reply that
+    was lost is asked for again and never charged twice.
+
+    Raises:
+        PaymentUnknown: the processor did not say what happened; repeat this.
+        Contended: others change the invoice all the time.
+    """
+    payments = collector.payments
+    if payments is None or invoice.kind != "invoice":
+        return invoice
+    if invoice.charging is None:
+        if not invoice.amount_due:
+            return invoice
+        customer_id = _customer(table, payments, invoice)
+        if payments.find_payment_method(customer_id) is None:
+            return invoice
+        charging = Charging(
+            f"{_KEY_PREFIX}{invoice.org_id}/{invoice.invoice_id}/{invoice.charges}",
+            invoice.amount_due // NANOS_PER_CENT,
+            to_wire(now),
+        )
+        try:
+            invoice = _change(table, collector, invoice, replace(invoice, charging=charging))
+        except Refused:
+            # Somebody paid, or charges, meanwhile; whoever looks next sees what came of it.
+            return find_shown(table, invoice.org_id, invoice.invoice_id)
+    assert invoice.charging is not None, "it was noted above"
+    payment = _charge(table, payments, invoice, invoice.charging, now)
+    if payment is None:
+        return _give_up(table, collector, invoice)
+    return _apply(table, collector, invoice, payment, now)
+
+
+def apply_invoice_event(
+    table: Table, collector: Collector, event: PaymentEvent, now: datetime
+) -> None:
+    """Act on what the processor tells of an invoice's payment: in any order, and repeatedly.
+
+    Looks at the payment as it is by now, rather than believe what the event says of it.
+
+    Raises:
+        PaymentUnknown: the processor cannot be asked; deliver the event again.
+    """
+    if not is_invoice_key(event.key) or event.payment_id is None or collector.payments is None:
+        return
+    assert event.key is not None, "it was looked at above"
+    org_id, invoice_id, _ = event.key.removeprefix(_KEY_PREFIX).split("/")
+    invoice = find_invoice(table, org_id, invoice_id)
+    payment = collector.payments.find_payment(event.payment_id)
+    if invoice is None or payment is None or payment.key != event.key:
+        return
+    invoice = _apply(table, collector, invoice, payment, now)
+    disputed = event.amount_cents * NANOS_PER_CENT
+    receipts = {
+        "dispute_opened": [(f"{payment.payment_id}:dispute", -disputed)],
+        "dispute_lost": [(f"{payment.payment_id}:dispute", -disputed)],
+        # The money went when the dispute was opened, which we may not have heard of yet.
+        "dispute_won": [
+            (f"{payment.payment_id}:dispute", -disputed),
+            (f"{payment.payment_id}:dispute_won", disputed),
+        ],
+    }.get(event.kind, [])
+    for receipt_id, amount in receipts:
+        receipt = Receipt(receipt_id, amount, to_wire(event.created_at), PROCESSOR.id)
+        invoice = _receive(table, collector, invoice, receipt, PROCESSOR, now)
+
+
+def settle_invoice(
+    table: Table,
+    collector: Collector,
+    invoice: Invoice,
+    *,
+    reference: str,
+    amount: int | None,
+    actor: Actor,
+    now: datetime,
+) -> Invoice:
+    """Count a transfer that an operator saw arrive; the same reference counts once.
+
+    Raises:
+        InvalidRequest: the invoice asks for nothing, or the amount is not what it can take.
+    """
+    receipt_id = f"transfer:{reference}"
+    if not invoice.has_receipt(receipt_id):
+        if not invoice.amount_due:
+            raise InvalidRequest("invoice_id", "nothing is due on this invoice")
+        if amount is not None and not 0 < amount <= invoice.amount_due:
+            raise InvalidRequest("amount", "must be above zero, and at most what is due")
+    receipt = Receipt(receipt_id, amount or invoice.amount_due, to_wire(now), actor.id)
+    return _receive(table, collector, invoice, receipt, actor, now)
+
+
+def chase(table: Table, collector: Collector, now: datetime, may_go_on: Callable[[], bool]) -> int:
+    """See to every invoice whose moment has come; return how many were looked at.
+
+    Repeating it, or running two at once, is harmless.
+    """
+    looked = 0
+    for found in list_overdue(table, now):
+        if not may_go_on():
+            break
+        looked += 1
+        invoice = find_invoice(table, found.org_id, found.invoice_id)
+        if invoice is not None:
+            # Whoever changed it meanwhile has seen to it, or the next run does.
+            with suppress(Refused, Contended, Overloaded):
+                _see_to(table, collector, invoice, now)
+    return looked
+
+
+def _see_to(table: Table, collector: Collector, invoice: Invoice, now: datetime) -> None:
+    if invoice.charging is not None or (invoice.status == "open" and invoice.amount_due):
+        invoice = collect(table, collector, invoice, now)
+    if not invoice.amount_due:
+        _lift(table, collector, invoice, now)
+        return
+    if now < invoice.due_at:
+        return
+    if invoice.status == "open":
+        told = _told(invoice, PAST_DUE, now)
+        late = in_state(invoice, now)
+        invoice = _change(table, collector, invoice, late, [told])
+    if now < invoice.due_at + collector.terms.grace:
+        return
+    if not invoice.escalated:
+        # Marked first: whoever lifts the state of another invoice looks at these marks.
+        invoice = change_invoice(table, invoice, replace(invoice, escalated=True), now)
+    _suspend(table, invoice.org_id, True, now)
+    change_invoice(table, invoice, invoice, None)
+
+
+def _lift(table: Table, collector: Collector, invoice: Invoice, now: datetime) -> None:
+    """Let an organization spend again whose last escalated invoice was paid."""
+    if not invoice.escalated:
+        return
+    if not _owes(table, invoice.org_id):
+        _suspend(table, invoice.org_id, False, now)
+        if _owes(table, invoice.org_id):
+            _suspend(table, invoice.org_id, True, now)
+    _change(table, collector, invoice, replace(invoice, escalated=False))
+
+
+def _owes(table: Table, org_id: str) -> bool:
+    return any(each.escalated and each.amount_due for each in list_invoices(table, org_id))
+
+
+def _suspend(table: Table, org_id: str, past_due: bool, now: datetime) -> None:
+    reason = Reason(SYSTEM, "payment.past_due" if past_due else "payment.settled")
+
+    def change(old: Organization) -> Organization:
+        return replace(old, past_due=past_due)
+
+    change_organization(table, org_id, change, now, reason)
+
+
+def _charge(
+    table: Table, payments: Payments, invoice: Invoice, charging: Charging, now: datetime
+) -> Payment | None:
+    """Make the charge that was noted, or find it if its key is too old to be used again."""
+    customer_id = _customer(table, payments, invoice)
+    since = datetime.fromisoformat(charging.since)
+    if now > since:
+        # Not the first time: see how it stands by now, rather than what was answered then.
+        found = payments.find_charged(customer_id, charging.key, since=since - _SKEW)
+        if found is not None or now - since > KEY_IS_SAFE_FOR:
+            return found
+    return payments.charge(
+        Charge(
+            customer_id=customer_id,
+            amount_cents=charging.amount_cents,
+            currency=invoice.currency,
+            key=charging.key,
+            facts={"organization_id": invoice.org_id, "invoice_id": invoice.invoice_id},
+        )
+    )
+
+
+def _customer(table: Table, payments: Payments, invoice: Invoice) -> str:
+    organization = organization_of(table, invoice.org_id)
+    return payments.create_customer(org_id=organization.org_id, name=organization.name)
+
+
+def _apply(
+    table: Table, collector: Collector, invoice: Invoice, payment: Payment, now: datetime
+) -> Invoice:
+    """Bring an invoice up to a payment's present state."""
+    match payment.state:
+        case "succeeded":
+            amount = payment.amount_cents * NANOS_PER_CENT
+            receipt = Receipt(payment.payment_id, amount, to_wire(payment.created_at), PROCESSOR.id)
+            invoice = _receive(table, collector, invoice, receipt, PROCESSOR, now)
+            return _take_refunds(table, collector, invoice, payment, now)
+        case "declined":
+            return _give_up(table, collector, invoice, payment.key)
+        case "processing" | "needs_action":
+            # Its end comes as an event, or is found when the invoice is looked at again.
+            return invoice
+
+
+def _take_refunds(
+    table: Table, collector: Collector, invoice: Invoice, payment: Payment, now: datetime
+) -> Invoice:
+    prefix = f"{payment.payment_id}:refund:"
+    known = -sum(each.amount for each in invoice.receipts if each.id.startswith(prefix))
+    refunded = payment.refunded_cents * NANOS_PER_CENT
+    if refunded <= known:
+        return invoice
+    receipt = Receipt(
+        f"{prefix}{payment.refunded_cents}", known - refunded, to_wire(now), PROCESSOR.id
+    )
+    return _receive(table, collector, invoice, receipt, PROCESSOR, now)
+
+
+def _receive(
+    table: Table,
+    collector: Collector,
+    invoice: Invoice,
+    receipt: Receipt,
+    actor: Actor,
+    now: datetime,
+) -> Invoice:
+    """Count money for an invoice, once, with its audit entry and what the bus hears of it."""
+    for _ in range(ATTEMPTS_MAX):
+        if not invoice.has_receipt(receipt.id):
+            after = with_receipt(invoice, receipt, now)
+            also: list[Change] = [_note(table, invoice, after, receipt, actor, now)]
+            if after.status == "paid" and invoice.status != "paid":
+                also.append(_told(after, PAID, now))
+            if after.status == "past_due" and invoice.status != "past_due":
+                also.append(_told(after, PAST_DUE, now))
+            try:
+                invoice = _change(table, collector, invoice, after, also)
+            except Refused:
+                invoice = find_shown(table, invoice.org_id, invoice.invoice_id)
+                continue
+        if not invoice.amount_due:
+            with suppress(Refused):
+                _lift(table, collector, invoice, now)
+        return invoice
+    raise Contended
+
+
+def _give_up(
+    table: Table, collector: Collector, invoice: Invoice, key: str | None = None
+) -> Invoice:
+    """Note that a charge came to nothing, so that the next one has a key of its own."""
+    for _ in range(ATTEMPTS_MAX):
+        charging = invoice.charging
+        if charging is None or (key is not None and charging.key != key):
+            return invoice
+        after = replace(invoice, charging=None, charges=invoice.charges + 1)
+        try:
+            return _change(table, collector, invoice, after)
+        except Refused:
+            invoice = find_shown(table, invoice.org_id, invoice.invoice_id)
+    raise Contended
+
+
+def _change(
+    table: Table,
+    collector: Collector,
+    old: Invoice,
+    new: Invoice,
+    also: Sequence[Change] = (),
+) -> Invoice:
+    return change_invoice(table, old, new, look_at(new, collector.terms), also)
+
+
+def _note(
+    table: Table, before: Invoice, after: Invoice, receipt: Receipt, actor: Actor, now: datetime
+) -> Change:
+    entry = Entry(
+        before.org_id,
+        organization_of(table, before.org_id).version,
+        now,
+        actor,
+        "invoice.payment_received" if receipt.amount > 0 else "invoice.payment_returned",
+        before.invoice_id,
+        _standing(before),
+        {**_standing(after), "amount": format_amount(receipt.amount), "reference": receipt.id},
+    )
+    return put_note(entry, f"{before.invoice_id}_{len(after.receipts)}")
+
+
+def _standing(invoice: Invoice) -> dict[str, Any]:
+    return {"status": invoice.status, "amount_due": format_amount(invoice.amount_due)}
+
+
+def _told(invoice: Invoice, detail_type: str, now: datetime) -> Change:
+    """Return the announcement of a crossing; after money went back it may be crossed again."""
+    name = detail_type.removeprefix("invoice.")
+    event_id = f"{invoice.invoice_id}_{name}_{len(invoice.receipts)}"
+    return put_announcement(invoice.org_id, event_id, detail_type, facts(invoice), now)

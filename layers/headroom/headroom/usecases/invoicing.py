@@ -1,0 +1,342 @@
+"""Writing the document of a closed period, and showing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from headroom.domain.invoice import (
+    Invoice,
+    Kind,
+    TaxOf,
+    Terms,
+    in_state,
+    invoice_id,
+    no_tax,
+    round_to_cents,
+)
+from headroom.domain.money import format_amount
+from headroom.domain.organization import SEAT_TIERS, Organization
+from headroom.domain.tally import Priced, Sum, Tally
+from headroom.errors import Conflict, NotFound, Overloaded
+from headroom.gateways.files import Files
+from headroom.store.announcements import put_announcement
+from headroom.store.budgets import READ_TOGETHER, find_budgets_of
+from headroom.store.closings import Closing, put_moved
+from headroom.store.invoices import change_invoice, find_invoice, issue, list_invoices
+from headroom.store.organizations import find_pool, members_between
+from headroom.store.table import Contended, Refused, Table
+from headroom.usecases.closing import closing_of, first_closing, organization_of
+from headroom.usecases.recalling import batches
+from headroom.usecases.totalling import (
+    Share,
+    document_name,
+    tally_member,
+    unpack,
+)
+
+ATTEMPTS_MAX: Final = 16
+ASK_AFTER: Final = timedelta(hours=1)
+FINALIZED: Final = "invoice.finalized"
+# Members listed in a document; the CSV detail has all of them.
+BY_MEMBER_MAX: Final = 10_000
+
+
+def write_invoice(
+    table: Table,
+    org_id: str,
+    period: str,
+    now: datetime,
+    *,
+    terms: Terms,
+    tax_of: TaxOf = no_tax,
+) -> Invoice:
+    """Write the document of a closed period, once; the same again returns the first.
+
+    Raises:
+        Conflict: the period is not closed yet.
+        Contended: others are on the series.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        closing = closing_of(table, org_id, period)
+        organization = organization_of(table, org_id)
+        if closing.state == "invoiced":
+            assert closing.invoice_id is not None, "an invoiced period has a document"
+            written = find_invoice(table, org_id, closing.invoice_id)
+            assert written is not None, "it was written in the same transaction"
+            return written
+        if closing.state != "closed":
+            raise Conflict(f"period: {period} is not closed yet")
+        draft = _draft(table, organization, closing, now, terms, tax_of)
+        done = replace(closing, state="invoiced", due_at=None)
+        try:
+            return issue(table, draft, look_at(draft, terms), [put_moved(closing, done)])
+        except Refused:
+            continue
+    raise Contended
+
+
+def draft_invoice(
+    table: Table,
+    organization: Organization,
+    now: datetime,
+    may_go_on: Callable[[], bool],
+    *,
+    terms: Terms,
+    tax_of: TaxOf = no_tax,
+) -> tuple[Invoice, Share]:
+    """Return what the running period's document would be if it ended now.
+
+    Holds that are open count as nothing yet.
+
+    Raises:
+        Overloaded: there was no time to read all of the ledger.
+    """
+    period = find_pool(table, organization.org_id).period
+    closing = first_closing(organization, period)
+    share = Share.empty()
+    for together in batches(members_between(table, organization.org_id, "", ""), READ_TOGETHER):
+        names = {member.user_id: member.name for member in together}
+        found = find_budgets_of(table, organization.org_id, list(names), period)
+        for user_id, name in names.items():
+            if user_id not in found:
+                continue
+            if not may_go_on():
+                raise Overloaded("the period is too large to be drafted at once; see usage_report")
+            tally = tally_member(table, organization, closing, user_id)
+            share.tally.merge(tally)
+            share.members += 1
+            if tally.charged:
+                share.parts.append((user_id, name, tally.charged))
+    closing = replace(closing, state="closed", charged=share.tally.charged)
+    draft = _draft(table, organization, closing, now, terms, tax_of)
+    return replace(draft, status="draft", number="", due_at=closing.ends_at + terms.net), share
+
+
+def announce(table: Table, invoice: Invoice, now: datetime, terms: Terms) -> Invoice:
+    """Tell the event bus of a document whose files are in their place, once.
+
+    Raises:
+        Contended: others change it all the time.
+    """
+    current: Invoice | None = invoice
+    for _ in range(ATTEMPTS_MAX):
+        assert current is not None, "documents are never removed"
+        if current.announced:
+            return current
+        told = put_announcement(
+            current.org_id, f"{current.invoice_id}_finalized", FINALIZED, facts(current), now
+        )
+        try:
+            return change_invoice(
+                table, current, replace(current, announced=True), look_at(current, terms), [told]
+            )
+        except Refused:
+            current = find_invoice(table, current.org_id, current.invoice_id)
+    raise Contended
+
+
+def look_at(invoice: Invoice, terms: Terms) -> datetime | None:
+    """Return when somebody has to look at a document again, None when it is settled."""
+    if invoice.kind != "invoice":
+        return None
+    if invoice.charging is not None:
+        # What came of it may have to be asked for, if nobody tells us.
+        return datetime.fromisoformat(invoice.charging.since) + ASK_AFTER
+    if not invoice.amount_due:
+        return invoice.due_at if invoice.escalated else None
+    if invoice.status == "open":
+        return invoice.due_at
+    return None if invoice.escalated else invoice.due_at + terms.grace
+
+
+def shown(files: Files, invoice: Invoice) -> dict[str, Any]:
+    """Return a whole document as the wire has it."""
+    if invoice.kind == "credit_note":
+        return {**header(invoice), **_credit(invoice)}
+    body = files.get(document_name(invoice.org_id, invoice.invoice_id))
+    assert body is not None, "the sums are filed before the document is written"
+    return {**header(invoice), **content(invoice, unpack(body))}
+
+
+def find_shown(table: Table, org_id: str, wanted: str) -> Invoice:
+    """Return a document by its id.
+
+    Raises:
+        NotFound: the organization has none with this id.
+    """
+    invoice = find_invoice(table, org_id, wanted)
+    if invoice is None:
+        raise NotFound("invoice_id: the organization has no invoice with this id")
+    return invoice
+
+
+def header(invoice: Invoice) -> dict[str, Any]:
+    """Return what a document is about and how it stands, as the wire has it."""
+    wire: dict[str, Any] = {
+        "type": "invoice",
+        "id": "draft" if invoice.status == "draft" else invoice.invoice_id,
+        "number": invoice.number or None,
+        "organization_id": invoice.org_id,
+        "kind": invoice.kind,
+        "status": invoice.status,
+        "period": invoice.period,
+        "starts_at": _moment(invoice.starts_at),
+        "ends_at": _moment(invoice.ends_at),
+        "currency": invoice.currency,
+        "subtotal": format_amount(invoice.subtotal),
+        "rounding": format_amount(invoice.rounding),
+        "tax": format_amount(invoice.tax),
+        "total": format_amount(invoice.total),
+        "amount_due": format_amount(invoice.amount_due),
+        "issued_at": None if invoice.status == "draft" else _moment(invoice.issued_at),
+        "due_at": _moment(invoice.due_at) if invoice.kind == "invoice" else None,
+        "paid_at": invoice.paid_at,
+        "credits_invoice": invoice.credits_invoice,
+        "pdf": f"/v1/organizations/invoices/{invoice.invoice_id}/pdf"
+        if invoice.announced
+        else None,
+    }
+    if invoice.kind == "statement":
+        wire |= {
+            "opening_balance": format_amount(invoice.opening or 0),
+            "purchases": format_amount(invoice.purchases or 0),
+            "usage": format_amount(invoice.subtotal),
+            "closing_balance": format_amount(invoice.closing_balance),
+        }
+    return wire
+
+
+def content(invoice: Invoice, share: Share) -> dict[str, Any]:
+    """Return what a document lists, as the wire has it. Lines and adjustments sum to `subtotal`."""
+    tally = share.tally
+    own = [line for line in tally.sorted_lines if not line[0].late_for]
+    parts = sorted(share.parts, key=lambda part: (-part[2], part[0]))
+    return {
+        "lines": [_line(*line) for line in own],
+        "adjustments": list(_adjustments(invoice, tally)),
+        "by_seat_tier": [
+            {"seat_tier": tier, "amount": format_amount(tally.tiers[tier])}
+            for tier in SEAT_TIERS
+            if tier in tally.tiers
+        ],
+        "by_member": [
+            {"user_id": user_id, "name": name, "amount": format_amount(amount)}
+            for user_id, name, amount in parts[:BY_MEMBER_MAX]
+        ],
+        "members": share.members,
+        "taxes": [
+            {"name": tax.name, "rate": tax.rate, "amount": format_amount(tax.amount)}
+            for tax in invoice.taxes
+        ],
+        "included_amount": format_amount(tally.included),
+        "unbilled_amount": format_amount(tally.unbilled),
+    }
+
+
+def facts(invoice: Invoice) -> dict[str, Any]:
+    """Return what the event bus hears of a document."""
+    wire = header(invoice)
+    names = ("number", "kind", "status", "period", "currency", "total", "amount_due", "due_at")
+    return {"invoice_id": invoice.invoice_id, **{name: wire[name] for name in names}}
+
+
+def _draft(
+    table: Table,
+    organization: Organization,
+    closing: Closing,
+    now: datetime,
+    terms: Terms,
+    tax_of: TaxOf,
+) -> Invoice:
+    kind: Kind = "statement" if organization.plan == "team" else "invoice"
+    rounded = round_to_cents(closing.charged)
+    invoice = Invoice(
+        org_id=organization.org_id,
+        invoice_id=invoice_id(organization.org_id, kind, closing.period),
+        number="",
+        kind=kind,
+        period=closing.period,
+        starts_at=closing.starts_at,
+        ends_at=closing.ends_at,
+        currency=organization.currency,
+        subtotal=closing.charged,
+        rounding=0,
+        taxes=(),
+        issued_at=now,
+        due_at=now + terms.net,
+    )
+    if kind == "statement":
+        opening, purchases = _wallet(table, organization, closing)
+        return replace(invoice, status="paid", opening=opening, purchases=purchases)
+    invoice = replace(
+        invoice,
+        rounding=rounded - closing.charged,
+        taxes=tuple(tax_of(organization, rounded)),
+    )
+    return in_state(invoice, now, paid_at=_moment(now))
+
+
+def _wallet(table: Table, organization: Organization, closing: Closing) -> tuple[int, int]:
+    """Return what a wallet had when a period began, and what came in until it ended."""
+    opening = 0
+    for invoice in list_invoices(table, organization.org_id):
+        if invoice.kind == "statement" and invoice.period < closing.period:
+            opening = invoice.closing_balance
+    return opening, 0
+
+
+def _line(priced: Priced, each: Sum) -> dict[str, Any]:
+    return {
+        "model": priced.model,
+        "kind": priced.kind,
+        "quantity": each.quantity,
+        "unit_price": format_amount(priced.unit_nanos),
+        "per": priced.per,
+        "price_version": priced.price_version,
+        "amount": format_amount(each.amount),
+    }
+
+
+def _adjustments(invoice: Invoice, tally: Tally) -> Iterable[dict[str, Any]]:
+    """Return what belongs to earlier periods, each linked to the document of its period."""
+    periods: dict[str, list[tuple[Priced, Sum]]] = {}
+    for priced, each in tally.sorted_lines:
+        if priced.late_for:
+            periods.setdefault(priced.late_for, []).append((priced, each))
+    for period, lines in periods.items():
+        yield {
+            "kind": "late_usage",
+            "period": period,
+            "invoice_id": invoice_id(invoice.org_id, invoice.kind, period),
+            "amount": format_amount(sum(each.amount for _, each in lines)),
+            "lines": [_line(*line) for line in lines],
+        }
+
+
+def _credit(invoice: Invoice) -> dict[str, Any]:
+    return {
+        "lines": [],
+        "adjustments": [
+            {
+                "kind": "credit",
+                "period": invoice.period,
+                "invoice_id": invoice.credits_invoice,
+                "amount": format_amount(invoice.subtotal),
+                "lines": [],
+                "description": invoice.reason,
+            }
+        ],
+        "by_seat_tier": [],
+        "by_member": [],
+        "members": 0,
+        "taxes": [],
+        "included_amount": "0",
+        "unbilled_amount": "0",
+    }
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,216 @@
+"""The sums of a closed period: of a shard's members, proved member by member, and of all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from headroom.domain.authorization import AuthorizationId
+from headroom.domain.budget import Budget
+from headroom.domain.money import format_amount
+from headroom.domain.organization import Organization
+from headroom.domain.periods import period_of, time_zone
+from headroom.domain.tally import Tally
+from headroom.errors import HeadroomError
+from headroom.gateways.files import Files
+from headroom.store.closings import Closing
+from headroom.store.ledger import Entry, list_entries
+from headroom.store.models import wire_moment
+from headroom.store.table import Table
+
+JSON: Final = "application/json"
+CSV: Final = "text/csv; charset=utf-8"
+COLUMNS: Final = (
+    "user_id",
+    "name",
+    "usage_period",
+    "model",
+    "kind",
+    "quantity",
+    "unit_price",
+    "per",
+    "price_version",
+    "amount",
+)
+
+# A member's part of an invoice: id, name, nanos.
+MemberPart = tuple[str, str, int]
+
+
+class LedgerIncomplete(Exception):
+    """The lines that were read do not come to what the counters say.
+
+    For a moment that is the index lagging behind; if it stays, it is a fault, and no invoice
+    may be written over it.
+    """
+
+
+@dataclass(slots=True)
+class Share:
+    """What some members' usage of a period comes to. `members` is how many of them used any."""
+
+    tally: Tally
+    members: int = 0
+    parts: list[MemberPart] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls) -> Share:
+        """Return the share of nobody."""
+        return cls(Tally())
+
+    def merge(self, other: Share) -> None:
+        """Add another share."""
+        self.tally.merge(other.tally)
+        self.members += other.members
+        self.parts += other.parts
+
+    def file(self, files: Files, org_id: str, period: str, invoice_id: str, shards: int) -> None:
+        """File the whole of a period: its sums, and the detail of all shards in one."""
+        files.put(document_name(org_id, invoice_id), _pack(self), JSON)
+        files.put_stream(
+            detail_name(org_id, invoice_id), _details(files, org_id, period, shards), CSV
+        )
+
+
+def document_name(org_id: str, invoice_id: str) -> str:
+    """Where the sums that a document shows are filed."""
+    return f"invoices/{org_id}/{invoice_id}.json"
+
+
+def detail_name(org_id: str, invoice_id: str) -> str:
+    """Where a document's detail, member by member, is filed."""
+    return f"invoices/{org_id}/{invoice_id}.csv"
+
+
+def write_share(
+    table: Table,
+    files: Files,
+    organization: Organization,
+    closing: Closing,
+    index: int,
+    budgets: Iterable[tuple[str, Budget]],
+) -> Share:
+    """Total the lines of members with a budget in a period, prove each, and file the shard.
+
+    Repeating it writes the same again. One member's lines are read at a time.
+
+    Raises:
+        LedgerIncomplete: a member's lines do not come to their counters.
+    """
+    share = Share.empty()
+    text = io.StringIO()
+    detail = csv.writer(text, lineterminator="\n")
+    for name, budget in budgets:
+        tally = tally_member(table, organization, closing, budget.user_id)
+        prove(tally, budget)
+        share.tally.merge(tally)
+        share.members += 1
+        if tally.charged:
+            share.parts.append((budget.user_id, name, tally.charged))
+        detail.writerows(_rows(budget, name, closing.period, tally))
+    place = _shard_name(organization.org_id, closing.period, index)
+    files.put(f"{place}.csv", text.getvalue().encode(), CSV)
+    # Last, because it says that the shard is done.
+    files.put(f"{place}.json", _pack(share), JSON)
+    return share
+
+
+def read_share(files: Files, org_id: str, period: str, index: int) -> Share:
+    """Read a shard's share."""
+    body = files.get(f"{_shard_name(org_id, period, index)}.json")
+    assert body is not None, "a shard is filed before the period is sealed"
+    return unpack(body)
+
+
+def tally_member(table: Table, organization: Organization, closing: Closing, user_id: str) -> Tally:
+    """Total one member's lines of a period."""
+    tally = Tally()
+    starts_at = wire_moment(closing.starts_at)
+    for entry in list_entries(table, organization.org_id, user_id, closing.period):
+        late_for = ""
+        if entry.occurred_at < starts_at:
+            late_for = _late_for(entry, organization)
+        tally.add(
+            model=entry.model,
+            seat_tier=entry.seat_tier,
+            source=entry.source,
+            cost=entry.cost,
+            charged=entry.charged,
+            unbilled=entry.unbilled,
+            price_version=entry.price_version,
+            components=entry.components,
+            late_for=late_for,
+        )
+    return tally
+
+
+def prove(tally: Tally, budget: Budget) -> None:
+    """Check that a member's lines come to their counters, to the nano.
+
+    Raises:
+        LedgerIncomplete: they do not.
+    """
+    lines = (tally.charged, tally.included, tally.unbilled)
+    counters = (budget.spent, budget.included, budget.unbilled)
+    if lines != counters:
+        raise LedgerIncomplete(
+            f"{budget.user_id} in {budget.period}: lines come to {lines}, counters to {counters}"
+        )
+
+
+def unpack(body: bytes) -> Share:
+    """Read sums as they were filed."""
+    raw = json.loads(body)
+    return Share(Tally.unpack(raw["tally"]), raw["members"], [tuple(part) for part in raw["parts"]])
+
+
+def _pack(share: Share) -> bytes:
+    raw = {"tally": share.tally.pack(), "members": share.members, "parts": share.parts}
+    return json.dumps(raw, separators=(",", ":")).encode()
+
+
+def _details(files: Files, org_id: str, period: str, shards: int) -> Iterator[bytes]:
+    yield (",".join(COLUMNS) + "\n").encode()
+    for index in range(shards):
+        body = files.get(f"{_shard_name(org_id, period, index)}.csv")
+        assert body is not None, "a shard's detail is filed before its sums"
+        yield body
+
+
+def _rows(budget: Budget, name: str, period: str, tally: Tally) -> Iterator[Sequence[str]]:
+    for priced, each in tally.sorted_lines:
+        yield (
+            budget.user_id,
+            f"'{name}" if name[:1] in "=+-@" else name,
+            priced.late_for or period,
+            priced.model,
+            priced.kind,
+            str(each.quantity),
+            format_amount(priced.unit_nanos),
+            str(priced.per),
+            priced.price_version,
+            format_amount(each.amount),
+        )
+
+
+def _late_for(entry: Entry, organization: Organization) -> str:
+    """Return the earlier period that usage belongs to, "" if its hold was taken in this one."""
+    if entry.authorization_id is not None:
+        try:
+            held = AuthorizationId.parse(entry.authorization_id, org_id=organization.org_id)
+        except HeadroomError:
+            pass
+        else:
+            if held.period == entry.period:
+                return ""
+    occurred_at = datetime.fromisoformat(entry.occurred_at)
+    return period_of(occurred_at, time_zone(organization.time_zone))
+
+
+def _shard_name(org_id: str, period: str, index: int) -> str:
+    return f"closings/{org_id}/{period}/{index:06d}"

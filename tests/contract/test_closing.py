@@ -1,0 +1,280 @@
+"""The close of a billing period: what it waits for, what it proves, what it writes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from headroom.domain.money import format_amount
+from headroom.errors import NotFound
+from headroom.store.closings import find_closing
+from headroom.store.organizations import find_pool
+from headroom.store.table import Key
+from headroom.usecases.closing import begin
+from tests.contract.closing import Bureau
+from tests.contract.governing import ANN, BEN, CENT, NOW, PAM, House
+from tests.state_machine import ExecutionFailed
+
+END = datetime(2026, 12, 1, tzinfo=UTC)
+AFTER = END + timedelta(minutes=6)
+
+
+@pytest.fixture
+def house() -> House:
+    house = House(spend_limit="100000")
+    house.use(ANN, NOW, web=1)
+    house.use(PAM, NOW + timedelta(days=3), output_tokens=3000)
+    return house
+
+
+@pytest.fixture
+def bureau(house: House, monkeypatch: pytest.MonkeyPatch) -> Bureau:
+    return Bureau(house.table, AFTER, monkeypatch)
+
+
+def charged(house: House, period: str) -> int:
+    """Everything that the ledger charges in a period, read line by line."""
+    return sum(
+        int(item["charged"]["N"])
+        for item in house.table.items.values()
+        if item["sk"]["S"] == "LINE" and item["period"]["S"] == period
+    )
+
+
+def test_a_month_closes_into_one_invoice(house: House, bureau: Bureau) -> None:
+    bureau.run()
+
+    (invoice,) = bureau.invoices(house.org_id)
+    assert (invoice.kind, invoice.period, invoice.status) == ("invoice", "2026-11", "open")
+    assert invoice.subtotal == charged(house, "2026-11") > 0
+    assert invoice.total % CENT == 0
+    assert abs(invoice.rounding) <= CENT // 2
+    assert invoice.due_at - invoice.issued_at == timedelta(days=30)
+    assert invoice.number.endswith("-0001")
+    closing = find_closing(house.table, house.org_id, "2026-11")
+    assert closing is not None
+    assert (closing.state, closing.due_at) == ("invoiced", None)
+
+
+def test_what_an_invoice_lists_comes_to_its_subtotal(house: House, bureau: Bureau) -> None:
+    bureau.run()
+
+    shown = bureau.shown(bureau.invoices(house.org_id)[0])
+    for part in ("lines", "by_seat_tier", "by_member"):
+        amounts = [nanos(row["amount"]) for row in shown[part]]
+        assert format_amount(sum(amounts)) == shown["subtotal"], part
+    assert {row["user_id"] for row in shown["by_member"]} == {ANN, PAM}
+    assert {row["seat_tier"] for row in shown["by_seat_tier"]} == {"standard", "premium"}
+    for line in shown["lines"]:
+        assert nanos(line["amount"]) == line["quantity"] * nanos(line["unit_price"]) // line["per"]
+        assert line["price_version"]
+    assert nanos(shown["subtotal"]) + nanos(shown["rounding"]) == nanos(shown["total"])
+
+
+def test_the_detail_lists_every_member(house: House, bureau: Bureau) -> None:
+    bureau.run()
+
+    (invoice,) = bureau.invoices(house.org_id)
+    text = bureau.files.documents[f"invoices/{house.org_id}/{invoice.invoice_id}.csv"].decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert sum(nanos(row["amount"]) for row in rows) == invoice.subtotal
+    assert {row["user_id"] for row in rows} == {ANN, PAM}
+
+
+def nanos(amount: str) -> int:
+    whole, _, fraction = amount.partition(".")
+    sign = -1 if amount.startswith("-") else 1
+    return int(whole) * CENT + sign * int(fraction.ljust(7, "0"))
+
+
+def test_nothing_is_closed_before_its_time(house: House, bureau: Bureau) -> None:
+    bureau.clock.set(END + timedelta(minutes=4))
+
+    assert bureau.hand_out() == 0
+    with pytest.raises(NotFound):
+        begin(house.table, house.org_id, "2026-11", END - timedelta(seconds=1))
+    assert find_pool(house.table, house.org_id).period == "2026-11"
+
+
+def test_a_zone_closes_after_its_own_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(time_zone="Asia/Kathmandu")
+    bureau = Bureau(house.table, datetime(2026, 11, 30, 18, 19, tzinfo=UTC), monkeypatch)
+    assert bureau.hand_out() == 0
+
+    # Half past midnight less a quarter: Nepal is 5:45 ahead.
+    bureau.clock.set(datetime(2026, 11, 30, 18, 21, tzinfo=UTC))
+    assert bureau.hand_out() == 1
+
+
+def test_the_close_waits_for_a_hold_and_bills_it_in_its_period(
+    house: House, bureau: Bureau
+) -> None:
+    held = house.ask(BEN, END - timedelta(minutes=2))
+    waits: list[float] = []
+
+    def settle_meanwhile(seconds: float) -> None:
+        if not waits:
+            house.settle(held, BEN, AFTER)
+        waits.append(seconds)
+
+    bureau.wait = settle_meanwhile  # type: ignore[method-assign]
+
+    bureau.run()
+
+    assert len(waits) == 1
+    assert 0 < waits[0] <= 600
+    (invoice,) = bureau.invoices(house.org_id)
+    assert invoice.subtotal == charged(house, "2026-11")
+    shown = bureau.shown(invoice)
+    assert BEN in {row["user_id"] for row in shown["by_member"]}
+
+
+def test_a_hold_that_nobody_settles_delays_the_close_until_it_expires(
+    house: House, bureau: Bureau
+) -> None:
+    house.ask(BEN, END - timedelta(minutes=2))
+
+    bureau.run()
+
+    (invoice,) = bureau.invoices(house.org_id)
+    assert invoice.issued_at >= END + timedelta(minutes=8)
+    assert invoice.subtotal == charged(house, "2026-11")
+
+
+def test_nothing_starts_in_a_period_that_is_closing(house: House, bureau: Bureau) -> None:
+    """Not even with a clock that is behind, whose hold would be in the old month."""
+    house.ask(ANN, END - timedelta(minutes=1))
+    bureau.hand_out()
+    (document,) = bureau.pending
+    began = bureau.step({"step": "begin", **document})
+    bureau.step({"step": "turn", **document, "shard": began["shards"][0]})
+
+    held = house.ask(ANN, END - timedelta(seconds=1))
+
+    assert held["period"] == "2026-12"
+
+
+def test_usage_that_comes_after_the_close_is_an_adjustment_of_the_next(
+    house: House, bureau: Bureau
+) -> None:
+    expiring = house.ask(ANN, END - timedelta(minutes=5))
+    bureau.run()
+    (november,) = bureau.invoices(house.org_id)
+    before = november.subtotal
+
+    late = house.use(ANN, AFTER + timedelta(days=2), occurred_at=END - timedelta(hours=3))
+    # Its hold expired in the close; the event comes all the same.
+    house.settle_late(expiring, ANN, AFTER + timedelta(days=2), END - timedelta(minutes=4))
+    house.use(ANN, AFTER + timedelta(days=3))
+    assert late["period"] == "2026-12"
+    bureau.clock.set(datetime(2027, 1, 1, 0, 6, tzinfo=UTC))
+    bureau.run()
+
+    november, december = bureau.invoices(house.org_id)
+    assert november.subtotal == before == charged(house, "2026-11")
+    shown = bureau.shown(december)
+    (adjustment,) = shown["adjustments"]
+    assert (adjustment["kind"], adjustment["period"]) == ("late_usage", "2026-11")
+    assert adjustment["invoice_id"] == november.invoice_id
+    own = sum(nanos(line["amount"]) for line in shown["lines"])
+    assert own + nanos(adjustment["amount"]) == nanos(shown["subtotal"])
+    assert nanos(shown["subtotal"]) == charged(house, "2026-12")
+    assert 0 < nanos(adjustment["amount"]) < nanos(shown["subtotal"])
+
+
+def test_a_ledger_that_disagrees_with_the_counters_is_not_invoiced(
+    house: House, bureau: Bureau
+) -> None:
+    lost = next(key for key in house.table.items if key.sk == "LINE")
+    del house.table.items[lost]
+
+    with pytest.raises(ExecutionFailed, match="LedgerIncomplete"):
+        bureau.run()
+
+    assert bureau.invoices(house.org_id) == []
+    closing = find_closing(house.table, house.org_id, "2026-11")
+    assert closing is not None
+    assert closing.state == "closing"
+
+
+def test_a_close_that_was_lost_is_handed_out_again(house: House, bureau: Bureau) -> None:
+    assert bureau.hand_out() == 1
+    assert bureau.hand_out() == 0
+    bureau.pending.clear()
+
+    bureau.clock.set(AFTER + timedelta(minutes=31))
+    bureau.run()
+
+    assert len(bureau.invoices(house.org_id)) == 1
+
+
+def test_a_message_that_comes_twice_starts_one_execution(house: House, bureau: Bureau) -> None:
+    sent: list[dict[str, Any]] = []
+    original = bureau.send
+
+    def twice(messages: Any) -> int:
+        found = list(messages)
+        sent.extend(found)
+        return original([*found, *found])
+
+    bureau.send = twice  # type: ignore[method-assign]
+    bureau.hand_out()
+
+    assert len(sent) == 1
+    assert len(bureau.pending) == 1
+
+
+def test_the_months_follow_each_other_without_gap(house: House, bureau: Bureau) -> None:
+    for month in range(1, 7):
+        bureau.clock.set(datetime(2026 + (month > 1), (month + 10) % 12 + 1, 1, 1, tzinfo=UTC))
+        if month > 1:
+            bureau.run()
+    invoices = bureau.invoices(house.org_id)
+
+    assert [invoice.period for invoice in invoices] == [
+        "2026-11",
+        "2026-12",
+        "2027-01",
+        "2027-02",
+        "2027-03",
+    ]
+    assert [invoice.number[-4:] for invoice in invoices] == ["0001", "0002", "0003", "0004", "0005"]
+    assert [invoice.status for invoice in invoices] == ["open", "paid", "paid", "paid", "paid"]
+    assert len({invoice.number[:-5] for invoice in invoices}) == 1
+
+
+def test_the_bus_hears_of_each_close_and_document_once(house: House, bureau: Bureau) -> None:
+    bureau.run()
+    for document in bureau.started.values():
+        bureau.execute(document)
+
+    (closed,) = house.told("billing_period.closed")
+    (finalized,) = house.told("invoice.finalized")
+    (invoice,) = bureau.invoices(house.org_id)
+    told = json.loads(finalized["detail"]["S"])
+    assert told["invoice_id"] == invoice.invoice_id
+    assert told["total"] == format_amount(invoice.total)
+    assert json.loads(closed["detail"]["S"])["charged"] == format_amount(invoice.subtotal)
+
+
+def test_an_organization_that_did_not_exist_has_nothing_to_close(
+    house: House, bureau: Bureau
+) -> None:
+    with pytest.raises(NotFound):
+        begin(house.table, "org_nobody", "2026-11", AFTER)
+    with pytest.raises(NotFound):
+        begin(house.table, house.org_id, "2026-10", AFTER)
+
+
+def test_a_rounding_is_booked_beside_the_ledger(house: House, bureau: Bureau) -> None:
+    bureau.run()
+
+    (invoice,) = bureau.invoices(house.org_id)
+    assert invoice.rounding != 0
+    key = Key(f"ORG#{house.org_id}#BOOKINGS", f"BOOKING#{invoice.invoice_id}#rounding")
+    assert int(house.table.items[key]["amount"]["N"]) == invoice.rounding
