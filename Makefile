@@ -14,7 +14,7 @@ SAM := .venv-sam/.stamp
 STACK := .venv-stack/.stamp
 
 # The code that is checked; each exists, or the check is not asked of it.
-CODE := $(wildcard layers/headroom/headroom functions tools tests)
+CODE := $(wildcard layers/headroom/headroom functions tools tests clients)
 
 # These reach the demo as they are: TRACE=file or folder, and what else it takes from the environment.
 export TRACE
@@ -58,7 +58,7 @@ test: machine lint validate $(STACK) ## Run everything: checks, unit to property
 
 .PHONY: check
 check: lint ## Run the gate: format, lint, types, template, fast tests
-	@$(PY) -m pytest $(wildcard tests/unit tests/contract tests/property)
+	@$(PY) -m pytest $(wildcard tests/unit tests/contract tests/property clients/python/tests)
 
 .PHONY: lint
 lint: $(DEV)

@@ -1,0 +1,68 @@
+"""Meter what members of an organization spend on the Messages API, with caps that hold."""
+
+from headroom_client.client import AsyncClient, Client, UsageEvent
+from headroom_client.errors import (
+    Conflict,
+    Forbidden,
+    HeadroomError,
+    InvalidRequest,
+    NotFound,
+    OutboxFull,
+    RateLimited,
+    Refused,
+    RequestTooLarge,
+    Scope,
+    ServerFailed,
+    Unauthenticated,
+    Unavailable,
+    Unbounded,
+    UnexpectedAnswer,
+    Unmetered,
+    UsageMissing,
+)
+from headroom_client.money import to_nanos
+from headroom_client.outbox import Outbox, ParkedEntry
+from headroom_client.results import (
+    AllowanceWindow,
+    Authorization,
+    Limit,
+    NextRequest,
+    OwnExtraUsage,
+    OwnLimit,
+    UsageLine,
+    UsageResult,
+)
+
+__all__ = [
+    "AllowanceWindow",
+    "AsyncClient",
+    "Authorization",
+    "Client",
+    "Conflict",
+    "Forbidden",
+    "HeadroomError",
+    "InvalidRequest",
+    "Limit",
+    "NextRequest",
+    "NotFound",
+    "Outbox",
+    "OutboxFull",
+    "OwnExtraUsage",
+    "OwnLimit",
+    "ParkedEntry",
+    "RateLimited",
+    "Refused",
+    "RequestTooLarge",
+    "Scope",
+    "ServerFailed",
+    "Unauthenticated",
+    "Unavailable",
+    "Unbounded",
+    "UnexpectedAnswer",
+    "Unmetered",
+    "UsageEvent",
+    "UsageLine",
+    "UsageMissing",
+    "UsageResult",
+    "to_nanos",
+]

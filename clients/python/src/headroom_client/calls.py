@@ -1,0 +1,104 @@
+"""The calls of the contract, each with all that its repetitions need to be the same call."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+EVENTS_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One logical call: however often it is sent, it is done once."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+def authorize(
+    *,
+    user_id: str,
+    model: str,
+    input_tokens: int,
+    max_tokens: int,
+    min_tokens: int | None,
+    web_search_requests: int | None,
+    service_tier: str | None,
+    use_extra_usage: bool | None,
+    ttl_seconds: int | None,
+    idempotency_key: str | None,
+) -> Call:
+    """Ask for an authorization; the key is made here, once for all repetitions."""
+    body = {
+        "user_id": user_id,
+        "model": model,
+        "input_tokens": input_tokens,
+        "max_tokens": max_tokens,
+        "min_tokens": min_tokens,
+        "web_search_requests": web_search_requests,
+        "service_tier": service_tier,
+        "use_extra_usage": use_extra_usage,
+        "ttl_seconds": ttl_seconds,
+    }
+    key = idempotency_key or secrets.token_hex(16)
+    return _post("/v1/authorizations", _given(body), {"idempotency-key": key})
+
+
+def release(authorization_id: str) -> Call:
+    """Give an authorization's money back."""
+    return Call("DELETE", _authorization(authorization_id))
+
+
+def extend(authorization_id: str, *, ttl_seconds: int | None, max_tokens: int | None) -> Call:
+    """Prolong or enlarge an authorization; done twice it is as done once."""
+    body = {"ttl_seconds": ttl_seconds, "max_tokens": max_tokens}
+    return _post(f"{_authorization(authorization_id)}/extend", _given(body))
+
+
+def record(events: Sequence[str]) -> Call:
+    """Report usage events, each of them already JSON: what is sent again has to be the same."""
+    if not 1 <= len(events) <= EVENTS_MAX:
+        raise ValueError(f"a batch has 1 to {EVENTS_MAX} events, not {len(events)}")
+    body = f'{{"events":[{",".join(events)}]}}'
+    return Call("POST", "/v1/usage/events", body.encode(), {"content-type": "application/json"})
+
+
+def own_extra_usage() -> Call:
+    """Ask for the member's own view."""
+    return Call("GET", "/v1/me/extra_usage")
+
+
+def continue_with_extra_usage(continues: bool) -> Call:
+    """Choose whether to continue with extra usage."""
+    body = {"continue_with_extra_usage": continues}
+    return Call("PUT", "/v1/me/extra_usage", _json(body), {"content-type": "application/json"})
+
+
+def own_usage(*, period: str | None, page: str | None, limit: int) -> Call:
+    """Ask for a page of the member's own ledger."""
+    query = {"limit": str(limit), "period": period, "page": page}
+    return Call("GET", "/v1/me/usage", query={k: v for k, v in query.items() if v is not None})
+
+
+def _authorization(authorization_id: str) -> str:
+    return f"/v1/authorizations/{quote(authorization_id, safe='')}"
+
+
+def _post(path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Call:
+    return Call("POST", path, _json(body), {"content-type": "application/json", **(headers or {})})
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _given(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}

@@ -1,0 +1,323 @@
+"""The client against the real functions: typed answers, errors, and repetitions that do no harm."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from clients.python.tests.headroom_server import (
+    LOST_REPLY,
+    LOST_REQUEST,
+    USER,
+    Fault,
+    HeadroomServer,
+    envelope,
+)
+from headroom_client import (
+    AsyncClient,
+    Authorization,
+    Client,
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    Refused,
+    Scope,
+    ServerFailed,
+    Unauthenticated,
+    Unavailable,
+    UnexpectedAnswer,
+    UsageEvent,
+    to_nanos,
+)
+
+ASKED: dict[str, Any] = {
+    "user_id": USER,
+    "model": "claude-sonnet-4-5",
+    "input_tokens": 1000,
+    "max_tokens": 1000,
+}
+# 1,000 tokens written to the long-lived cache at 6 dollars a million, 1,000 of output at 15.
+BOUND_NANOS = 1000 * 6_000 + 1000 * 15_000
+
+
+def event(event_id: str, authorization: Authorization | None = None, **changes: Any) -> UsageEvent:
+    fields: dict[str, Any] = {
+        "id": event_id,
+        "user_id": USER,
+        "model": "claude-sonnet-4-5",
+        "usage": {"input_tokens": 1000, "output_tokens": 100},
+        "occurred_at": datetime.now(UTC),
+        "authorization_id": authorization.id if authorization else None,
+        **changes,
+    }
+    return UsageEvent(**fields)
+
+
+def test_a_request_is_authorized_extended_recorded_and_seen(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    held = client.authorize(**ASKED)
+    larger = client.extend(held.id, max_tokens=2000, ttl_seconds=1200)
+    (result,) = client.record([event("msg_1", held)])
+    (again,) = client.record([event("msg_1", held, occurred_at=result_time(headroom))])
+
+    assert (held.source, held.user_id, held.max_tokens) == ("extra_usage", USER, 1000)
+    assert held.amount_nanos == BOUND_NANOS
+    assert held.expires_at.tzinfo is not None
+    assert larger.amount_nanos == BOUND_NANOS + 1000 * 15_000
+    assert larger.expires_at > held.expires_at
+    # 1,000 of input at 3 dollars, 100 of output at 15.
+    assert result.amount_nanos == 1000 * 3_000 + 100 * 15_000
+    assert (result.status, result.source, result.error_type) == ("recorded", "extra_usage", None)
+    assert (again.status, again.amount) == ("duplicate", result.amount)
+    assert headroom.budget().spent == result.amount_nanos
+    assert headroom.holds() == 0
+
+
+def result_time(headroom: HeadroomServer) -> datetime:
+    (line,) = headroom.lines()
+    return datetime.fromisoformat(line.occurred_at.partition("#")[0])
+
+
+def test_a_release_gives_the_money_back_and_may_be_repeated(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    held = client.authorize(**ASKED)
+    assert headroom.holds() == 1
+
+    client.release(held.id)
+    client.release(held.id)
+
+    assert headroom.holds() == 0
+
+
+def test_a_refusal_says_who_refused_when_it_resets_and_what_would_fit(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    with pytest.raises(Refused) as caught:
+        client.authorize(**{**ASKED, "max_tokens": 100_000_000})
+
+    refused = caught.value
+    assert refused.reason == "organization_limit_reached"
+    assert refused.scope == Scope("organization")
+    assert refused.resets_at is not None
+    assert refused.resets_at > datetime.now(UTC)
+    # The cap of 10,000 cents less the input, at 15,000 nanos a token.
+    assert refused.affordable_max_tokens == (10_000 * 10_000_000 - 6_000_000) // 15_000
+    assert refused.next_steps
+    assert not refused.retryable
+    assert refused.request_id
+    assert len(headroom.calls("POST", "/v1/authorizations")) == 1, "a refusal is never repeated"
+
+
+def test_less_output_is_accepted_where_the_caller_allows_it(client: Client) -> None:
+    held = client.authorize(**{**ASKED, "max_tokens": 100_000_000, "min_tokens": 1})
+
+    assert held.max_tokens == (10_000 * 10_000_000 - 6_000_000) // 15_000
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        LOST_REQUEST,
+        LOST_REPLY,
+        Fault(502),
+        Fault(503, {"retry-after": "0"}, envelope("overloaded_error")),
+        Fault(500, {}, envelope("api_error")),
+        Fault(429, {}, b'{"message": "Too Many Requests"}'),
+    ],
+    ids=lambda fault: f"{fault.status or 'silence'}-{'after' if fault.reached else 'before'}",
+)
+def test_what_is_no_answer_is_asked_again_and_holds_once(
+    client: Client, headroom: HeadroomServer, fault: Fault
+) -> None:
+    """A lost reply above all: the second attempt must find the hold of the first."""
+    headroom.faults = [fault, fault]
+
+    held = client.authorize(**ASKED)
+
+    calls = headroom.calls("POST", "/v1/authorizations")
+    assert len(calls) == 3
+    assert len({call[2]["idempotency-key"] for call in calls}) == 1
+    assert len({call[3] for call in calls}) == 1
+    assert headroom.holds() == 1
+    assert next(iter(headroom.budget().holds.values())).amount_nanos == held.amount_nanos
+
+
+def test_two_calls_have_two_keys_and_hold_twice(client: Client, headroom: HeadroomServer) -> None:
+    client.authorize(**ASKED)
+    client.authorize(**ASKED)
+
+    assert headroom.holds() == 2
+
+
+def test_a_contended_answer_is_asked_again(client: Client, headroom: HeadroomServer) -> None:
+    body = (
+        b'{"type":"error","error":{"type":"billing_error","message":"busy",'
+        b'"details":{"reason":"contended","retryable":true}}}'
+    )
+    headroom.faults = [Fault(429, {"retry-after": "0"}, body)]
+
+    assert client.authorize(**ASKED).max_tokens == 1000
+    assert len(headroom.calls("POST", "/v1/authorizations")) == 2
+
+
+def test_recording_again_after_a_lost_reply_bills_once(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    headroom.faults = [LOST_REPLY]
+
+    (result,) = client.record([event("msg_1")])
+
+    assert result.status == "duplicate"
+    assert [line.event_id for line in headroom.lines()] == ["msg_1"]
+
+
+def test_patience_ends_and_says_so(headroom: HeadroomServer) -> None:
+    headroom.down = True
+    with Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.6) as client:
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            client.authorize(**ASKED)
+
+    assert time.monotonic() - started < 3
+    assert len(headroom.calls("POST", "/v1/authorizations")) >= 2
+
+
+def test_no_patience_outlasts_what_the_answer_asks_to_wait(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    headroom.faults = [Fault(429, {"retry-after": "3600"}, envelope("rate_limit_error"))]
+    started = time.monotonic()
+
+    with pytest.raises(RateLimited) as caught:
+        client.authorize(**ASKED)
+
+    assert caught.value.retry_after_seconds == 3600
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "error"),
+    [
+        (400, "invalid_request_error", InvalidRequest),
+        (401, "authentication_error", Unauthenticated),
+        (403, "permission_error", Forbidden),
+        (404, "not_found_error", NotFound),
+        (409, "conflict_error", Conflict),
+        (418, "teapot_error", UnexpectedAnswer),
+    ],
+)
+def test_errors_are_told_apart_and_not_repeated(
+    client: Client, headroom: HeadroomServer, status: int, kind: str, error: type[Exception]
+) -> None:
+    headroom.faults = [Fault(status, {"request-id": "req_7"}, envelope(kind, "model: is odd"))]
+
+    with pytest.raises(error, match="model: is odd") as caught:
+        client.authorize(**ASKED)
+
+    assert type(caught.value) is error
+    assert vars(caught.value)["request_id"] == "req_7"
+    assert len(headroom.asked) == 1
+
+
+def test_a_server_that_keeps_failing_is_told_from_one_that_cannot_be_reached(
+    headroom: HeadroomServer,
+) -> None:
+    headroom.faults = [Fault(500, {}, envelope("api_error"))] * 100
+    with (
+        Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.3) as client,
+        pytest.raises(ServerFailed),
+    ):
+        client.authorize(**ASKED)
+
+
+def test_a_wrong_field_is_named(client: Client) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        client.authorize(**{**ASKED, "max_tokens": -1})
+
+    assert caught.value.field == "max_tokens"
+
+
+def test_a_wrong_key_is_not_let_in(headroom: HeadroomServer) -> None:
+    with (
+        Client(headroom.base_url, api_key="sk-headroom-service-guessed") as client,
+        pytest.raises(Unauthenticated),
+    ):
+        client.authorize(**ASKED)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'"text"', b'{"type": "authorization"}', b"\xff"])
+def test_an_answer_that_is_none_of_headrooms_is_no_permission(
+    client: Client, headroom: HeadroomServer, body: bytes
+) -> None:
+    headroom.faults = [Fault(200, {}, body)]
+
+    with pytest.raises(UnexpectedAnswer):
+        client.authorize(**ASKED)
+
+
+def test_a_client_needs_an_address_and_one_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEADROOM_BASE_URL", raising=False)
+    monkeypatch.delenv("HEADROOM_API_KEY", raising=False)
+    wrong: list[dict[str, Any]] = [
+        {"api_key": "k"},
+        {"base_url": "http://127.0.0.1:1"},
+        {"base_url": "http://127.0.0.1:1", "api_key": "k", "token": "t"},
+    ]
+    for arguments in wrong:
+        with pytest.raises(ValueError, match=r"base_url|api_key"):
+            Client(**arguments)
+    monkeypatch.setenv("HEADROOM_BASE_URL", "http://127.0.0.1:1/")
+    monkeypatch.setenv("HEADROOM_API_KEY", "k")
+    Client().close()
+
+
+def test_the_asynchronous_client_is_alike(headroom: HeadroomServer) -> None:
+    headroom.faults = [LOST_REPLY]
+
+    async def drive() -> tuple[str, str]:
+        async with AsyncClient(headroom.base_url, api_key=headroom.key) as client:
+            first, second = await asyncio.gather(
+                client.authorize(**ASKED), client.authorize(**ASKED)
+            )
+            await client.extend(first.id, ttl_seconds=1200)
+            (result,) = await client.record([event("msg_1", first)])
+            await client.release(second.id)
+            with pytest.raises(Refused):
+                await client.authorize(**{**ASKED, "max_tokens": 100_000_000})
+            client.report(event("msg_2"))
+            assert await client.flush()
+            return result.status, result.amount or ""
+
+    assert asyncio.run(drive()) == ("recorded", "0.45")
+    assert headroom.holds() == 0
+    assert sorted(line.event_id for line in headroom.lines()) == ["msg_1", "msg_2"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "nanos"),
+    [
+        ("0", 0),
+        ("1", 10_000_000),
+        ("14.352", 143_520_000),
+        ("0.0000001", 1),
+        ("0.000000100", 1),
+        ("-2.5", -25_000_000),
+        ("123456789012345", 1_234_567_890_123_450_000_000),
+    ],
+)
+def test_amounts_are_whole_nanos(amount: str, nanos: int) -> None:
+    assert to_nanos(amount) == nanos
+
+
+@pytest.mark.parametrize("amount", ["", "1e3", ".5", "1.", "0.00000001", "1,5", "٣", " 1", "--1"])
+def test_what_is_no_amount_is_none(amount: str) -> None:
+    with pytest.raises(ValueError, match=r"cents|nano"):
+        to_nanos(amount)

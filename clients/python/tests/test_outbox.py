@@ -1,0 +1,411 @@
+"""What was measured reaches Headroom: later if need be, from a dead process too, never twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.python.tests.headroom_server import (
+    LOST_REPLY,
+    USER,
+    Fault,
+    HeadroomServer,
+    envelope,
+)
+from headroom_client import Client, Outbox, OutboxFull, UsageEvent
+from headroom_client.outbox import LEASE_SECONDS
+
+SOURCES = Path(__file__).resolve().parents[1] / "src"
+
+
+def event(number: int, **changes: Any) -> UsageEvent:
+    fields: dict[str, Any] = {
+        "id": f"msg_{number}",
+        "user_id": USER,
+        "model": "claude-sonnet-4-6",
+        "usage": {"input_tokens": 10, "output_tokens": 1},
+        "occurred_at": datetime.now(UTC),
+        **changes,
+    }
+    return UsageEvent(**fields)
+
+
+def recorded(headroom: HeadroomServer) -> list[str]:
+    return sorted(line.event_id for line in headroom.lines())
+
+
+def test_what_is_reported_is_delivered_in_the_background(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    for number in range(5):
+        client.report(event(number))
+
+    assert client.flush()
+    assert recorded(headroom) == [f"msg_{number}" for number in range(5)]
+    assert client.outbox.waiting() == 0
+
+
+def test_an_outage_delays_and_loses_nothing(client: Client, headroom: HeadroomServer) -> None:
+    headroom.down = True
+    for number in range(5):
+        client.report(event(number))
+    assert not client.flush(0.3)
+    assert client.courier.last_error is not None
+
+    headroom.down = False
+
+    # Not only a flush brings it: the courier goes on by itself.
+    deadline = time.monotonic() + 20
+    while client.outbox.waiting() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert recorded(headroom) == [f"msg_{number}" for number in range(5)]
+    assert client.courier.last_error is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        LOST_REPLY,
+        Fault(500, {}, envelope("api_error")),
+        Fault(503, {"retry-after": "0"}, envelope("overloaded_error")),
+        Fault(401, {}, envelope("authentication_error")),
+        Fault(404, {}, b"not here"),
+        Fault(200, {}, b"<html>a portal</html>"),
+        Fault(200, {}, b'{"type": "usage_events", "results": []}'),
+    ],
+    ids=["reply lost", "failed", "overloaded", "key unknown", "elsewhere", "portal", "too few"],
+)
+def test_whatever_was_answered_instead_the_event_is_billed_once(
+    client: Client, headroom: HeadroomServer, fault: Fault
+) -> None:
+    headroom.faults = [fault, fault]
+
+    client.report(event(1))
+
+    assert client.flush(20), client.courier.last_error
+    assert recorded(headroom) == ["msg_1"]
+    bodies = {call[3] for call in headroom.calls("POST", "/v1/usage/events")}
+    assert len(bodies) == 1, "a repetition has to be the very same event"
+
+
+def test_what_headroom_rejects_is_parked_with_its_reason_and_spoils_nothing_else(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    client.report(event(1))
+    assert client.flush()
+    poison = [
+        event(1, usage={"input_tokens": 99, "output_tokens": 9}),
+        event(2, user_id="user_nobody"),
+        event(3, model="gpt-unheard-of"),
+        event(4, usage={"input_tokens": -1, "output_tokens": 1}),
+        event(5, authorization_id="auth_made_up"),
+    ]
+    for each in [*poison, event(6)]:
+        client.report(each)
+
+    assert client.flush()
+
+    assert recorded(headroom) == ["msg_1", "msg_6"]
+    parked = {entry.id: entry.because for entry in client.outbox.parked()}
+    assert set(parked) == {each.id for each in poison}
+    assert parked["msg_1"].startswith("conflict_error")
+    assert parked["msg_3"].startswith("invalid_request_error")
+    before = len(headroom.asked)
+    assert client.flush()
+    assert len(headroom.asked) == before, "what is parked is not sent again"
+
+
+def test_what_is_parked_can_be_tried_again_or_discarded(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    client.report(event(1, user_id="user_nobody"))
+    client.report(event(2, user_id="user_nobody"))
+    assert client.flush()
+
+    client.outbox.discard("msg_1")
+    client.outbox.unpark("msg_2")
+
+    assert client.flush()
+    assert [entry.id for entry in client.outbox.parked()] == ["msg_2"]
+    sent = [call for call in headroom.calls("POST", "/v1/usage") if b"msg_2" in call[3]]
+    assert len(sent) == 2
+
+
+def test_a_batch_that_is_too_large_is_halved_until_only_the_guilty_is_left(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    """Headroom reads a megabyte. One event is larger, and nine others wait behind it."""
+    headroom.down = True
+    huge = {"input_tokens": 1, "output_tokens": 1, "note": "x" * 1_100_000}
+    client.report(event(0, usage=huge))
+    for number in range(1, 10):
+        client.report(event(number))
+    headroom.down = False
+
+    assert client.flush(20)
+
+    assert recorded(headroom) == [f"msg_{number}" for number in range(1, 10)]
+    assert [entry.id for entry in client.outbox.parked()] == ["msg_0"]
+
+
+def test_an_event_that_headroom_fails_at_does_not_hold_the_others_up(
+    client: Client, headroom: HeadroomServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug on the other side: every batch with that event in it is a 500, whenever it comes."""
+    answer = headroom._invoke
+
+    def failing(exchange: Any, headers: dict[str, str]) -> dict[str, Any]:
+        if b"msg_3" in exchange.body:
+            body = envelope("api_error").decode()
+            return {"statusCode": 500, "headers": {"content-type": "text/json"}, "body": body}
+        return answer(exchange, headers)
+
+    monkeypatch.setattr(headroom, "_invoke", failing)
+    for number in range(6):
+        client.report(event(number))
+
+    deadline = time.monotonic() + 20
+    while client.outbox.waiting() > 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert recorded(headroom) == [f"msg_{number}" for number in (0, 1, 2, 4, 5)]
+    monkeypatch.undo()
+    assert client.flush(20)
+    assert len(recorded(headroom)) == 6
+
+
+def test_a_release_is_delivered_too_and_one_of_nothing_is_parked(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    held = client.authorize(user_id=USER, model="claude-sonnet-4-6", input_tokens=1, max_tokens=1)
+    headroom.faults = [LOST_REPLY]
+    client.release_later(held.id)
+    client.release_later("auth_made_up")
+
+    assert client.flush()
+
+    assert headroom.holds() == 0
+    assert [(entry.kind, entry.id) for entry in client.outbox.parked()] == [
+        ("release", "auth_made_up")
+    ]
+
+
+REPORTING = """
+import datetime, os, signal, sys
+from headroom_client import Client, UsageEvent
+base_url, key, outbox, first, count, then = sys.argv[1:]
+now = datetime.datetime.now(datetime.timezone.utc)
+usage = {"input_tokens": 10, "output_tokens": 1}
+with Client(base_url, api_key=key, outbox=outbox) as client:
+    for number in range(int(first), int(first) + int(count)):
+        client.report(UsageEvent(f"msg_{number}", "user_ada", "claude-sonnet-4-6", usage, now))
+    if then == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def reporting(
+    headroom: HeadroomServer, outbox: Path, *, first: int, count: int, then: str
+) -> subprocess.Popen[bytes]:
+    """Start a program that reports some events, and closes its client or is killed."""
+    arguments = [headroom.base_url, headroom.key, str(outbox), str(first), str(count), then]
+    return subprocess.Popen(
+        [sys.executable, "-c", REPORTING, *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+    )
+
+
+def test_what_a_killed_process_wrote_down_is_delivered_by_the_next(
+    headroom: HeadroomServer, tmp_path: Path
+) -> None:
+    """`kill -9` right after `report` returned, with Headroom away all the while."""
+    outbox = tmp_path / "outbox.db"
+    headroom.down = True
+    killed = reporting(headroom, outbox, first=10, count=50, then="die")
+    assert killed.wait(30) == -signal.SIGKILL
+    headroom.down = False
+
+    with Client(headroom.base_url, api_key=headroom.key, outbox=outbox) as client:
+        # The dead one may have leased some; a lease ends by itself.
+        _end_leases(outbox)
+        assert client.flush(20)
+
+    assert recorded(headroom) == [f"msg_{number}" for number in range(10, 60)]
+
+
+def _end_leases(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE entries SET leased_until = 0")
+    database.close()
+
+
+def test_processes_share_an_outbox(headroom: HeadroomServer, tmp_path: Path) -> None:
+    outbox = tmp_path / "outbox.db"
+    workers = [
+        reporting(headroom, outbox, first=100 * number, count=20, then="close")
+        for number in range(3)
+    ]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+
+    with Client(headroom.base_url, api_key=headroom.key, outbox=outbox) as client:
+        assert client.flush(20)
+        assert client.outbox.parked() == []
+    assert len(recorded(headroom)) == 60
+    sent = b"".join(call[3] for call in headroom.calls("POST", "/v1/usage/events"))
+    assert sent.count(b'"id":"msg_') == 60, "the lease kept anything from being sent twice"
+
+
+def test_threads_share_a_client(client: Client, headroom: HeadroomServer) -> None:
+    def report(first: int) -> None:
+        for number in range(first, first + 10):
+            client.report(event(number))
+
+    threads = [threading.Thread(target=report, args=(100 * number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert client.flush(20)
+    assert len(recorded(headroom)) == 50
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_goes_on_by_itself(headroom: HeadroomServer, tmp_path: Path) -> None:
+    with Client(headroom.base_url, api_key=headroom.key, outbox=tmp_path / "outbox.db") as client:
+        client.report(event(1))
+        assert client.flush()
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                client.report(event(2))
+                code = 0 if client.flush(20) else 2
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        client.report(event(3))
+        assert client.flush()
+
+    assert recorded(headroom) == ["msg_1", "msg_2", "msg_3"]
+
+
+def test_an_outbox_is_bounded_and_says_so(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db", entries_max=2)
+    outbox.put("event", "a", "{}")
+    outbox.put("event", "a", "{}")
+    outbox.put("event", "b", "{}")
+
+    with pytest.raises(OutboxFull):
+        outbox.put("event", "c", "{}")
+    with pytest.raises(OutboxFull):
+        outbox.check_room()
+    (first, _) = outbox.lease("event", 10)
+    outbox.done([first])
+    outbox.check_room()
+    outbox.close()
+
+
+def test_the_first_content_kept_under_an_id_stays(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db")
+    outbox.put("event", "a", "first")
+    outbox.put("event", "a", "second")
+
+    assert [entry.body for entry in outbox.lease("event", 10)] == ["first"]
+    outbox.close()
+
+
+def test_a_lease_keeps_others_away_until_it_ends(tmp_path: Path) -> None:
+    now = [1000.0]
+    mine = Outbox(tmp_path / "outbox.db", clock=lambda: now[0])
+    others = Outbox(tmp_path / "outbox.db", clock=lambda: now[0])
+    mine.put("event", "a", "{}")
+
+    assert len(mine.lease("event", 10)) == 1
+    assert others.lease("event", 10) == []
+    assert others.due_in_seconds() == LEASE_SECONDS
+    now[0] += LEASE_SECONDS
+    (again,) = others.lease("event", 10)
+    others.postpone([again], 5)
+    assert others.lease("event", 10) == []
+    assert others.due_in_seconds() == 5
+    others.hasten()
+    assert len(others.lease("event", 10)) == 1
+    mine.close()
+    others.close()
+
+
+def test_what_is_put_in_the_middle_of_a_transaction_is_kept_after_it(tmp_path: Path) -> None:
+    """As a destructor does that the garbage collector runs while the outbox is at work."""
+    outbox = Outbox(tmp_path / "outbox.db")
+
+    with outbox._transaction():
+        outbox.put("event", "late", "{}")
+
+    assert [entry.id for entry in outbox.lease("event", 10)] == ["late"]
+    outbox.close()
+
+
+def test_an_outbox_belongs_to_one_headroom(tmp_path: Path) -> None:
+    Client("http://127.0.0.1:1", api_key="k", outbox=tmp_path / "outbox.db").close()
+
+    with pytest.raises(ValueError, match="keeps what is meant for"):
+        Client("http://127.0.0.1:2", api_key="k", outbox=tmp_path / "outbox.db")
+
+
+def test_a_temporary_outbox_is_left_behind_only_if_something_is_in_it(
+    headroom: HeadroomServer,
+) -> None:
+    emptied = Client(headroom.base_url, api_key=headroom.key)
+    emptied.report(event(1))
+    emptied.close()
+    assert not emptied.outbox.path.parent.exists()
+
+    headroom.down = True
+    left = Client(headroom.base_url, api_key=headroom.key)
+    left.report(event(2))
+    left.close(flush_seconds=0.1)
+    headroom.down = False
+
+    with Client(headroom.base_url, api_key=headroom.key, outbox=left.outbox.path) as client:
+        assert client.flush(20)
+    assert recorded(headroom) == ["msg_1", "msg_2"]
+    for file in left.outbox.path.parent.iterdir():
+        file.unlink()
+    left.outbox.path.parent.rmdir()
+
+
+def test_a_program_that_closes_nothing_delivers_at_its_end(headroom: HeadroomServer) -> None:
+    program = f"""
+import datetime
+from headroom_client import Client, UsageEvent
+client = Client({headroom.base_url!r}, api_key={headroom.key!r})
+client.courier.start = lambda: None
+client.report(UsageEvent("msg_1", {USER!r}, "claude-sonnet-4-6",
+    {{"input_tokens": 10, "output_tokens": 1}}, datetime.datetime.now(datetime.timezone.utc)))
+del client.courier.start
+"""
+    subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+    )
+
+    assert recorded(headroom) == ["msg_1"]
+
+
+def test_an_event_without_a_time_zone_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        event(1, occurred_at=datetime(2026, 1, 1)).to_json()  # noqa: DTZ001
