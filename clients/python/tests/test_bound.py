@@ -1,0 +1,167 @@
+"""The bound of a request's input is above what it turns into, whatever is in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom_client import Unbounded
+from headroom_client.bound import IMAGE_TOKENS_MAX, bound_request
+
+PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+IMAGE = {"type": "base64", "media_type": "image/png", "data": "A" * 1_000_000}
+
+
+def body(content: Any = "hello", **more: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": content}]
+    return {"model": "m", "max_tokens": 100, "messages": messages, **more}
+
+
+@given(st.text(), st.text(), st.lists(st.text(), max_size=4))
+def test_a_token_of_text_is_at_least_a_byte(system: str, content: str, more: list[str]) -> None:
+    blocks = [{"type": "text", "text": text} for text in more]
+    asked = body(content, system=system)
+    asked["messages"] += [{"role": "assistant", "content": blocks}]
+
+    bound = bound_request(asked).input_tokens
+
+    texts = [system, content, *more]
+    assert bound >= sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    # Three tokens of frame for each message and block, and the few that the API adds.
+    assert bound >= sum(map(len, texts)) + 3 * (3 + len(more)) + 16
+
+
+def test_text_that_grows_when_it_is_normalized_is_counted_as_it_is_then() -> None:
+    """One sign of three bytes, which NFKC writes as eighteen letters of 33 bytes."""
+    grown = bound_request(body("\ufdfa" * 100)).input_tokens
+    plain = bound_request(body("a" * 300)).input_tokens
+
+    assert grown - plain == 100 * (33 - 3)
+
+
+def test_everything_that_is_sent_counts() -> None:
+    tool: Any = {"name": "t", "description": "d" * 500, "input_schema": {"type": "object"}}
+    used: Any = [{"type": "tool_use", "id": "toolu_1", "name": "t", "input": {"q": "x" * 700}}]
+    found: Any = [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "y" * 900}]
+    nothing = bound_request(body()).input_tokens
+
+    assert bound_request(body(tools=[tool])).input_tokens > nothing + 500
+    assert bound_request(body(used)).input_tokens > nothing + 700
+    assert bound_request(body(found)).input_tokens > nothing + 900
+    output: Any = {"format": {"type": "json_schema", "schema": {"description": "z" * 800}}}
+    assert bound_request(body(output_config=output)).input_tokens > nothing + 800
+
+
+def test_images_are_bounded_by_what_the_largest_takes() -> None:
+    one = bound_request(body([{"type": "image", "source": IMAGE}])).input_tokens
+    nested: Any = [
+        {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image", "source": IMAGE}]}
+    ]
+
+    assert IMAGE_TOKENS_MAX < one < IMAGE_TOKENS_MAX + 300
+    assert IMAGE_TOKENS_MAX < bound_request(body(nested)).input_tokens < IMAGE_TOKENS_MAX + 400
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "document", "source": PDF}],
+        [{"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}}],
+        [{"type": "document", "source": {"type": "file", "file_id": "file_1"}}],
+        [{"type": "container_upload", "file_id": "file_1"}],
+        [
+            {
+                "type": "tool_result",
+                "tool_use_id": "t",
+                "content": [{"type": "document", "source": PDF}],
+            }
+        ],
+        [{"type": "text", "text": object()}],
+    ],
+)
+def test_what_cannot_be_seen_has_no_bound(content: Any) -> None:
+    with pytest.raises(Unbounded):
+        bound_request(body(content))
+
+
+def test_documents_of_text_have_one() -> None:
+    text = {"type": "text", "media_type": "text/plain", "data": "t" * 1000}
+    parts = {"type": "content", "content": [{"type": "image", "source": IMAGE}]}
+
+    assert bound_request(body([{"type": "document", "source": text}])).input_tokens > 1000
+    assert bound_request(body([{"type": "document", "source": parts}])).input_tokens > 5000
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "web_search_20250305", "name": "web_search"},
+        {"type": "web_fetch_20250910", "name": "web_fetch", "max_uses": 1},
+        {"type": "code_execution_20250825", "name": "code_execution"},
+        {"type": "of_tomorrow_20300101", "name": "tomorrow"},
+    ],
+)
+def test_server_tools_have_no_bound_by_themselves(tool: Any) -> None:
+    with pytest.raises(Unbounded):
+        bound_request(body(tools=[tool]))
+
+
+def test_searches_are_bounded_by_their_uses_and_the_callers_word() -> None:
+    search = {"type": "web_search_20260209", "name": "web_search", "max_uses": 4}
+
+    bound = bound_request(body(tools=[search]), server_tool_tokens=50_000)
+
+    assert bound.web_search_requests == 4
+    assert bound.input_tokens > 50_000
+    with pytest.raises(Unbounded, match="max_uses"):
+        bound_request(body(tools=[{**search, "max_uses": None}]), server_tool_tokens=1)
+
+
+def test_tools_that_the_client_runs_need_no_word() -> None:
+    for kind in ("bash_20250124", "text_editor_20250728", "computer_20251124", "memory_20250818"):
+        bound = bound_request(body(tools=[{"type": kind, "name": "t"}]))
+        assert bound.web_search_requests == 0
+        assert bound.input_tokens > 3000
+
+
+def test_a_count_has_a_margin() -> None:
+    assert bound_request(body(), counted_tokens=10_000).input_tokens == 10_000 + 200 + 64
+    seen = bound_request(body([{"type": "document", "source": PDF}]), counted_tokens=1000)
+    assert seen.input_tokens == 1000 + 20 + 64
+
+
+@pytest.mark.parametrize(
+    ("thinking", "least"),
+    [
+        (None, 50),
+        ({"type": "adaptive"}, 50),
+        ({"type": "enabled", "budget_tokens": 80}, 81),
+        ({"type": "enabled", "budget_tokens": 5000}, 100),
+    ],
+)
+def test_the_least_output_leaves_room_for_the_thinking(thinking: Any, least: int) -> None:
+    assert bound_request(body(thinking=thinking), min_tokens=50).min_tokens == least
+    assert bound_request(body(thinking=thinking)).min_tokens is None
+
+
+def test_warming_a_cache_generates_nothing_and_is_authorized_for_one_token() -> None:
+    assert bound_request({**body(), "max_tokens": 0}, min_tokens=7).max_tokens == 1
+    assert bound_request({**body(), "max_tokens": 0}, min_tokens=7).min_tokens == 1
+
+
+@pytest.mark.parametrize("max_tokens", [None, -1, "100", 1.5, True])
+def test_output_without_a_limit_has_no_bound(max_tokens: Any) -> None:
+    with pytest.raises(Unbounded, match="max_tokens"):
+        bound_request({**body(), "max_tokens": max_tokens})
+
+
+def test_a_bound_is_not_far_above_the_bytes() -> None:
+    """Close enough to be of use: framing, not a multiple."""
+    content = "word " * 10_000
+    asked = body(content)
+
+    assert bound_request(asked).input_tokens < len(json.dumps(asked)) + 300

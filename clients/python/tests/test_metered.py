@@ -1,0 +1,637 @@
+"""The real `anthropic` SDK, metered, against a Messages API and Headroom's real functions."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import anthropic
+import pytest
+from anthropic import Anthropic, AsyncAnthropic
+
+from clients.python.tests.fake_messages import (
+    INPUT_TOKENS,
+    MODEL,
+    OUTPUT_TOKENS,
+    WORDS,
+    FakeMessages,
+    Script,
+)
+from clients.python.tests.headroom_server import USER, HeadroomServer, headroom_server
+from headroom_client import (
+    AsyncClient,
+    Client,
+    OutboxFull,
+    Refused,
+    Unavailable,
+    Unbounded,
+    Unmetered,
+    UsageMissing,
+)
+from headroom_client.anthropic import metered
+
+INPUT_NANOS, OUTPUT_NANOS = 3_000, 15_000
+WHOLE = INPUT_TOKENS * INPUT_NANOS + OUTPUT_TOKENS * OUTPUT_NANOS
+# What one event of the fake's stream is: the start, the block's start, then a word each.
+AFTER_START, AFTER_TWO_WORDS = 1, 4
+ASKED: dict[str, Any] = {
+    "model": MODEL,
+    "max_tokens": 1000,
+    "messages": [{"role": "user", "content": "What do you count?"}],
+}
+
+
+@pytest.fixture
+def bare(api: FakeMessages) -> Iterator[Anthropic]:
+    with Anthropic(api_key="sk-test", base_url=api.base_url, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def claude(bare: Anthropic, client: Client) -> Anthropic:
+    """The SDK as an application has it, metered for one member."""
+    return metered(bare, client, user_id=USER)
+
+
+@pytest.fixture
+def settled(client: Client, headroom: HeadroomServer) -> Any:
+    """Whether everything was delivered and nothing is held; returns what was spent."""
+
+    def look() -> int:
+        assert client.flush(10), client.courier.last_error
+        assert client.outbox.parked() == []
+        assert headroom.holds() == 0
+        return sum(line.charged for line in headroom.lines())
+
+    return look
+
+
+def test_a_message_is_paid_for(claude: Anthropic, settled: Any, headroom: HeadroomServer) -> None:
+    message = claude.messages.create(**ASKED)
+
+    assert message.content[0].type == "text"
+    assert settled() == WHOLE
+    (line,) = headroom.lines()
+    assert (line.event_id, line.model) == (message.id, MODEL)
+
+
+@pytest.mark.parametrize("way", ["create", "stream", "text", "final", "raw", "streaming_response"])
+def test_a_stream_is_paid_for_however_it_is_read(claude: Anthropic, settled: Any, way: str) -> None:
+    match way:
+        case "create":
+            kinds = [event.type for event in claude.messages.create(**ASKED, stream=True)]
+            assert kinds[-1] == "message_stop"
+        case "stream":
+            with claude.messages.stream(**ASKED) as stream:
+                assert list(stream)[-1].type == "message_stop"
+        case "text":
+            with claude.messages.stream(**ASKED) as stream:
+                assert "".join(stream.text_stream) == "".join(WORDS)
+        case "final":
+            with claude.messages.stream(**ASKED) as stream:
+                assert stream.get_final_message().usage.output_tokens == OUTPUT_TOKENS
+        case "raw":
+            response = claude.messages.with_raw_response.create(**ASKED, stream=True)
+            assert [event.type for event in response.parse()][-1] == "message_stop"
+        case "streaming_response":
+            create = claude.messages.with_streaming_response.create
+            with create(**ASKED, stream=True) as streaming:
+                assert b"message_stop" in b"".join(streaming.iter_bytes())
+
+    assert settled() == WHOLE
+
+
+def test_a_message_is_paid_for_with_streaming_response_too(claude: Anthropic, settled: Any) -> None:
+    with claude.messages.with_streaming_response.create(**ASKED) as response:
+        assert response.parse().usage.output_tokens == OUTPUT_TOKENS
+
+    assert settled() == WHOLE
+
+
+def test_the_money_is_held_before_the_model_is_asked(
+    claude: Anthropic, api: FakeMessages, headroom: HeadroomServer, settled: Any
+) -> None:
+    script = api.expect(Script(hold_after=0))
+    thread = threading.Thread(target=lambda: claude.messages.create(**ASKED))
+    thread.start()
+    assert script.reached.wait(10)
+
+    assert headroom.holds() == 1
+    script.go_on.set()
+    thread.join(10)
+    assert settled() == WHOLE
+
+
+def test_a_refusal_comes_before_the_model_is_asked(api: FakeMessages, bare: Anthropic) -> None:
+    with (
+        headroom_server(spend_limit="1") as headroom,
+        Client(headroom.base_url, api_key=headroom.key) as client,
+    ):
+        claude = metered(bare, client, user_id=USER)
+        for call in (
+            lambda: claude.messages.create(**ASKED),
+            lambda: claude.messages.create(**ASKED, stream=True),
+            lambda: claude.messages.stream(**ASKED).__enter__(),
+        ):
+            with pytest.raises(Refused) as caught:
+                call()
+            assert caught.value.reason == "organization_limit_reached"
+
+    assert api.messages() == []
+
+
+def test_without_headroom_nothing_is_spent(
+    bare: Anthropic, api: FakeMessages, headroom: HeadroomServer
+) -> None:
+    headroom.down = True
+    with Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.2) as client:
+        with pytest.raises(Unavailable):
+            metered(bare, client, user_id=USER).messages.create(**ASKED)
+        headroom.down = False
+
+    assert api.messages() == []
+
+
+def test_output_is_clamped_to_what_the_money_allows(api: FakeMessages, bare: Anthropic) -> None:
+    with (
+        headroom_server(spend_limit="1") as headroom,
+        Client(headroom.base_url, api_key=headroom.key) as client,
+    ):
+        message = metered(bare, client, user_id=USER, min_tokens=10).messages.create(**ASKED)
+        assert client.flush()
+        (line,) = headroom.lines()
+
+    (asked,) = api.messages()
+    # One cent, less the bound of the input, buys less than was asked for and more than the least.
+    assert 10 <= asked.body["max_tokens"] < 700
+    assert message.usage.output_tokens == OUTPUT_TOKENS
+    assert line.charged == WHOLE
+    assert ASKED["max_tokens"] == 1000
+
+
+def test_output_is_never_clamped_below_the_least_or_the_thinking(
+    api: FakeMessages, bare: Anthropic
+) -> None:
+    with (
+        headroom_server(spend_limit="1") as headroom,
+        Client(headroom.base_url, api_key=headroom.key) as client,
+    ):
+        with pytest.raises(Refused):
+            metered(bare, client, user_id=USER, min_tokens=900).messages.create(**ASKED)
+        thinking: Any = {"type": "enabled", "budget_tokens": 950}
+        with pytest.raises(Refused):
+            metered(bare, client, user_id=USER, min_tokens=10).messages.create(
+                **ASKED, thinking=thinking
+            )
+
+    assert api.messages() == []
+
+
+def test_a_stream_that_breaks_is_paid_for_as_far_as_it_came(
+    claude: Anthropic, api: FakeMessages, settled: Any, headroom: HeadroomServer
+) -> None:
+    api.expect(Script(cut_after=AFTER_TWO_WORDS))
+
+    with (
+        pytest.raises(Exception, match=r"peer closed|incomplete|disconnected|reset"),
+        claude.messages.stream(**ASKED) as stream,
+    ):
+        stream.until_done()
+
+    # Nobody said how many tokens: two words arrived, each at least one.
+    assert settled() == INPUT_TOKENS * INPUT_NANOS + 2 * OUTPUT_NANOS
+    (line,) = headroom.lines()
+    assert "cut off" in line.usage["headroom"]["output_tokens"]
+
+
+def test_an_error_in_the_stream_is_paid_for_as_far_as_it_came(
+    claude: Anthropic, api: FakeMessages, settled: Any
+) -> None:
+    api.expect(Script(error_after=AFTER_TWO_WORDS))
+
+    with pytest.raises(anthropic.APIStatusError):
+        list(claude.messages.create(**ASKED, stream=True))
+
+    assert settled() == INPUT_TOKENS * INPUT_NANOS + 2 * OUTPUT_NANOS
+
+
+def test_an_error_before_the_model_began_costs_nothing(
+    claude: Anthropic, api: FakeMessages, settled: Any
+) -> None:
+    api.expect(Script(error_after=0))
+
+    with pytest.raises(anthropic.APIStatusError):
+        list(claude.messages.create(**ASKED, stream=True))
+
+    assert settled() == 0
+
+
+@pytest.mark.parametrize("how", ["break", "raise", "close", "drop", "unread", "generator"])
+def test_an_abandoned_stream_is_paid_for_as_far_as_it_came(
+    claude: Anthropic, api: FakeMessages, settled: Any, how: str
+) -> None:
+    """Whatever way the application leaves a stream by, its hold does not stay behind."""
+    script = api.expect(Script(hold_after=AFTER_TWO_WORDS))
+
+    def words() -> Generator[str, None, None]:
+        with claude.messages.stream(**ASKED) as stream:
+            yield from stream.text_stream
+
+    match how:
+        case "break":
+            with claude.messages.stream(**ASKED) as stream:
+                for number, _ in enumerate(stream.text_stream, 1):
+                    if number == 2:
+                        break
+        case "raise":
+
+            def fail_at_two() -> None:
+                with claude.messages.stream(**ASKED) as stream:
+                    for number, _ in enumerate(stream.text_stream, 1):
+                        number / (2 - number)
+
+            with pytest.raises(ZeroDivisionError):
+                fail_at_two()
+        case "close":
+            events = claude.messages.create(**ASKED, stream=True)
+            for _ in range(AFTER_TWO_WORDS):
+                next(events)
+            events.close()
+        case "drop":
+            events = claude.messages.create(**ASKED, stream=True)
+            for _ in range(AFTER_TWO_WORDS):
+                next(events)
+            del events
+            gc.collect()
+        case "unread":
+            # Nothing was looked at, so nothing is known of it.
+            events = claude.messages.create(**ASKED, stream=True)
+            del events
+            gc.collect()
+        case "generator":
+            reading = words()
+            next(reading)
+            next(reading)
+            reading.close()
+    script.go_on.set()
+
+    partly = INPUT_TOKENS * INPUT_NANOS + 2 * OUTPUT_NANOS
+    assert settled() == (0 if how == "unread" else partly)
+
+
+def test_a_failed_call_gives_the_money_back(
+    claude: Anthropic, api: FakeMessages, settled: Any
+) -> None:
+    api.scripts = [Script(status=529), Script(status=400), Script(silent=True)]
+
+    with pytest.raises(anthropic.APIStatusError):
+        claude.messages.create(**ASKED)
+    with pytest.raises(anthropic.BadRequestError):
+        claude.messages.create(**ASKED, stream=True)
+    with pytest.raises(anthropic.APIConnectionError):
+        claude.messages.create(**ASKED)
+
+    assert settled() == 0
+
+
+def test_each_attempt_of_the_sdk_has_its_own_authorization(
+    api: FakeMessages, client: Client, headroom: HeadroomServer, settled: Any
+) -> None:
+    api.scripts = [Script(status=500), Script(silent=True)]
+    with Anthropic(api_key="sk-test", base_url=api.base_url, max_retries=2) as retrying:
+        metered(retrying, client, user_id=USER).messages.create(**ASKED)
+
+    assert settled() == WHOLE
+    assert len(headroom.calls("POST", "/v1/authorizations")) == 3
+    assert len(headroom.calls("DELETE", "/v1/authorizations")) == 2
+
+
+def test_a_timeout_gives_the_money_back(claude: Anthropic, api: FakeMessages, settled: Any) -> None:
+    script = api.expect(Script(hold_after=0))
+
+    with pytest.raises(anthropic.APITimeoutError):
+        claude.with_options(timeout=0.2).messages.create(**ASKED)
+    script.go_on.set()
+
+    assert settled() == 0
+
+
+def test_what_was_used_while_headroom_is_away_is_delivered_when_it_is_back(
+    claude: Anthropic, client: Client, headroom: HeadroomServer, settled: Any
+) -> None:
+    with claude.messages.stream(**ASKED) as stream:
+        headroom.down = True
+        stream.until_done()
+    assert not client.flush(0.3)
+    assert client.outbox.waiting() == 1
+
+    headroom.down = False
+
+    assert settled() == WHOLE
+
+
+def test_holds_of_what_is_not_delivered_yet_refuse_nobody(bare: Anthropic) -> None:
+    """The cap fits one request's bound at a time: the second has to wait for the first's usage."""
+    with (
+        headroom_server(spend_limit="3") as headroom,
+        Client(headroom.base_url, api_key=headroom.key) as client,
+    ):
+        claude = metered(bare, client, user_id=USER)
+        for _ in range(3):
+            claude.messages.create(**ASKED)
+        assert client.flush()
+        assert [line.charged for line in headroom.lines()] == [WHOLE] * 3
+
+
+def test_what_is_not_metered_is_not_sent(
+    claude: Anthropic, api: FakeMessages, headroom: HeadroomServer
+) -> None:
+    request: Any = {"custom_id": "a", "params": ASKED}
+    calls: list[Callable[[], object]] = [
+        lambda: claude.beta.messages.create(**ASKED),
+        lambda: claude.beta.messages.stream(**ASKED).__enter__(),
+        lambda: claude.messages.batches.create(requests=[request]),
+        lambda: claude.beta.messages.batches.create(requests=[request]),
+        lambda: claude.post("/v1/complete", body={}, cast_to=object),
+        lambda: claude.post(f"{api.base_url}/v1/messages/", body=ASKED, cast_to=object),
+        lambda: claude.post("/v1/messages", body=[1], cast_to=object),
+        lambda: claude.messages.create(**ASKED, extra_body={"fallbacks": [{"model": "other"}]}),
+        lambda: claude.messages.create(**ASKED, extra_query={"beta": "true"}),
+    ]
+    for call in calls:
+        with pytest.raises(Unmetered):
+            call()
+
+    assert api.asked == []
+    assert headroom.asked == []
+
+
+def test_what_costs_nothing_goes_through(claude: Anthropic, headroom: HeadroomServer) -> None:
+    messages: Any = ASKED["messages"]
+    assert claude.messages.count_tokens(model=MODEL, messages=messages).input_tokens == 25
+    claude.get("/v1/models", cast_to=object)
+    assert headroom.asked == []
+
+
+def test_what_has_no_bound_is_not_sent(claude: Anthropic, api: FakeMessages) -> None:
+    pdf: Any = {
+        "type": "document",
+        "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
+    }
+    search: Any = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    asked: Any = {**ASKED, "messages": [{"role": "user", "content": [pdf]}]}
+    calls: list[Callable[[], object]] = [
+        lambda: claude.messages.create(**asked),
+        lambda: claude.messages.create(**ASKED, tools=[search]),
+        lambda: claude.messages.create(**ASKED, speed="fast"),
+    ]
+    for call in calls:
+        with pytest.raises(Unbounded):
+            call()
+
+    assert api.asked == []
+
+
+def test_server_tools_are_bounded_by_what_the_caller_says(
+    bare: Anthropic, client: Client, api: FakeMessages, headroom: HeadroomServer, settled: Any
+) -> None:
+    search: Any = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    api.expect(Script(usage={"server_tool_use": {"web_search_requests": 2}}))
+    claude = metered(bare, client, user_id=USER, server_tool_tokens=100_000)
+
+    claude.messages.create(**ASKED, tools=[search])
+
+    ((_, _, _, sent),) = headroom.calls("POST", "/v1/authorizations")
+    assert b'"web_search_requests":3' in sent
+    # A search is a cent.
+    assert settled() == WHOLE + 2 * 10_000_000
+
+
+def test_the_input_can_be_counted_instead(
+    bare: Anthropic, client: Client, api: FakeMessages, headroom: HeadroomServer, settled: Any
+) -> None:
+    pdf: Any = {
+        "type": "document",
+        "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
+    }
+    asked: Any = {**ASKED, "messages": [{"role": "user", "content": [pdf]}]}
+    api.counted_tokens = 5000
+
+    metered(bare, client, user_id=USER, count_tokens=True).messages.create(
+        **asked, stop_sequences=["."]
+    )
+
+    assert [each.path for each in api.asked] == ["/v1/messages/count_tokens", "/v1/messages"]
+    assert "max_tokens" not in api.asked[0].body
+    assert "stop_sequences" not in api.asked[0].body
+    ((_, _, _, sent),) = headroom.calls("POST", "/v1/authorizations")
+    assert b'"input_tokens":5164' in sent
+    assert settled() == WHOLE
+
+
+def test_cache_writes_that_a_stream_counts_on_stay_recordable(
+    claude: Anthropic, api: FakeMessages, settled: Any
+) -> None:
+    """The total at the end is more than the lifetimes at the start: Headroom would refuse it."""
+    start = {
+        "cache_creation_input_tokens": 100,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 100},
+    }
+    api.expect(Script(usage=start, delta_usage={"cache_creation_input_tokens": 150}))
+
+    with claude.messages.stream(**ASKED) as stream:
+        stream.until_done()
+
+    assert settled() == WHOLE + 150 * 6_000
+
+
+def test_an_answer_without_usage_is_an_error_and_keeps_its_hold(
+    claude: Anthropic, api: FakeMessages, client: Client, headroom: HeadroomServer
+) -> None:
+    api.expect(Script(without_usage=True))
+
+    with pytest.raises(UsageMissing):
+        claude.messages.create(**ASKED)
+
+    assert client.flush()
+    assert headroom.holds() == 1
+
+
+def test_a_full_outbox_lets_nothing_start(
+    bare: Anthropic, api: FakeMessages, headroom: HeadroomServer
+) -> None:
+    with (
+        Client(headroom.base_url, api_key=headroom.key, outbox_entries_max=0) as client,
+        pytest.raises(OutboxFull),
+    ):
+        metered(bare, client, user_id=USER).messages.create(**ASKED)
+
+    assert api.asked == []
+    assert headroom.asked == []
+
+
+def test_a_long_stream_prolongs_its_hold(
+    bare: Anthropic, client: Client, api: FakeMessages, headroom: HeadroomServer, settled: Any
+) -> None:
+    script = api.expect(Script(hold_after=AFTER_TWO_WORDS))
+    claude = metered(bare, client, user_id=USER, ttl_seconds=1)
+
+    with claude.messages.stream(**ASKED) as stream:
+        words = stream.text_stream
+        next(words)
+        next(words)
+        # Half a second after the hold was taken the next piece prolongs it.
+        threading.Timer(0.6, script.go_on.set).start()
+        for _ in words:
+            pass
+
+    assert headroom.calls("POST", "/v1/authorizations/auth_")
+    assert settled() == WHOLE
+
+
+def test_only_clients_whose_answers_can_be_read_are_metered(client: Client) -> None:
+    class Anthropic2(Anthropic):
+        pass
+
+    with pytest.raises(TypeError):
+        metered(Anthropic2(api_key="k"), client, user_id=USER)
+    with pytest.raises(TypeError):
+        metered(AsyncAnthropic(api_key="k"), client, user_id=USER)  # type: ignore[call-overload]
+
+
+# The asynchronous SDK
+
+
+async def _drive(
+    headroom: HeadroomServer, api: FakeMessages, work: Any, **options: Any
+) -> tuple[int, int]:
+    """Run `work(claude)`; return what was charged, and how many holds are open."""
+    async with (
+        AsyncClient(headroom.base_url, api_key=headroom.key) as client,
+        AsyncAnthropic(api_key="sk-test", base_url=api.base_url, max_retries=0) as bare,
+    ):
+        await work(metered(bare, client, user_id=USER, **options))
+        assert await client.flush(), client.courier.last_error
+        assert client.outbox.parked() == []
+    return sum(line.charged for line in headroom.lines()), headroom.holds()
+
+
+def test_async_messages_and_streams_are_paid_for(
+    headroom: HeadroomServer, api: FakeMessages
+) -> None:
+    async def work(claude: AsyncAnthropic) -> None:
+        await claude.messages.create(**ASKED)
+        async for _ in await claude.messages.create(**ASKED, stream=True):
+            pass
+        async with claude.messages.stream(**ASKED) as stream:
+            assert await stream.get_final_text() == "".join(WORDS)
+        async with claude.messages.with_streaming_response.create(**ASKED) as response:
+            await response.parse()
+        await asyncio.gather(*(claude.messages.create(**ASKED) for _ in range(4)))
+
+    assert asyncio.run(_drive(headroom, api, work)) == (8 * WHOLE, 0)
+
+
+def test_a_cancelled_async_call_gives_the_money_back(
+    headroom: HeadroomServer, api: FakeMessages
+) -> None:
+    script = api.expect(Script(hold_after=0))
+
+    async def work(claude: AsyncAnthropic) -> None:
+        task = asyncio.create_task(claude.messages.create(**ASKED))
+        await asyncio.to_thread(script.reached.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        script.go_on.set()
+
+    assert asyncio.run(_drive(headroom, api, work)) == (0, 0)
+
+
+@pytest.mark.parametrize("how", ["cancel", "break", "timeout", "raise", "aclose"])
+def test_an_abandoned_async_stream_is_paid_for_as_far_as_it_came(
+    headroom: HeadroomServer, api: FakeMessages, how: str
+) -> None:
+    script = api.expect(Script(hold_after=AFTER_TWO_WORDS))
+
+    async def read(claude: AsyncAnthropic) -> None:
+        async with claude.messages.stream(**ASKED) as stream:
+            number = 0
+            async for _ in stream.text_stream:
+                number += 1
+                if number == 2 and how == "break":
+                    return
+                if number == 2 and how == "raise":
+                    raise ZeroDivisionError
+
+    async def work(claude: AsyncAnthropic) -> None:
+        match how:
+            case "cancel":
+                task = asyncio.create_task(read(claude))
+                await asyncio.to_thread(script.reached.wait, 10)
+                await asyncio.sleep(0.2)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            case "timeout":
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await read(claude)
+            case "break":
+                await read(claude)
+            case "raise":
+                with pytest.raises(ZeroDivisionError):
+                    await read(claude)
+            case "aclose":
+                events = await claude.messages.create(**ASKED, stream=True)
+                for _ in range(AFTER_TWO_WORDS):
+                    await anext(events)
+                await events.close()
+        script.go_on.set()
+
+    partly = INPUT_TOKENS * INPUT_NANOS + 2 * OUTPUT_NANOS
+    assert asyncio.run(_drive(headroom, api, work)) == (partly, 0)
+
+
+def test_a_broken_async_stream_is_paid_for_as_far_as_it_came(
+    headroom: HeadroomServer, api: FakeMessages
+) -> None:
+    api.expect(Script(cut_after=AFTER_START))
+
+    async def work(claude: AsyncAnthropic) -> None:
+        with pytest.raises(Exception, match=r"peer closed|incomplete|disconnected|reset"):
+            async with claude.messages.stream(**ASKED) as stream:
+                await stream.until_done()
+
+    # The start itself says that one token was there already.
+    expected = INPUT_TOKENS * INPUT_NANOS + OUTPUT_NANOS
+    assert asyncio.run(_drive(headroom, api, work)) == (expected, 0)
+
+
+def test_async_refusals_come_before_the_model_is_asked(api: FakeMessages) -> None:
+    async def work(claude: AsyncAnthropic) -> None:
+        with pytest.raises(Refused):
+            await claude.messages.create(**ASKED)
+        with pytest.raises(Unmetered):
+            await claude.beta.messages.create(**ASKED)
+        with pytest.raises(Unmetered):
+            await claude.messages.batches.create(requests=[])
+
+    with headroom_server(spend_limit="1") as headroom:
+        assert asyncio.run(_drive(headroom, api, work)) == (0, 0)
+    assert api.asked == []
+
+
+def test_async_output_is_clamped_and_input_counted(api: FakeMessages) -> None:
+    async def work(claude: AsyncAnthropic) -> None:
+        await claude.messages.create(**ASKED)
+
+    with headroom_server(spend_limit="1") as headroom:
+        found = asyncio.run(_drive(headroom, api, work, min_tokens=10, count_tokens=True))
+    assert found == (WHOLE, 0)
+    (asked,) = api.messages()
+    assert 10 <= asked.body["max_tokens"] < 700
+    assert len(api.asked) == 2
