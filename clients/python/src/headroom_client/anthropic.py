@@ -200,11 +200,12 @@ class Meter(Middleware):
 
     def _authorize(self, bound: Bound) -> Ticket:
         arguments = arguments_of(bound, self._metering)
+        # Earlier requests may hold more than they used until their usage is delivered.
+        unsettled = self._headroom.outbox.waiting()
         try:
             authorization = self._headroom.authorize(**arguments)
         except Refused:
-            # Earlier requests may hold more than they used until their usage is delivered.
-            if not self._headroom.outbox.waiting() or not self._headroom.flush(SETTLE_SECONDS):
+            if not unsettled or not self._headroom.flush(SETTLE_SECONDS):
                 raise
             authorization = self._headroom.authorize(**arguments)
         return Ticket(self._headroom, authorization, self._metering.product)
@@ -263,12 +264,12 @@ class AsyncMeter(Middleware):
 
     async def _authorize(self, bound: Bound) -> Ticket:
         arguments = arguments_of(bound, self._metering)
+        # Earlier requests may hold more than they used until their usage is delivered.
+        unsettled = self._headroom.outbox.waiting()
         try:
             authorization = await self._headroom.authorize(**arguments)
         except Refused:
-            # Earlier requests may hold more than they used until their usage is delivered.
-            waiting = self._headroom.outbox.waiting()
-            if not waiting or not await self._headroom.flush(SETTLE_SECONDS):
+            if not unsettled or not await self._headroom.flush(SETTLE_SECONDS):
                 raise
             authorization = await self._headroom.authorize(**arguments)
         return Ticket(self._headroom, authorization, self._metering.product)
