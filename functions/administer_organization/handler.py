@@ -91,13 +91,13 @@ def get_extra_usage(caller: Caller, now: datetime) -> dict[str, Any]:
     return extra_usage(table, _settings(caller), now)
 
 
-@api.route("POST", "/v1/organizations/extra_usage/enable")
+@api.route("POST", "/v1/organizations/extra_usage/enable", once=True)
 def enable(caller: Caller, now: datetime) -> dict[str, Any]:
     reason = Reason(caller.actor, "extra_usage.enabled")
     return extra_usage(table, set_enabled(table, caller.org_id, True, now, reason), now)
 
 
-@api.route("POST", "/v1/organizations/extra_usage/disable")
+@api.route("POST", "/v1/organizations/extra_usage/disable", once=True)
 def disable(caller: Caller, now: datetime) -> dict[str, Any]:
     reason = Reason(caller.actor, "extra_usage.disabled")
     return extra_usage(table, set_enabled(table, caller.org_id, False, now, reason), now)
@@ -157,7 +157,7 @@ def get_members(caller: Caller, now: datetime) -> dict[str, Any]:
     return list_answer(rows, page.cursor(found.next_key))
 
 
-@api.route("POST", "/v1/organizations/members")
+@api.route("POST", "/v1/organizations/members", once=True)
 def post_member(caller: Caller, now: datetime) -> dict[str, Any]:
     member = parse_member(api.request.json(), caller.org_id)
     return member_to_wire(add_member(table, caller.organization, member, caller.actor, now))
@@ -197,14 +197,14 @@ def get_keys(caller: Caller, now: datetime) -> dict[str, Any]:
     return list_answer([key_to_wire(key) for key in found.keys], page.cursor(found.next_key))
 
 
-@api.route("POST", "/v1/organizations/api_keys")
+@api.route("POST", "/v1/organizations/api_keys", once=True)
 def post_key(caller: Caller, now: datetime) -> dict[str, Any]:
     body = _body("name", "scopes")
     scopes = body.get("scopes")
     if not isinstance(scopes, list) or not scopes or any(scope not in SCOPES for scope in scopes):
         raise InvalidRequest("scopes", f"must be a list of some of {', '.join(SCOPES)}")
     name = text(body, "name", length_max=KEY_NAME_LENGTH_MAX)
-    return create_key(table, caller.org_id, name, sorted(set(scopes)), now)
+    return create_key(table, caller.org_id, name, sorted(set(scopes)), now, api.keyed)
 
 
 @api.route("DELETE", "/v1/organizations/api_keys/<key_id>")
@@ -237,7 +237,7 @@ def get_limits(caller: Caller, now: datetime) -> dict[str, Any]:
     return list_answer(rows, page.cursor(last))
 
 
-@api.route("POST", "/v1/organizations/spend_limits")
+@api.route("POST", "/v1/organizations/spend_limits", once=True)
 def post_limit(caller: Caller, now: datetime) -> dict[str, Any]:
     _count(caller, now)
     place, amount = parse_set_limit(api.request.json(), caller.org_id)
@@ -307,7 +307,9 @@ def get_request(caller: Caller, now: datetime, request_id: str) -> dict[str, Any
     return show(table, _settings(caller), request, now)
 
 
-@api.route("POST", "/v1/organizations/spend_limit_increase_requests/<request_id>/approve")
+@api.route(
+    "POST", "/v1/organizations/spend_limit_increase_requests/<request_id>/approve", once=True
+)
 def approve_request(caller: Caller, now: datetime, request_id: str) -> dict[str, Any]:
     _count(caller, now)
     body = _body("amount", "period", "suppress_notification")
@@ -323,7 +325,7 @@ def approve_request(caller: Caller, now: datetime, request_id: str) -> dict[str,
     )
 
 
-@api.route("POST", "/v1/organizations/spend_limit_increase_requests/<request_id>/deny")
+@api.route("POST", "/v1/organizations/spend_limit_increase_requests/<request_id>/deny", once=True)
 def deny_request(caller: Caller, now: datetime, request_id: str) -> dict[str, Any]:
     _count(caller, now)
     body = _body("suppress_notification") if api.request.has_body else {}

@@ -63,7 +63,7 @@ def delete_authorization(caller: Caller, now: datetime, authorization_id: str) -
     return release(table, caller.org_id, authorization_id)
 
 
-@api.route("POST", "/v1/authorizations/<authorization_id>/extend")
+@api.route("POST", "/v1/authorizations/<authorization_id>/extend", once=True)
 def post_extension(caller: Caller, now: datetime, authorization_id: str) -> dict[str, Any]:
     ttl, max_tokens = parse_extension(api.request.json())
     return extend(table, caller.organization, authorization_id, now, ttl=ttl, max_tokens=max_tokens)

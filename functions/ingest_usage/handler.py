@@ -46,7 +46,7 @@ class NotRecorded(Exception):
     """A message whose events cannot all be recorded: it is delivered again, and parked at last."""
 
 
-@api.route("POST", "/v1/usage/events")
+@api.route("POST", "/v1/usage/events", once=True)
 def post_usage_events(caller: Caller, now: datetime) -> dict[str, Any]:
     events = parse_batch(api.request.json())
     results = [_record(caller.organization, event, now) for event in events]

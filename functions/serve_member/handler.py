@@ -70,17 +70,18 @@ def get_own_usage(caller: Caller, now: datetime) -> dict[str, Any]:
     return list_answer([line_to_wire(item) for item in found.items], page.cursor(found.next_key))
 
 
-@api.route("POST", "/v1/me/spend_limit_increase_requests")
+@api.route("POST", "/v1/me/spend_limit_increase_requests", once=True)
 def post_request(caller: Caller, now: datetime) -> dict[str, Any]:
     body = as_object(api.request.json(), "body") if api.request.has_body else {}
     known_only(body, frozenset({"period", "note"}))
+    keyed = api.keyed
     request = request_increase(
         table,
         caller.organization,
         caller.subject,
         parse_period(body),
         optional_text(body, "note", length_max=NOTE_LENGTH_MAX),
-        now,
-        entropy=os.urandom(ENTROPY_BYTES),
+        keyed.begun_at if keyed else now,
+        entropy=keyed.entropy(ENTROPY_BYTES) if keyed else os.urandom(ENTROPY_BYTES),
     )
     return show(table, caller.organization, request, now)

@@ -376,7 +376,9 @@ class ApiKey(Body):
 
 
 class NewApiKey(ApiKey):
-    secret: Annotated[str, Field(description="Shown this once.")]
+    secret: Annotated[
+        str | None, Field(description="Shown once: not in the answer to a repeated request.")
+    ] = None
 
 
 class ApiKeyRevoked(Body):

@@ -141,12 +141,15 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         bodies.Authorization,
         body=bodies.ExtensionRequest,
         errors=(NotFound, Conflict, SpendRefused),
+        parameters=_KEYED,
     ),
     ("POST", "/v1/usage/events"): Endpoint(
         SPENDING,
         "Record what was really used; one bad event never spoils the others",
         bodies.UsageEventResults,
         body=bodies.UsageEventsRequest,
+        parameters=_KEYED,
+        errors=(Conflict,),
     ),
     ("GET", f"{_ORGANIZATION}/extra_usage"): Endpoint(
         SETTINGS,
@@ -155,13 +158,18 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         errors=(NotFound,),
     ),
     ("POST", f"{_ORGANIZATION}/extra_usage/enable"): Endpoint(
-        SETTINGS, "Enable extra usage", bodies.ExtraUsage, errors=(NotFound,)
+        SETTINGS,
+        "Enable extra usage",
+        bodies.ExtraUsage,
+        parameters=_KEYED,
+        errors=(NotFound, Conflict),
     ),
     ("POST", f"{_ORGANIZATION}/extra_usage/disable"): Endpoint(
         SETTINGS,
         "Disable extra usage at once; holds in flight may settle",
         bodies.ExtraUsage,
-        errors=(NotFound,),
+        errors=(NotFound, Conflict),
+        parameters=_KEYED,
     ),
     ("PUT", f"{_ORGANIZATION}/extra_usage/members"): Endpoint(
         SETTINGS,
@@ -200,6 +208,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         bodies.Member,
         body=bodies.MemberRequest,
         errors=(NotFound, Conflict),
+        parameters=_KEYED,
     ),
     ("PUT", f"{_ORGANIZATION}/members/<user_id>"): Endpoint(
         MEMBERS,
@@ -219,6 +228,8 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         "Create a key; its secret is shown once",
         bodies.NewApiKey,
         body=bodies.ApiKeyRequest,
+        parameters=_KEYED,
+        errors=(Conflict,),
     ),
     ("DELETE", f"{_ORGANIZATION}/api_keys/<key_id>"): Endpoint(
         MEMBERS,
@@ -270,7 +281,8 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         "Set a limit, by its scope and period",
         bodies.SpendLimit,
         body=bodies.SpendLimitRequest,
-        errors=(NotFound, RateLimited),
+        errors=(NotFound, RateLimited, Conflict),
+        parameters=_KEYED,
     ),
     ("GET", f"{_LIMITS}/effective"): Endpoint(
         LIMITS,
@@ -303,7 +315,8 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         "Write the requester's own limit and close the request, in one step",
         bodies.ApprovedIncreaseRequest,
         body=bodies.ApproveRequest,
-        errors=(NotFound, RateLimited),
+        errors=(NotFound, RateLimited, Conflict),
+        parameters=_KEYED,
     ),
     ("POST", f"{_REQUESTS}/<request_id>/deny"): Endpoint(
         REQUESTS,
@@ -311,7 +324,8 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         bodies.IncreaseRequest,
         body=bodies.DenyRequest,
         body_is_optional=True,
-        errors=(NotFound, RateLimited),
+        errors=(NotFound, RateLimited, Conflict),
+        parameters=_KEYED,
     ),
     ("GET", "/v1/me/extra_usage"): Endpoint(
         ME,
@@ -340,5 +354,6 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         body=bodies.OwnIncreaseRequest,
         body_is_optional=True,
         errors=(NotFound, Conflict),
+        parameters=_KEYED,
     ),
 }

@@ -470,10 +470,14 @@ class LineRecord(Record):
 
 
 class ReceiptRecord(Record):
-    """The first answer to a request with an Idempotency-Key, and the hash of that request."""
+    """The first answer to a request with an Idempotency-Key, and the hash of that request.
+
+    Without an answer the request was begun, and perhaps cut off.
+    """
 
     request = UnicodeAttribute()
-    answer = JSONAttribute()
+    answer = JSONAttribute(null=True)
+    begun_at = UnicodeAttribute(null=True)
     expires_at = IntegerAttribute()
 
 

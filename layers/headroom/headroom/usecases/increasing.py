@@ -74,6 +74,10 @@ def request_increase(
     try:
         create_request(table, request, told, now)
     except Refused as refused:
+        # By an attempt whose answer was lost, if it is this very one.
+        made = find_request(table, organization.org_id, request.request_id)
+        if made is not None and made.user_id == user_id:
+            return made
         raise Conflict("request: one is pending already; wait for its answer") from refused
     except Contended as error:
         raise Overloaded("others are on this request; try again") from error

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from headroom.errors import NotFound
+from headroom.errors import NotFound, Overloaded
 from headroom.store.credentials import ApiKey, KeyPage, list_keys, put_key, revoke_key
-from headroom.store.table import Item, Put, Table
+from headroom.store.table import Change, Contended, Item, Refused, Table
 from headroom.usecases.authenticating import KEY_PREFIX, digest_of
+from headroom.usecases.replaying import Keyed
 
 SERVICE_SCOPES: Final = ("write:usage",)
 ADMIN_SCOPES: Final = (
@@ -31,13 +32,29 @@ def new_key(org_id: str, name: str, scopes: Sequence[str]) -> tuple[str, ApiKey]
 
 
 def create_key(
-    table: Table, org_id: str, name: str, scopes: Sequence[str], now: datetime
+    table: Table,
+    org_id: str,
+    name: str,
+    scopes: Sequence[str],
+    now: datetime,
+    keyed: Keyed | None = None,
 ) -> dict[str, Any]:
-    """Make a key; its secret is in this answer and nowhere else."""
+    """Make a key; its secret is in this answer and nowhere else.
+
+    Under an idempotency key the answer is filed with the key itself, without the secret: whoever
+    repeats the request finds the one key that it made, and revokes it if its secret was lost.
+
+    Raises:
+        Overloaded: the same request is being answered at this moment; repeat it.
+    """
     secret, key = new_key(org_id, name, scopes)
-    writes: list[Put] = list(put_key(key, now))
-    table.transact(writes)
-    return {**key_to_wire(key), "secret": secret}
+    shown = key_to_wire(key)
+    writes: list[Change] = [*put_key(key, now), *([keyed.filing(shown)] if keyed else [])]
+    try:
+        table.transact(writes)
+    except (Refused, Contended) as error:
+        raise Overloaded("the same request is being answered; try again") from error
+    return {**shown, "secret": secret}
 
 
 def keys_page(table: Table, org_id: str, *, limit: int, start: Item | None) -> KeyPage:

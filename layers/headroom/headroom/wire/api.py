@@ -22,6 +22,8 @@ from headroom.usecases.authenticating import (
     Callers,
     authenticate_person,
 )
+from headroom.usecases.replaying import Keyed, once
+from headroom.wire.fields import digest_of
 from headroom.wire.http import Content, Elsewhere, HttpAnswer, Request, answer, crash, failure
 from headroom.wire.rights import check
 
@@ -35,11 +37,13 @@ _BEARER = "bearer "
 class Api:
     """The routes of one function.
 
-    `request` is the one that is being answered: a Lambda answers one at a time.
+    `request` is the one that is being answered: a Lambda answers one at a time. `keyed` is what
+    its idempotency key makes of it, where the route takes one and the client sent one.
     `remaining_millis` tells how long there is to answer it, where a function has said so.
     """
 
     request: Request
+    keyed: Keyed | None
     remaining_millis: Callable[[], int]
 
     def __init__(self, logger: Logger, table: Table, clock: Clock, identity: Identity) -> None:
@@ -49,15 +53,21 @@ class Api:
         self._clock = clock
         self._identity = identity
         self._callers = Callers()
+        self._once: set[tuple[str, str]] = set()
 
-    def route(self, method: str, rule: str) -> Callable[[Endpoint], Endpoint]:
+    def route(
+        self, method: str, rule: str, *, once: bool = False
+    ) -> Callable[[Endpoint], Endpoint]:
         """Register a route, called as `endpoint(caller, now, **parameters of the path)`.
 
-        In the rule, `<name>` stands for one segment of the path.
+        In the rule, `<name>` stands for one segment of the path. With `once`, the first answer to
+        a request with an Idempotency-Key is repeated; the endpoint has to bear repetition.
         """
 
         def register(endpoint: Endpoint) -> Endpoint:
             self.routes[method, rule] = endpoint
+            if once:
+                self._once.add((method, rule))
             return endpoint
 
         return register
@@ -65,6 +75,7 @@ class Api:
     def resolve(self, event: Mapping[str, Any]) -> HttpAnswer:
         """Answer a request; every failure is an error envelope of the wire contract."""
         self.request = request = Request(event)
+        self.keyed = None
         try:
             return answer(request, self._resolve(request))
         except HeadroomError as error:
@@ -83,8 +94,33 @@ class Api:
                 now = self._clock.now()
                 caller = self._authenticate(request, now)
                 check(caller, method, rule)
+                if (method, rule) in self._once and (key := request.idempotency_key()):
+                    return self._answer_once(caller, now, key, (method, rule), parameters)
                 return endpoint(caller, now, **parameters)
         raise NotFound("path: there is nothing here")
+
+    def _answer_once(
+        self,
+        caller: Caller,
+        now: datetime,
+        key: str,
+        route: tuple[str, str],
+        parameters: dict[str, str],
+    ) -> Body:
+        """Answer a request that came with an idempotency key."""
+        body = self.request.json() if self.request.has_body else None
+
+        def work(keyed: Keyed) -> dict[str, Any]:
+            self.keyed = keyed
+            made = self.routes[route](caller, now, **parameters)
+            assert isinstance(made, dict), "what is filed is JSON"
+            return made
+
+        # People have keys of their own; an organization's keys share theirs, as they are rotated.
+        # No idempotency key has a space.
+        place = key if caller.role is None else f"{caller.subject} {key}"
+        asked = digest_of([*route, parameters, body])
+        return once(self._table, caller.org_id, place, asked, work, now)
 
     def _authenticate(self, request: Request, now: datetime) -> Caller:
         key, authorization = request.header("x-api-key"), request.header("authorization")
