@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headroom.domain.actor import Actor
-from headroom.domain.organization import Admission
+from headroom.domain.organization import Admission, SeatTier
 from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from headroom.store.limits import find_limit
 from headroom.store.organizations import find_member
@@ -645,6 +645,59 @@ def test_a_raise_and_a_new_month_let_thresholds_be_announced_again(house: House)
 
     assert spend(1, month=1) == reached
     assert spend(3, month=1) == [*reached[:2], *sorted(reached[2:] * 2)]
+
+
+def test_a_limit_that_is_set_back_is_crossed_anew_and_once(house: House) -> None:
+    house.spend()
+    house.spend()  # 3.6 cents.
+    for kind, name in (("organization", ""), ("user", ANN)):
+        told = "organization" if kind == "organization" else "user"
+        seen = []
+        for cents in (4, 40, 4, 4):
+            house.limit(kind, name, cents)  # type: ignore[arg-type]
+            house.follow()
+            house.follow()
+            seen.append([level for scope, _, level in thresholds(house) if scope == told])
+        assert seen == [[75, 90], [75, 90], [75, 75, 90, 90], [75, 75, 90, 90]]
+
+
+def test_a_limit_that_comes_back_by_another_way_is_crossed_anew(house: House) -> None:
+    """A tier's limit, behind an override that came and went, or left and taken again."""
+    house.limit("seat_tier", "standard", 4)
+    house.spend()
+    house.spend()
+
+    def followed() -> list[int]:
+        house.follow()
+        return [level for scope, _, level in thresholds(house) if scope == "user"]
+
+    assert followed() == [75, 90]
+    house.limit("user", ANN, 40)
+    assert followed() == [75, 90]
+    remove_override(house.table, house.place("user", ANN), OWNER, NOW)
+    assert followed() == [75, 75, 90, 90]
+    moves: list[tuple[SeatTier, list[int]]] = [
+        ("premium", [75, 75, 90, 90]),
+        ("standard", [75] * 3 + [90] * 3),
+    ]
+    for tier, expected in moves:
+        change_seat(
+            house.table,
+            house.organization,
+            ANN,
+            OWNER,
+            NOW,
+            admitted=None,
+            seat_tier=tier,
+            role=None,
+        )
+        assert followed() == expected
+    # What changes something else leaves the limit the one that it was.
+    house.limit("user", ANN, 100, "weekly")
+    house.limit("seat_tier", "standard", 100, "daily")
+    house.limit("seat_tier", "standard", 4)
+    choose_to_continue(house.table, house.organization, ANN, True, NOW)
+    assert followed() == [75] * 3 + [90] * 3
 
 
 def test_records_that_come_again_late_or_in_another_order_change_no_total(house: House) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from headroom.domain.prices import ContractPrice
@@ -36,6 +36,10 @@ _DURATION: Final = re.compile(
 # The periods that have a limit of their own; an absent period has none, None is unlimited.
 Limits = Mapping[LimitPeriod, int | None]
 
+# The settings' version at which the amount that holds now came to hold, by period. It tells a limit
+# from an earlier one of the same amount, and is no setting: equal settings may differ in it.
+Generations = Mapping[LimitPeriod, int]
+
 
 @dataclass(frozen=True, slots=True)
 class AllowanceWindow:
@@ -55,6 +59,7 @@ class Tier:
 
     limits: Limits = field(default_factory=dict)
     allowance: tuple[AllowanceWindow, ...] = ()
+    generations: Generations = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class Organization:
     requests_enabled: bool = True
     set_up: frozenset[str] = frozenset()
     muted: frozenset[str] = frozenset()
+    cap_generation: int = field(default=0, compare=False)
 
     @property
     def cap(self) -> int:
@@ -102,6 +108,7 @@ class Member:
     continues: bool
     limits: Limits = field(default_factory=dict)
     active: bool = True
+    generations: Generations = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +160,39 @@ def effective_limits(organization: Organization, member: Member) -> tuple[Effect
         if amount is not None:
             found.append(EffectiveLimit(period, amount, source))
     return tuple(found)
+
+
+def renew_settings(old: Organization, new: Organization) -> Organization:
+    """Return changed settings under the next version, which is the generation of changed limits."""
+    version = old.version + 1
+    tiers = {
+        name: replace(
+            tier,
+            generations=_renewed(old.tiers[name].limits, tier.limits, old.tiers[name], version),
+        )
+        for name, tier in new.tiers.items()
+    }
+    cap_generation = old.cap_generation if new.cap_nanos == old.cap_nanos else version
+    return replace(new, version=version, tiers=tiers, cap_generation=cap_generation)
+
+
+def renew_member(organization: Organization, old: Member, new: Member) -> Member:
+    """Return a changed member; the next version is the generation of limits that became others."""
+    before, after = (
+        {limit.period: limit.amount_nanos for limit in effective_limits(organization, each)}
+        for each in (old, new)
+    )
+    return replace(new, generations=_renewed(before, after, old, organization.version + 1))
+
+
+def generation_of(organization: Organization, member: Member, limit: EffectiveLimit) -> int:
+    """Return the version at which a member's effective limit came to hold, 0 if from the start."""
+    own = member.generations.get(limit.period, 0)
+    if limit.source == "user":
+        return own
+    return max(own, organization.tiers[member.seat_tier].generations.get(limit.period, 0))
+
+
+def _renewed(before: Limits, after: Limits, old: Tier | Member, version: int) -> Generations:
+    changed = [period for period in LIMIT_PERIODS if before.get(period) != after.get(period)]
+    return {**old.generations, **dict.fromkeys(changed, version)}

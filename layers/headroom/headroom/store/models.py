@@ -28,6 +28,7 @@ from headroom.domain.organization import (
     Admission,
     AllowanceWindow,
     EffectiveLimit,
+    Generations,
     LimitPeriod,
     Limits,
     LimitSource,
@@ -84,6 +85,7 @@ class SettingsRecord(Record):
     set_up: ListAttribute[Any] = ListAttribute(default=list)
     muted: ListAttribute[Any] = ListAttribute(default=list)
     version = IntegerAttribute()
+    cap_generation = IntegerAttribute(default=0)
     provisioned_from = UnicodeAttribute(null=True)
 
     @classmethod
@@ -106,6 +108,7 @@ class SettingsRecord(Record):
             requests_enabled=organization.requests_enabled,
             set_up=sorted(organization.set_up),
             muted=sorted(organization.muted),
+            cap_generation=organization.cap_generation,
             version=organization.version,
         )
 
@@ -129,6 +132,7 @@ class SettingsRecord(Record):
             requests_enabled=self.requests_enabled,
             set_up=frozenset(self.set_up),
             muted=frozenset(self.muted),
+            cap_generation=self.cap_generation,
             contract=tuple(
                 read_contract_price(raw, PRICE_BOOK, "contract") for raw in raw_contract
             ),
@@ -148,6 +152,7 @@ class MemberRecord(Record):
     continues = BooleanAttribute()
     limits = JSONAttribute()
     active = BooleanAttribute(default=True)
+    generations = JSONAttribute(null=True)
     member_period = UnicodeAttribute(null=True)
     occurred_at = UnicodeAttribute(null=True)
 
@@ -168,6 +173,7 @@ class MemberRecord(Record):
             continues=member.continues,
             limits=dict(member.limits),
             active=member.active,
+            generations=dict(member.generations) or None,
             member_period=staff_of(member.org_id) if is_staff else None,
             occurred_at=member.user_id if is_staff else None,
         )
@@ -185,6 +191,7 @@ class MemberRecord(Record):
             continues=self.continues,
             limits=_limits_from_json(cast("dict[str, Any]", self.limits)),
             active=self.active,
+            generations=_generations_from_json(cast("dict[str, Any]", self.generations or {})),
         )
 
 
@@ -648,6 +655,7 @@ def _tier_to_json(tier: Tier) -> dict[str, Any]:
             }
             for window in tier.allowance
         ],
+        "generations": dict(tier.generations),
     }
 
 
@@ -658,7 +666,12 @@ def _tier_from_json(raw: Mapping[str, Any]) -> Tier:
             AllowanceWindow(window["window"], window["minutes"], window["amount"])
             for window in raw["allowance"]
         ),
+        generations=_generations_from_json(raw.get("generations", {})),
     )
+
+
+def _generations_from_json(raw: Mapping[str, Any]) -> Generations:
+    return {period: raw[period] for period in LIMIT_PERIODS if period in raw}
 
 
 def _limits_from_json(raw: Mapping[str, Any]) -> Limits:

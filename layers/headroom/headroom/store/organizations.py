@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -11,7 +10,12 @@ from pynamodb.expressions.update import Action
 
 from headroom.domain.allotment import Pool
 from headroom.domain.instants import to_millis
-from headroom.domain.organization import Member, Organization
+from headroom.domain.organization import (
+    Member,
+    Organization,
+    renew_member,
+    renew_settings,
+)
 from headroom.store import keys
 from headroom.store.models import (
     MemberRecord,
@@ -188,7 +192,7 @@ def change_settings(
         Refused: the settings are not `old` any more.
         Contended: others are on the pool.
     """
-    changed = replace(new, version=old.version + 1)
+    changed = renew_settings(old, new)
     record = SettingsRecord.from_domain(keys.settings(old.org_id), changed)
     settings_actions: list[Action] = [
         SettingsRecord.enabled.set(changed.enabled),
@@ -199,6 +203,7 @@ def change_settings(
         SettingsRecord.set_up.set(record.set_up),
         SettingsRecord.muted.set(record.muted),
         SettingsRecord.version.set(changed.version),
+        SettingsRecord.cap_generation.set(changed.cap_generation),
         SettingsRecord.cap_nanos.remove()
         if changed.cap_nanos is None
         else SettingsRecord.cap_nanos.set(changed.cap_nanos),
@@ -235,7 +240,7 @@ def change_member(
         Contended: others are on the pool.
     """
     key = keys.member(old.org_id, old.user_id)
-    record = MemberRecord.from_domain(key, new)
+    record = MemberRecord.from_domain(key, renew_member(organization, old, new))
     version = organization.version + 1
     table.transact(
         [

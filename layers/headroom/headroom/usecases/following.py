@@ -9,7 +9,13 @@ from typing import Any, Final
 
 from headroom.domain.budget import Budget
 from headroom.domain.money import format_amount
-from headroom.domain.organization import LimitPeriod, Member, Organization, effective_limits
+from headroom.domain.organization import (
+    LimitPeriod,
+    Member,
+    Organization,
+    effective_limits,
+    generation_of,
+)
 from headroom.domain.periods import day_of, week_of
 from headroom.domain.spending import spent_so_far
 from headroom.domain.thresholds import crossed
@@ -97,7 +103,8 @@ def _announce_organization(
             "amount": format_amount(organization.cap_nanos),
             "period_to_date_spend": format_amount(total),
         }
-        event_id = f"{organization.org_id}_{period}_{organization.cap_nanos}_{level}"
+        place = f"{organization.org_id}_{period}_{organization.cap_nanos}"
+        event_id = f"{place}_{level}{_since(organization.cap_generation)}"
         _announce(table, organization.org_id, event_id, facts, announced, now)
 
 
@@ -136,12 +143,19 @@ def _announce_member(
                 "amount": format_amount(limit.amount_nanos),
                 "period_to_date_spend": format_amount(spent),
             }
-            event_id = f"{member.user_id}_{limit.period}_{starts}_{limit.amount_nanos}_{level}"
+            place = f"{member.user_id}_{limit.period}_{starts}_{limit.amount_nanos}"
+            generation = generation_of(organization, member, limit)
+            event_id = f"{place}_{level}{_since(generation)}"
             _announce(table, organization.org_id, event_id, facts, announced, now)
 
 
 def _starts(period: LimitPeriod, budget: Budget, now: datetime) -> str:
     return {"monthly": budget.period, "daily": day_of(now), "weekly": week_of(now)}[period]
+
+
+def _since(generation: int) -> str:
+    """A limit that is set back to an earlier amount is crossed anew."""
+    return f"_{generation}" if generation else ""
 
 
 def _announce(
