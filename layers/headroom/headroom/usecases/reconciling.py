@@ -1,0 +1,300 @@
+"""The proof that wallets, their ledger, the pool, the counters and the processor say the same.
+
+What can be brought in line is, by the same steps that should have done it; what remains is drift,
+and is announced with what to do about it. An index lags, so what only it says is looked at twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from headroom.domain.budget import Budget
+from headroom.domain.instants import to_millis
+from headroom.domain.money import NANOS_PER_CENT, format_amount
+from headroom.domain.organization import Organization
+from headroom.domain.payments import Payment
+from headroom.domain.periods import day_of, period_of, previous_period, time_zone
+from headroom.errors import Overloaded
+from headroom.gateways.payments import Payments
+from headroom.store import keys
+from headroom.store.announcements import put_announcement
+from headroom.store.budgets import list_budgets
+from headroom.store.intents import Intent, find_intent, list_intents, parse_key
+from headroom.store.ledger import list_lines
+from headroom.store.organizations import find_organization, find_pool, list_members
+from headroom.store.table import Contended, Refused, Table
+from headroom.store.wallets import find_wallet, list_due, list_wallet_entries
+from headroom.usecases.charging import settle
+from headroom.usecases.following import Announced, follow
+from headroom.usecases.returning import match_payment
+from headroom.usecases.wallets import open_wallet
+
+DRIFT: Final = "reconciliation.drift_found"
+ATTEMPTS_MAX: Final = 5
+# Payments are looked at until they are this old; what was right then does not change unheard.
+PAYMENTS_BACK: Final = timedelta(days=3)
+# What is on its way between processor and us needs this long at most.
+SETTLING: Final = timedelta(hours=1)
+NEVER_MILLIS: Final = 10**15
+
+ADVICE: Final = {
+    "entries": "Stop the organization's reloads, compare its WALLET item with its entries, and "
+    "correct it with adjust_wallet.",
+    "pool": "Compare the POOL item with the budgets of all members; do not correct the wallet "
+    "before it is clear which of them is wrong.",
+    "lines": "Compare the member's lines of the period with their budget; a line that is missing "
+    "can be sent again by its client under the same id.",
+    "payment_missing": "The ledger has a payment that the processor does not know as paid: look it "
+    "up there, and take it back with adjust_wallet.",
+    "payment_uncredited": "The processor was paid what no wallet was credited: look it up there, "
+    "and credit it with adjust_wallet or refund it.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Two figures of an organization that should be the same, in nanos."""
+
+    org_id: str
+    what: str
+    subject: str
+    expected: int
+    found: int
+
+
+@dataclass(slots=True)
+class Proof:
+    """What a reconciliation found: drift, and what has to be looked at once more to be sure."""
+
+    drifts: list[Drift] = field(default_factory=list)
+    suspects: list[str] = field(default_factory=list)
+    goes_on_after: str | None = None
+
+
+def all_wallets(table: Table) -> Iterator[str]:
+    """Walk through all organizations that have a wallet."""
+    for shard in range(keys.DUE_SHARDS):
+        yield from list_due(table, shard, NEVER_MILLIS)
+
+
+def reconcile(
+    table: Table,
+    payments: Payments,
+    org_id: str,
+    now: datetime,
+    may_go_on: Callable[[], bool],
+    *,
+    suspected: tuple[str, ...] = (),
+    after_user_id: str | None = None,
+) -> Proof:
+    """Prove one organization's wallet, and its ledger member by member from the one said.
+
+    `suspected` are differences that an earlier look saw; if they are still the same they are drift.
+    If time runs out the proof says with which member to go on.
+
+    Raises:
+        PaymentUnknown: the processor cannot be asked now.
+        Overloaded: the organization is too busy to be proved now.
+    """
+    proof = Proof()
+    organization = find_organization(table, org_id)
+    if organization is None or organization.plan != "team":
+        return proof
+    if after_user_id is None and not suspected:
+        open_wallet(table, organization, now)
+        proof.drifts += _prove_payments(table, payments, organization, now)
+        proof.drifts += _prove_entries(table, org_id)
+        proof.drifts += _prove_pool(table, organization, now)
+    _prove_lines(table, organization, now, may_go_on, proof, suspected, after_user_id)
+    for drift in proof.drifts:
+        announce(table, drift, now)
+    return proof
+
+
+def reconcile_payments(
+    table: Table, payments: Payments, now: datetime, may_go_on: Callable[[], bool]
+) -> list[Drift]:
+    """Prove that whatever the processor was paid is in a wallet; credit what is not yet.
+
+    Raises:
+        PaymentUnknown: the processor cannot be asked now.
+    """
+    drifts: list[Drift] = []
+    for payment in payments.list_payments(since=now - PAYMENTS_BACK, until=now - SETTLING):
+        if not may_go_on():
+            break
+        drift = _prove_credited(table, payment, now)
+        if drift is not None:
+            drifts.append(drift)
+            announce(table, drift, now)
+    return drifts
+
+
+def announce(table: Table, drift: Drift, now: datetime) -> None:
+    """Tell of a drift, once a day.
+
+    Raises:
+        Overloaded: others announce the same; try again.
+    """
+    facts = {
+        "what": drift.what,
+        "subject": drift.subject,
+        "expected": format_amount(drift.expected),
+        "found": format_amount(drift.found),
+        "what_to_do": ADVICE[drift.what],
+    }
+    event_id = f"{drift.org_id}_drift_{drift.what}_{drift.subject}_{day_of(now)}"
+    try:
+        table.transact([put_announcement(drift.org_id, event_id, DRIFT, facts, now)])
+    except Refused:
+        return
+    except Contended as error:
+        raise Overloaded("others announce the same; try again") from error
+
+
+def _prove_credited(table: Table, payment: Payment, now: datetime) -> Drift | None:
+    place = parse_key(payment.key or "")
+    if place is None or payment.state != "succeeded":
+        return None
+    org_id, intent_id = place
+    intent = find_intent(table, org_id, intent_id)
+    if intent is not None and intent.state != "succeeded":
+        intent = settle(table, org_id, intent_id, payment, now)
+    paid = payment.amount_cents * NANOS_PER_CENT
+    if intent is None and intent_id.partition("_")[0] not in ("top", "rld"):
+        return None  # Paid for something else than a wallet.
+    if intent is None or intent.payment_id != payment.payment_id:
+        return Drift(org_id, "payment_uncredited", payment.payment_id, 0, paid)
+    if intent.amount != paid:
+        return Drift(org_id, "payment_uncredited", payment.payment_id, intent.amount, paid)
+    return None
+
+
+def _prove_payments(
+    table: Table, payments: Payments, organization: Organization, now: datetime
+) -> list[Drift]:
+    drifts = []
+    for intent in list_intents(table, organization.org_id):
+        is_recent = intent.created_at_millis >= to_millis(now - PAYMENTS_BACK)
+        if intent.state != "succeeded" or intent.payment_id is None or not is_recent:
+            continue
+        payment = payments.find_payment(intent.payment_id)
+        paid = _paid(payment)
+        if payment is None or paid != intent.amount:
+            drifts.append(_drift(intent, "payment_missing", intent.payment_id, paid))
+        else:
+            match_payment(table, organization, intent.intent_id, payment, now)
+    return drifts
+
+
+def _prove_entries(table: Table, org_id: str) -> list[Drift]:
+    for _ in range(ATTEMPTS_MAX):
+        wallet = find_wallet(table, org_id)
+        assert wallet is not None, "it was opened before"
+        entries = list(list_wallet_entries(table, org_id))
+        again = find_wallet(table, org_id)
+        if again is None or again.version != wallet.version:
+            continue
+        total = sum(entry.amount for entry in entries)
+        booked = -sum(entry.amount for entry in entries if entry.kind == "usage")
+        drifts = []
+        if total != wallet.total:
+            drifts.append(Drift(org_id, "entries", "balance", total, wallet.total))
+        if booked != sum(wallet.booked.values()):
+            figure = sum(wallet.booked.values())
+            drifts.append(Drift(org_id, "entries", "booked", booked, figure))
+        return drifts
+    raise Overloaded("the wallet is too busy to be proved; try again")
+
+
+def _prove_pool(table: Table, organization: Organization, now: datetime) -> list[Drift]:
+    """Prove that what the wallet was given is in the pool or with members, held or spent."""
+    org_id = organization.org_id
+    for _ in range(ATTEMPTS_MAX):
+        wallet, pool = find_wallet(table, org_id), find_pool(table, org_id)
+        assert wallet is not None, "it was opened before"
+        granted = 0
+        budgets: list[Budget] = []
+        for member in list_members(table, org_id):
+            found = list(list_budgets(table, org_id, member.user_id))
+            granted += sum(budget.granted for budget in found)
+            budgets += found
+        again = find_wallet(table, org_id)
+        if find_pool(table, org_id) != pool or again is None or again.version != wallet.version:
+            continue
+        # A record that the stream lost for good is made up for here.
+        follow(table, budgets, Announced(), now)
+        if pool.funds + granted != wallet.given:
+            return [Drift(org_id, "pool", "funds", wallet.given, pool.funds + granted)]
+        return []
+    raise Overloaded("the pool is too busy to be proved; try again")
+
+
+def _prove_lines(
+    table: Table,
+    organization: Organization,
+    now: datetime,
+    may_go_on: Callable[[], bool],
+    proof: Proof,
+    suspected: tuple[str, ...],
+    after_user_id: str | None,
+) -> None:
+    running = period_of(now, time_zone(organization.time_zone))
+    periods = {running, previous_period(running)}
+    if suspected:
+        _look_again(table, organization.org_id, suspected, proof)
+        return
+    after = after_user_id or ""
+    for member in list_members(table, organization.org_id):
+        if after_user_id is not None and member.user_id <= after_user_id:
+            continue
+        if not may_go_on():
+            proof.goes_on_after = after
+            return
+        for budget in list_budgets(table, organization.org_id, member.user_id):
+            if budget.period in periods:
+                difference = _difference(table, budget)
+                if difference is not None:
+                    proof.suspects.append(difference)
+        after = member.user_id
+
+
+def _look_again(table: Table, org_id: str, suspected: tuple[str, ...], proof: Proof) -> None:
+    for suspect in suspected:
+        user_id, period, *_ = suspect.split("|")
+        for budget in list_budgets(table, org_id, user_id):
+            if budget.period == period and _difference(table, budget) == suspect:
+                _, _, expected, found = suspect.split("|")
+                subject = f"{user_id}_{period}"
+                proof.drifts.append(Drift(org_id, "lines", subject, int(expected), int(found)))
+
+
+def _difference(table: Table, budget: Budget) -> str | None:
+    """Return what lines and counters of a budget differ by, None if they agree or it moves."""
+    sums: Counter[str] = Counter()
+    for line in list_lines(table, budget.org_id, budget.user_id, budget.period):
+        sums["spent"] += line.charged
+        sums["unbilled"] += line.unbilled
+        sums["included"] += line.cost if line.source == "included" else 0
+    counted = budget.spent + budget.unbilled + budget.included
+    if (sums["spent"], sums["unbilled"], sums["included"]) == (
+        budget.spent,
+        budget.unbilled,
+        budget.included,
+    ):
+        return None
+    return f"{budget.user_id}|{budget.period}|{sums.total()}|{counted}"
+
+
+def _paid(payment: Payment | None) -> int:
+    if payment is None or payment.state != "succeeded":
+        return 0
+    return payment.amount_cents * NANOS_PER_CENT
+
+
+def _drift(intent: Intent, what: str, subject: str, found: int) -> Drift:
+    return Drift(intent.org_id, what, subject, intent.amount, found)
