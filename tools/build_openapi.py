@@ -30,7 +30,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path as PathParam
 from pydantic import BaseModel, Field, create_model
 
 from headroom.domain.organization import ROLES
-from headroom.errors import HeadroomError, InvalidRequest, SpendRefused
+from headroom.errors import HeadroomError, InvalidRequest, PaymentDeclined, SpendRefused
 from headroom.wire.rights import RIGHTS, Right
 from tools.openapi import bodies
 from tools.openapi.endpoints import ENDPOINTS, TAGS, Endpoint
@@ -41,6 +41,7 @@ FUNCTIONS: Final = (
     "ingest_usage",
     "administer_organization",
     "serve_billing",
+    "manage_wallet",
     "administer_notifications",
     "serve_member",
 )
@@ -71,6 +72,7 @@ _PATH_PARAMETERS: Final[dict[str, Any]] = {
 _DETAILS: Final[dict[type[HeadroomError], type[BaseModel]]] = {
     InvalidRequest: bodies.FieldDetails,
     SpendRefused: bodies.RefusalDetails,
+    PaymentDeclined: bodies.DeclineDetails,
 }
 _HEADERS: Final[dict[str, dict[str, Any]]] = {
     "request-id": {
@@ -102,6 +104,11 @@ _ENVIRONMENT: Final = {
     "OIDC_AUDIENCE": "headroom",
     "OIDC_ORGANIZATION_CLAIM": "organization_id",
     "OIDC_KEYS": "https://issuer.invalid/.well-known/jwks.json",
+    "STRIPE_API_BASE": "https://api.stripe.com",
+    "STRIPE_SECRET_ARN": "none",
+    "TOP_UP_MIN_CENTS": "500",
+    "TOP_UP_MAX_CENTS": "1000000",
+    "RELOAD_COOL_DOWN_SECONDS": "60",
 }
 
 
@@ -255,9 +262,10 @@ def _envelope(
     )
 
 
+_KINDS: Final[list[type[HeadroomError]]] = [*HeadroomError.__subclasses__(), PaymentDeclined]
 ENVELOPES: Final = {
     kind: _envelope(kind.__name__, kind.type, inspect.getdoc(kind) or "", _DETAILS.get(kind))
-    for kind in HeadroomError.__subclasses__()
+    for kind in _KINDS
 }
 _API_ERROR: Final = _envelope("Unexpected", "api_error", "An unexpected failure; try again.")
 

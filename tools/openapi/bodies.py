@@ -15,6 +15,7 @@ from headroom.domain.authorization import Source
 from headroom.domain.organization import Admission, LimitPeriod, Plan, Role, SeatTier
 from headroom.domain.reload import ReloadState
 from headroom.domain.usage import COUNT_MAX
+from headroom.domain.wallet import EntryKind, IntentKind, LotKind
 from headroom.usecases.increasing import NOTE_LENGTH_MAX
 from headroom.wire.authorizations import (
     MODEL_LENGTH_MAX,
@@ -304,6 +305,95 @@ class WalletState(Body):
     auto_reload: AutoReload
 
 
+class WalletLot(Body):
+    id: str
+    kind: LotKind
+    amount: Exact
+    remaining: Exact
+    created_at: Moment
+    expires_at: Moment | None
+
+
+class SavedPaymentMethod(Body):
+    id: str
+    brand: str
+    last4: str
+
+
+class PendingPayment(Body):
+    id: str
+    kind: IntentKind
+    amount: Exact
+    status: Literal["pending", "requires_action"]
+    created_at: Moment
+
+
+class Wallet(Body):
+    type: Literal["wallet"]
+    currency: str
+    balance: Annotated[Exact, Field(description="What is not spent, exact, held money included.")]
+    held: Exact
+    lots: Annotated[
+        list[WalletLot],
+        Field(description="In the order in which they are spent; they sum up to the balance."),
+    ]
+    auto_reload: AutoReload
+    payment_method: SavedPaymentMethod | None
+    pending: Annotated[list[PendingPayment], Field(description="Payments under way.")]
+    owed: Annotated[
+        Exact, Field(description="What disputed or refunded payments lack; spending waits for it.")
+    ]
+    standing: Literal["good", "payment_past_due", "payment_declined", "payment_needs_action"]
+    next_steps: list[str]
+
+
+class WalletEntry(Body):
+    type: Literal["wallet_entry"]
+    id: str
+    kind: EntryKind
+    amount: Annotated[Exact, Field(description="Signed.")]
+    balance: Annotated[Exact, Field(description="The sum of all entries up to this one.")]
+    created_at: Moment
+    expires_at: Moment | None
+    payment_id: str | None
+    period: Annotated[Period | None, Field(description="Of usage.")]
+    description: str | None
+
+
+class TopUpRequest(Body):
+    amount: Setting
+    payment_method: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9_]{1,255}$",
+            description="The processor's id; it is saved as the default first.",
+            examples=["pm_card_visa"],
+        ),
+    ] = None
+
+
+class WalletTopUp(Body):
+    type: Literal["wallet_top_up"]
+    id: str
+    amount: Exact
+    status: Literal["succeeded", "pending", "requires_action"]
+    client_secret: Annotated[
+        str | None, Field(description="With `requires_action`: what the card's holder needs.")
+    ] = None
+    entry: WalletEntry | None
+
+
+class AutoReloadSetting(Body):
+    enabled: bool
+    threshold: Setting | None = None
+    amount: Setting | None = None
+    monthly_limit: Limit = None
+
+
+class AutoReloadState(AutoReload):
+    type: Literal["auto_reload"]
+
+
 class RequestsState(Body):
     enabled: bool
     pending: Annotated[int, Field(ge=0)]
@@ -583,6 +673,10 @@ class ApiKeyList(Page):
     data: list[ApiKey]
 
 
+class WalletEntryList(Page):
+    data: list[WalletEntry]
+
+
 class AuditList(Page):
     data: list[AuditEntry]
 
@@ -645,6 +739,12 @@ class RefusingLevel(Body):
     type: Level
     user_id: UserId = ""
     seat_tier: SeatTier = "standard"
+
+
+class DeclineDetails(Body):
+    reason: Literal["payment_declined"]
+    decline_code: str
+    next_steps: list[str]
 
 
 class RefusalDetails(Body):

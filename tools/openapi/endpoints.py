@@ -17,6 +17,7 @@ from headroom.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
+    PaymentDeclined,
     RateLimited,
     RequestTooLarge,
     SpendRefused,
@@ -72,6 +73,16 @@ _KEYED: Final = {
         ),
     ],
 }
+_KEY_REQUIRED: Final = {
+    "idempotency_key": Annotated[
+        str,
+        Header(
+            alias="Idempotency-Key",
+            pattern="^[!-~]{1,64}$",
+            description="Required: the same key and body find the same payment.",
+        ),
+    ],
+}
 _USER_IDS: Final = Annotated[
     list[bodies.UserId] | None, Query(alias="user_ids[]", max_length=USER_IDS_MAX)
 ]
@@ -97,6 +108,7 @@ _MONTH: Final = Annotated[bodies.Period | None, Query(description="The running o
 
 SPENDING: Final = "Spending"
 SETTINGS: Final = "Settings"
+WALLET: Final = "Wallet"
 MEMBERS: Final = "Members and keys"
 BILLING: Final = "Billing"
 NOTIFICATIONS: Final = "Notifications"
@@ -107,6 +119,7 @@ ME: Final = "The member's own view"
 TAGS: Final = {
     SPENDING: "Authorize before a request, record what was really used after it.",
     SETTINGS: "Everything on the Settings > Usage page. A change holds when its answer arrives.",
+    WALLET: "What a Team organization prepays, and how it reloads itself.",
     MEMBERS: "Who is in the organization, and which keys act for it.",
     BILLING: "What was used and what it costs, exact to the nano-dollar.",
     NOTIFICATIONS: "What is told by mail.",
@@ -267,6 +280,34 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         "Switch mail on or off by topic",
         notifications.Preferences,
         body=notifications.PreferencesChange,
+        errors=(NotFound,),
+    ),
+    ("GET", f"{_ORGANIZATION}/wallet"): Endpoint(
+        WALLET,
+        "See the balance, what it consists of, and how it reloads (Team)",
+        bodies.Wallet,
+        errors=(InvalidRequest, NotFound),
+    ),
+    ("GET", f"{_ORGANIZATION}/wallet/entries"): Endpoint(
+        WALLET,
+        "List every change of the wallet, the newest first (Team)",
+        bodies.WalletEntryList,
+        parameters=_PAGING,
+        errors=(NotFound,),
+    ),
+    ("POST", f"{_ORGANIZATION}/wallet/top_ups"): Endpoint(
+        WALLET,
+        "Buy money for the wallet, once for each Idempotency-Key (Team)",
+        bodies.WalletTopUp,
+        body=bodies.TopUpRequest,
+        parameters=_KEY_REQUIRED,
+        errors=(NotFound, Conflict, PaymentDeclined),
+    ),
+    ("PUT", f"{_ORGANIZATION}/wallet/auto_reload"): Endpoint(
+        WALLET,
+        "Reload when the balance reaches a threshold, within a monthly ceiling (Team)",
+        bodies.AutoReloadState,
+        body=bodies.AutoReloadSetting,
         errors=(NotFound,),
     ),
     ("GET", _LIMITS): Endpoint(

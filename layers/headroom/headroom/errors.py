@@ -104,6 +104,22 @@ class SpendRefused(HeadroomError):
         return self.facts
 
 
+class PaymentDeclined(SpendRefused):
+    """The payment processor declines a payment; nothing was charged."""
+
+    def __init__(self, decline_code: str) -> None:
+        super().__init__(
+            "the payment was declined; use another payment method",
+            facts={
+                "reason": "payment_declined",
+                "decline_code": decline_code,
+                "next_steps": ["update_payment_method"],
+            },
+            retryable=False,
+            retry_after_seconds=3600,
+        )
+
+
 class RateLimited(HeadroomError):
     """Too many requests; the same request succeeds after `retry_after_seconds`."""
 

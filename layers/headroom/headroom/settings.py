@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+
+from headroom.domain.money import NANOS_PER_CENT
+from headroom.domain.reload import PaymentTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,55 @@ class PaymentSettings:
         return cls(
             api_base=environment["STRIPE_API_BASE"], secret_arn=environment["STRIPE_SECRET_ARN"]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WalletSettings:
+    """What may be paid at once, and how long a wallet rests between two reloads."""
+
+    top_up_min_cents: int
+    top_up_max_cents: int
+    cool_down_seconds: int
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> WalletSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+            ValueError: a variable is no whole number.
+        """
+        return cls(
+            top_up_min_cents=int(environment["TOP_UP_MIN_CENTS"]),
+            top_up_max_cents=int(environment["TOP_UP_MAX_CENTS"]),
+            cool_down_seconds=int(environment["RELOAD_COOL_DOWN_SECONDS"]),
+        )
+
+    @property
+    def terms(self) -> PaymentTerms:
+        """The same in nanos, as the rules have it."""
+        return PaymentTerms(
+            least=self.top_up_min_cents * NANOS_PER_CENT,
+            most=self.top_up_max_cents * NANOS_PER_CENT,
+            cool_down=timedelta(seconds=self.cool_down_seconds),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """The queue on which a function's work is spread."""
+
+    queue_url: str
+    region: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> QueueSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(queue_url=environment["QUEUE_URL"], region=environment["AWS_REGION"])
 
 
 @dataclass(frozen=True, slots=True)

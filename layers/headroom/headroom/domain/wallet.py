@@ -81,7 +81,8 @@ class Wallet:
 
     `booked` is how much of each period's spending the lots have borne, `owed` what disputed and
     refunded payments still lack, by payment. `reloaded` is what reloads of `month` came to, those
-    under way included; `reloads` counts the reloads ever begun, `credits` the credits.
+    under way included; `reloads` counts the reloads ever begun, `credits` the credits, and
+    `emptied` is the count at which somebody was last told that the wallet is empty.
     `crossed` asks for a look at the balance, at once.
     """
 
@@ -101,6 +102,7 @@ class Wallet:
     reloads: int = 0
     credits: int = 0
     last_credit: int = 0
+    emptied: int = -1
     breaker: Breaker | None = None
     cool_until_millis: int = 0
     customer_id: str | None = None

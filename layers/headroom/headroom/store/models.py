@@ -257,6 +257,7 @@ class WalletRecord(Record):
     reloads = IntegerAttribute()
     credits = IntegerAttribute()
     last_credit = IntegerAttribute()
+    emptied = IntegerAttribute(default=-1)
     breaker = JSONAttribute(null=True)
     cool_until = IntegerAttribute()
     customer_id = UnicodeAttribute(null=True)

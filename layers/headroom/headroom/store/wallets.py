@@ -213,6 +213,7 @@ def read_wallet(item: Item) -> Wallet:
         reloads=record.reloads,
         credits=record.credits,
         last_credit=record.last_credit,
+        emptied=record.emptied,
         breaker=Breaker(breaker["payment_method_id"], breaker["code"]) if breaker else None,
         cool_until_millis=record.cool_until,
         customer_id=record.customer_id,
@@ -253,6 +254,7 @@ def _record(key: Key, wallet: Wallet) -> WalletRecord:
         reloads=wallet.reloads,
         credits=wallet.credits,
         last_credit=wallet.last_credit,
+        emptied=wallet.emptied,
         breaker=(
             {"payment_method_id": breaker.payment_method_id, "code": breaker.decline_code}
             if breaker

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from headroom.domain.instants import to_millis
+from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_of, time_zone
 from headroom.domain.reload import NEXT_STEPS, reload_state
 from headroom.domain.wallet import Wallet
-from headroom.store.table import Contended, Refused, Table
+from headroom.store.announcements import put_announcement
+from headroom.store.table import Change, Contended, Refused, Table
 from headroom.store.wallets import find_wallet, save_wallet
+from headroom.usecases.totals import total
 
 # A refusal asks for a look at most this often.
 ASK_EVERY: Final = timedelta(seconds=2)
@@ -21,18 +25,31 @@ ASK_EVERY: Final = timedelta(seconds=2)
 def ask_for_reload(table: Table, organization: Organization, now: datetime) -> Wallet | None:
     """Ask for a look at the wallet because somebody was refused for it, and return it.
 
-    The stream that totals follow may be seconds behind; whoever looks sums the members up.
+    The stream that totals follow may be seconds behind; whoever looks sums the members up. If
+    nothing will reload the wallet the owner is told that it is empty, once for each credit.
     """
     wallet = find_wallet(table, organization.org_id)
     if wallet is None or wallet.crossed:
         return wallet
-    may_ask = to_millis(now - ASK_EVERY) >= wallet.looked_at_millis
-    if may_ask and reload_state(wallet, _month(organization, now), now) == "ready":
-        try:
-            marked = replace(wallet, crossed=True, due_at_millis=to_millis(now))
-            return save_wallet(table, wallet, marked)
-        except (Refused, Contended):
-            pass  # Whoever changed it has looked, or will.
+    state = reload_state(wallet, _month(organization, now), now)
+    also: list[Change] = []
+    after = wallet
+    if state == "ready":
+        if to_millis(now - ASK_EVERY) >= wallet.looked_at_millis:
+            after = replace(wallet, crossed=True, due_at_millis=to_millis(now))
+    elif state not in ("pending", "cooling_down") and wallet.emptied != wallet.credits:
+        after = replace(wallet, emptied=wallet.credits)
+        facts = {
+            "balance": format_amount(total(table, organization).balance),
+            "auto_reload": state,
+            "next_step": NEXT_STEPS.get(state, "top_up"),
+        }
+        event_id = f"{wallet.org_id}_empty_{wallet.credits}"
+        also = [put_announcement(wallet.org_id, event_id, "wallet.empty", facts, now)]
+    if after is not wallet:
+        # Whoever changes it at the same time has looked, or will.
+        with suppress(Refused, Contended):
+            return save_wallet(table, wallet, after, also)
     return wallet
 
 

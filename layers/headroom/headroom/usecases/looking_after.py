@@ -64,6 +64,20 @@ def look_after(
     return reloads
 
 
+def reload_marked(
+    table: Table, payments: Payments, org_id: str, now: datetime, terms: PaymentTerms
+) -> int:
+    """Reload a wallet that is marked as having reached its threshold; return how many credits.
+
+    Raises:
+        Overloaded: others are on the wallet; the look is due again.
+    """
+    organization = find_organization(table, org_id)
+    if organization is None or organization.plan != "team":
+        return 0
+    return reload_while_due(table, payments, organization, now, terms)
+
+
 def _book(table: Table, organization: Organization, now: datetime) -> Wallet:
     return book_spending(table, organization, open_wallet(table, organization, now), now)
 

@@ -16,7 +16,7 @@ from headroom.domain.payments import PaymentMethod
 from headroom.domain.periods import period_of, time_zone
 from headroom.domain.reload import PaymentTerms
 from headroom.domain.wallet import PendingPayment, Wallet
-from headroom.errors import Conflict, InvalidRequest, Overloaded, SpendRefused
+from headroom.errors import Conflict, InvalidRequest, Overloaded, PaymentDeclined
 from headroom.gateways.payments import PaymentMethodRefused, Payments, PaymentUnknown
 from headroom.store.intents import Intent, create_intent, find_intent, intent_id_of
 from headroom.store.table import Change, Table
@@ -34,7 +34,6 @@ from headroom.usecases.returning import hold_to_account
 from headroom.usecases.wallets import open_wallet, until_it_holds
 
 METHOD_CHANGED: Final = "wallet.payment_method_changed"
-RETRY_AFTER_SECONDS: Final = 3600
 # Lots share the wallet's item; a wallet with so many unspent purchases needs no further one.
 LOTS_MAX: Final = 500
 PENDING_MAX: Final = 20
@@ -73,7 +72,7 @@ def top_up(
 
     Raises:
         InvalidRequest: the amount is out of bounds, or there is no payment method.
-        SpendRefused: the payment was declined.
+        PaymentDeclined: nothing was charged.
         Conflict: the key was used for another request, or too long ago for one that was cut off.
         Overloaded: try again, with the same key.
     """
@@ -177,7 +176,7 @@ def _save_method(
     try:
         save_payment_method(table, payments, organization, payment_method_id, actor, now)
     except PaymentMethodRefused as refused:
-        raise _declined(refused.code) from refused
+        raise PaymentDeclined(refused.code) from refused
     except PaymentUnknown as error:
         raise Overloaded("the payment processor did not answer; try again") from error
 
@@ -232,7 +231,7 @@ def _begin(
 
 def _answer(table: Table, payments: Payments, intent: Intent) -> dict[str, Any]:
     if intent.state == "declined":
-        raise _declined(intent.decline_code or "declined")
+        raise PaymentDeclined(intent.decline_code or "declined")
     if intent.state == "voided":
         raise Conflict(
             "Idempotency-Key: this top-up was given up before it was paid; use a new key"
@@ -256,19 +255,6 @@ def _answer(table: Table, payments: Payments, intent: Intent) -> dict[str, Any]:
         # Told to whoever pays, and kept nowhere.
         answer["client_secret"] = payment.client_secret if payment else None
     return answer
-
-
-def _declined(code: str) -> SpendRefused:
-    return SpendRefused(
-        "the payment was declined; use another payment method",
-        facts={
-            "reason": "payment_declined",
-            "decline_code": code,
-            "next_steps": ["update_payment_method"],
-        },
-        retryable=False,
-        retry_after_seconds=RETRY_AFTER_SECONDS,
-    )
 
 
 def _facts(method: PaymentMethod | None) -> Facts:

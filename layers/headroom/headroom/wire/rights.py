@@ -30,6 +30,7 @@ _WRITE_LIMITS: Final = Right("write:spend_limits", OWNERS)
 _REVIEW: Final = Right("write:spend_limits", REVIEWERS)
 _READ_BILLING: Final = Right("read:billing", REVIEWERS)
 _WRITE_BILLING: Final = Right("write:billing", OWNERS)
+_BUY: Final = Right("write:billing", REVIEWERS)
 _OWNERS_ONLY: Final = Right(None, OWNERS)
 _OWN: Final = Right(None, EVERYONE)
 
@@ -61,6 +62,10 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("GET", f"{_ORGANIZATION}/usage_report"): _READ_BILLING,
     ("GET", f"{_ORGANIZATION}/notifications"): _READ_BILLING,
     ("PUT", f"{_ORGANIZATION}/notifications"): _WRITE_BILLING,
+    ("GET", f"{_ORGANIZATION}/wallet"): _READ_BILLING,
+    ("GET", f"{_ORGANIZATION}/wallet/entries"): _READ_BILLING,
+    ("POST", f"{_ORGANIZATION}/wallet/top_ups"): _BUY,
+    ("PUT", f"{_ORGANIZATION}/wallet/auto_reload"): _WRITE_BILLING,
     ("GET", _LIMITS): _READ_LIMITS,
     ("POST", _LIMITS): _WRITE_LIMITS,
     ("GET", f"{_LIMITS}/effective"): _READ_LIMITS,

@@ -1,0 +1,81 @@
+"""A Team organization's wallet, for its owners and admins: /v1/organizations/wallet."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headroom.clock import Clock
+from headroom.domain.organization import Organization
+from headroom.errors import NotFound
+from headroom.gateways.identity import connect_identity
+from headroom.gateways.stripe import connect_payments
+from headroom.settings import IdentitySettings, PaymentSettings, Settings, WalletSettings
+from headroom.store.connect import connect
+from headroom.store.organizations import find_organization
+from headroom.store.wallets import entries_page, entry_to_wire
+from headroom.usecases.authenticating import Caller
+from headroom.usecases.reloading import set_auto_reload
+from headroom.usecases.topping_up import top_up
+from headroom.usecases.wallet_view import auto_reload_to_wire, show_wallet
+from headroom.usecases.wallets import require_team
+from headroom.wire.api import Api
+from headroom.wire.pages import list_answer, parse_page
+from headroom.wire.wallets import parse_auto_reload, parse_top_up
+
+PAGING = frozenset({"limit", "page"})
+
+logger = Logger()
+table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
+terms = WalletSettings.from_env(os.environ).terms
+payments = connect_payments(PaymentSettings.from_env(os.environ))
+api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request of API Gateway."""
+    return api.resolve(event)
+
+
+@api.route("GET", "/v1/organizations/wallet")
+def get_wallet(caller: Caller, now: datetime) -> dict[str, Any]:
+    return show_wallet(table, _team(caller), now)
+
+
+@api.route("GET", "/v1/organizations/wallet/entries")
+def get_wallet_entries(caller: Caller, now: datetime) -> dict[str, Any]:
+    _team(caller)
+    query = api.request.query(PAGING)
+    page = parse_page(query, org_id=caller.org_id, route="wallet_entries", filters=None)
+    found = entries_page(table, caller.org_id, limit=page.limit, start=page.start)
+    rows = [entry_to_wire(item) for item in found.items]
+    return list_answer(rows, page.cursor(found.next_key))
+
+
+@api.route("POST", "/v1/organizations/wallet/top_ups")
+def post_top_up(caller: Caller, now: datetime) -> dict[str, Any]:
+    asked = parse_top_up(api.request.json(), api.request.idempotency_key())
+    return top_up(table, payments, _team(caller), asked, terms, caller.actor, now)
+
+
+@api.route("PUT", "/v1/organizations/wallet/auto_reload")
+def put_auto_reload(caller: Caller, now: datetime) -> dict[str, Any]:
+    wanted = parse_auto_reload(api.request.json())
+    organization = _team(caller)
+    wallet = set_auto_reload(table, organization, wanted, terms, caller.actor, now)
+    return {"type": "auto_reload", **auto_reload_to_wire(organization, wallet, now)}
+
+
+def _team(caller: Caller) -> Organization:
+    """The settings as they are now, of an organization that has a wallet."""
+    organization = find_organization(table, caller.org_id)
+    if organization is None:
+        raise NotFound("organization: there is none with this id")
+    require_team(organization)
+    return organization

@@ -1,0 +1,130 @@
+"""The bodies of the wallet's routes, and of an operator's adjustments."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final, cast
+
+from headroom.domain.money import NANOS_PER_CENT, parse_amount, parse_limit
+from headroom.domain.wallet import AutoReload
+from headroom.errors import InvalidRequest
+from headroom.usecases.adjusting import KINDS, Adjustment, AdjustmentKind
+from headroom.usecases.topping_up import TopUp
+from headroom.wire.fields import (
+    Fields,
+    as_object,
+    choice,
+    digest_of,
+    known_only,
+    moment,
+    optional_flag,
+    optional_text,
+    text,
+)
+
+PAYMENT_METHOD: Final = re.compile(r"[A-Za-z0-9_]+")
+PAYMENT_METHOD_LENGTH_MAX: Final = 255
+ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+ORGANIZATION_ID: Final = re.compile(r"org_[0-9a-f]{20}")
+DESCRIPTION_LENGTH_MAX: Final = 200
+
+_TOP_UP: Final = frozenset({"amount", "payment_method"})
+_AUTO_RELOAD: Final = frozenset({"enabled", "threshold", "amount", "monthly_limit"})
+_ADJUSTMENT: Final = frozenset(
+    {
+        "id",
+        "organization_id",
+        "kind",
+        "amount",
+        "expires_at",
+        "payment_id",
+        "description",
+        "operator",
+    }
+)
+
+
+def parse_top_up(body: object, key: str | None) -> TopUp:
+    """Read the body of a top-up, which must come with an Idempotency-Key.
+
+    Raises:
+        InvalidRequest: a member is missing, unknown or wrong; the error names it.
+    """
+    if key is None:
+        raise InvalidRequest("Idempotency-Key", "must be given, so that nothing is bought twice")
+    fields = as_object(body, "body")
+    known_only(fields, _TOP_UP)
+    return TopUp(
+        amount=parse_amount(fields.get("amount"), "amount"),
+        payment_method_id=optional_text(
+            fields,
+            "payment_method",
+            length_max=PAYMENT_METHOD_LENGTH_MAX,
+            pattern=PAYMENT_METHOD,
+        ),
+        key=key,
+        request=digest_of(fields),
+    )
+
+
+def parse_auto_reload(body: object) -> AutoReload | None:
+    """Read auto-reload as it should be, None for off.
+
+    Switching it off needs no figures; those that come along are checked all the same.
+
+    Raises:
+        InvalidRequest: a member is missing, unknown or wrong; the error names it.
+    """
+    fields = as_object(body, "body")
+    known_only(fields, _AUTO_RELOAD)
+    enabled = optional_flag(fields, "enabled")
+    if enabled is None:
+        raise InvalidRequest("enabled", "must be true or false")
+    limit = parse_limit(fields.get("monthly_limit"), "monthly_limit")
+    threshold, amount = (
+        None if fields.get(name) is None and not enabled else parse_amount(fields.get(name), name)
+        for name in ("threshold", "amount")
+    )
+    if not enabled or threshold is None or amount is None:
+        return None
+    return AutoReload(threshold, amount, limit)
+
+
+def parse_adjustment(document: object, now: datetime) -> Adjustment:
+    """Read what an operator asks for.
+
+    Raises:
+        InvalidRequest: a member is missing, unknown or wrong; the error names it.
+    """
+    fields = as_object(document, "body")
+    known_only(fields, _ADJUSTMENT)
+    kind = cast("AdjustmentKind", choice(fields, "kind", KINDS))
+    expires_at = moment(fields, "expires_at") if fields.get("expires_at") is not None else None
+    if expires_at is not None and (kind != "promotional" or expires_at <= now):
+        raise InvalidRequest("expires_at", "must be a later moment, of a promotional credit")
+    payment_id = optional_text(
+        fields, "payment_id", length_max=PAYMENT_METHOD_LENGTH_MAX, pattern=PAYMENT_METHOD
+    )
+    if (payment_id is not None) != (kind == "refund"):
+        raise InvalidRequest("payment_id", "must be given for a refund, and for nothing else")
+    return Adjustment(
+        operation_id=text(fields, "id", length_max=64, pattern=ID),
+        org_id=text(fields, "organization_id", length_max=64, pattern=ORGANIZATION_ID),
+        kind=kind,
+        amount=_amount(fields, signed=kind == "adjustment"),
+        operator=text(fields, "operator", length_max=64),
+        request=digest_of(fields),
+        expires_at=expires_at,
+        payment_id=payment_id,
+        description=optional_text(fields, "description", length_max=DESCRIPTION_LENGTH_MAX),
+    )
+
+
+def _amount(fields: Fields, *, signed: bool) -> int:
+    value = fields.get("amount")
+    is_less = signed and type(value) is str and value.startswith("-")
+    nanos = parse_amount(value[1:] if is_less and type(value) is str else value, "amount")
+    if nanos < NANOS_PER_CENT:
+        raise InvalidRequest("amount", "must not be zero")
+    return -nanos if is_less else nanos
