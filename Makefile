@@ -12,6 +12,7 @@ RUN := PYTHONPATH=layers/headroom $(PY) -m
 DEV := .venv/.stamp
 SAM := .venv-sam/.stamp
 STACK := .venv-stack/.stamp
+AUDIT := .venv-audit/.stamp
 
 # The code that is checked; each exists, or the check is not asked of it.
 CODE := $(wildcard layers/headroom/headroom functions tools tests clients)
@@ -50,10 +51,14 @@ demo: up ## Replay usage through the deployed API and prove the ledger (TRACE=cs
 bench: machine $(DEV) ## Measure calls, writes and throughput against the naive way
 	@$(RUN) tools.bench
 
+.PHONY: cost
+cost: machine $(DEV) ## Compute what a million requests cost at AWS's list prices
+	@$(RUN) tools.cost
+
 ## Checks and tests
 
 .PHONY: test
-test: machine lint validate $(STACK) ## Run everything: checks, unit to property tests, races, the deployed stack
+test: machine lint validate audit $(STACK) ## Run everything: checks, unit to property tests, races, the deployed stack
 	@$(PY) -m pytest
 
 .PHONY: check
@@ -70,6 +75,10 @@ lint: $(DEV)
 .PHONY: validate
 validate: $(SAM)
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml --region us-east-1
+
+.PHONY: audit
+audit: $(AUDIT) ## Check the template against known mistakes of security (checkov)
+	@.venv-audit/bin/checkov --config-file .checkov.yaml
 
 .PHONY: format
 format: $(DEV) ## Format the code and mend what the linter can
@@ -105,13 +114,13 @@ COMPILE = .venv/bin/uv pip compile --quiet --no-config --universal --python-vers
 
 .PHONY: lock
 lock: $(DEV) ## Lock the requirements anew (UPGRADE=1 for newer versions)
-	@for set in layers/headroom/requirements requirements/{uv,dev,sam,stack}; do \
+	@for set in layers/headroom/requirements requirements/{uv,dev,sam,stack,audit}; do \
 		$(COMPILE) $$set.in --output-file $$set.txt; \
 	done
 
 .PHONY: clean
 clean: down ## Stop the stack and remove all that was built, and its state
-	@rm -rf .local .local-e2e .aws-sam .venv .venv-sam .venv-stack .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .local .local-e2e .aws-sam .venv .venv-sam .venv-stack .venv-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -type d -name __pycache__ -exec rm -r {} +
 
 .PHONY: machine
@@ -128,3 +137,6 @@ $(SAM): requirements/sam.txt | $(DEV)
 
 $(STACK): requirements/stack.txt | $(DEV)
 	@tools/make_venv.sh .venv-stack requirements/stack.txt
+
+$(AUDIT): requirements/audit.txt | $(DEV)
+	@tools/make_venv.sh .venv-audit requirements/audit.txt
