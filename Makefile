@@ -23,7 +23,7 @@ export TRACE
 .PHONY: help
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort \
-		| awk 'BEGIN {FS = ":.*## "} {printf "  make %-10s %s\n", $$1, $$2}'
+		| awk 'BEGIN {FS = ":.*## "} {printf "  make %-16s %s\n", $$1, $$2}'
 
 ## The application on this machine
 
@@ -54,6 +54,10 @@ bench: machine $(DEV) ## Measure calls, writes and throughput against the naive 
 .PHONY: cost
 cost: machine $(DEV) ## Compute what a million requests cost at AWS's list prices
 	@$(RUN) tools.cost
+
+.PHONY: rehearse-restore
+rehearse-restore: $(DEV) ## Back the table up, restore it beside itself, prove it (TABLE=name for AWS)
+	@$(RUN) tools.restore $(if $(TABLE),--table $(TABLE))
 
 ## Checks and tests
 
@@ -99,6 +103,10 @@ e2e: machine $(DEV) $(SAM) $(STACK) ## Run the tests of the deployed stack
 build: $(DEV) $(SAM) ## Build for AWS; then: .venv-sam/bin/sam deploy --config-env dev
 	@find functions -type d -name __pycache__ -exec rm -r {} +
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
+
+.PHONY: test-events
+test-events: $(DEV) $(SAM) ## Put the examples in events/ behind "Test" of a stack's functions (STACK_NAME=name)
+	@$(RUN) tools.put_test_events $(STACK_NAME)
 
 .PHONY: openapi
 openapi: $(DEV) ## Rebuild the OpenAPI document from the handlers

@@ -122,7 +122,7 @@ def test_pausing_says_what_it_does_and_asks_before_it_does_it(
 
     assert "Nothing new starts" in page.text
     button = page.action("Do it")
-    assert button.attributes["confirmation"] == "Pause extra usage of this organization."
+    assert button.attributes["confirmation"] == f"Pause extra usage of {acme.id}."
     assert button.attributes["endpoint"].endswith(":act")
     assert enabled(app, acme)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.template import TEMPLATE, template
+from tools.put_test_events import commands
 
 ROOT = TEMPLATE.parent
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -155,3 +157,31 @@ def test_every_function_has_an_example_event_to_press_test_with(function: str) -
 
 def test_every_folder_of_examples_is_of_a_function() -> None:
     assert {folder.name for folder in (ROOT / "events").iterdir()} <= FUNCTIONS.keys()
+
+
+def test_every_example_is_put_behind_its_functions_button() -> None:
+    put = [(command[3], Path(command[-2])) for command in commands("a-stack")]
+
+    assert {function for function, _ in put} == set(FUNCTIONS.values())
+    assert all(file.is_file() for _, file in put)
+
+
+def test_whatever_is_invoked_asynchronously_has_a_queue_for_its_failures() -> None:
+    """Nobody waits for the answer of a schedule or of the bus."""
+    invoked = {
+        target["Arn"]["Fn::GetAtt"].removesuffix(".Arn")
+        for properties in _all("AWS::Scheduler::Schedule", "AWS::Events::Rule")
+        for target in [*properties.get("Targets", []), properties.get("Target")]
+        if target is not None and "Fn::GetAtt" in target["Arn"]
+    }
+    functions = resources("AWS::Serverless::Function")
+
+    assert {"SweepHolds", "DigestRequests"} <= invoked
+    for name in invoked & functions.keys():
+        assert "DeadLetterQueue" in functions[name], name
+
+
+def _all(*kinds: str) -> Iterator[dict[str, Any]]:
+    for resource in template()["Resources"].values():
+        if resource["Type"] in kinds:
+            yield resource["Properties"]

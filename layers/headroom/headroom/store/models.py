@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 from pynamodb.attributes import (
     BooleanAttribute,
@@ -45,15 +45,20 @@ from headroom.store.attributes import IntegerAttribute
 from headroom.store.keys import staff_of
 from headroom.store.table import Item, Key
 
+# The version of what items look like; those without one are of the first. It tells, and decides
+# nothing: while traffic shifts, two versions are read by either release.
+SCHEMA: Final = 2
+
 
 class Record(Model):
-    """What every item has: its key."""
+    """What every item has: its key, and the version of the schema that it was written under."""
 
     class Meta:
         table_name = "headroom"
 
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
+    v = IntegerAttribute(default=SCHEMA)
 
     @classmethod
     def of(cls, item: Item) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from headroom.domain.instants import from_millis, to_wire
@@ -62,7 +63,7 @@ def organization_page(inspection: Inspection, endpoint: str) -> Html:
             table(
                 ["When", "Member", "Reason", "Level"],
                 [
-                    [to_wire(note.at), note.user_id, note.reason, note.scope.get("type", "")]
+                    [_second(note.at), note.user_id, note.reason, note.scope.get("type", "")]
                     for note in inspection.refusals
                 ],
                 empty="No refusal was noted in the last seven days.",
@@ -74,7 +75,7 @@ def organization_page(inspection: Inspection, endpoint: str) -> Html:
                 ["When", "Who", "What", "Of", "Before", "After"],
                 [
                     [
-                        change["at"],
+                        _second(datetime.fromisoformat(change["at"])),
                         f"{change['actor']['type']} {change['actor']['id']}",
                         change["action"],
                         change["subject"],
@@ -185,7 +186,7 @@ def _holds(inspection: Inspection) -> list[list[object]]:
             hold.source,
             _dollars(hold.amount_nanos),
             hold.request.model if hold.request else "",
-            to_wire(from_millis(hold.until_millis)),
+            _second(from_millis(hold.until_millis)),
         ]
         for budget in inspection.holders
         for hold in budget.holds.values()
@@ -194,13 +195,13 @@ def _holds(inspection: Inspection) -> list[list[object]]:
 
 def _sentence(order: Order, present: int | None) -> str:
     if order.act == "pause":
-        return "Pause extra usage of this organization."
+        return f"Pause extra usage of {order.org_id}."
     if order.act == "resume":
-        return "Let extra usage of this organization go on."
+        return f"Let extra usage of {order.org_id} go on."
     assert order.place is not None, "an order for a limit says whose"
     named = order.place.scope_id or order.place.scope_type
     return (
-        f"Set {SCOPES.get(named, SCOPES['user'])} "
+        f"{order.org_id}: set {SCOPES.get(named, SCOPES['user'])} "
         f"{f'({named}) ' if order.place.scope_type == 'user' else ''}"
         f"from {_dollars(present) or 'unlimited'} to {_dollars(order.amount_nanos) or 'unlimited'}"
         " USD a month."
@@ -230,6 +231,10 @@ def _dollars(nanos: int | None) -> str:
     cents, _, rest = format_amount(abs(nanos)).partition(".")
     units, hundredths = divmod(int(cents), 100)
     return f"{'-' if nanos < 0 else ''}{units:,}.{hundredths:02d}{rest}"
+
+
+def _second(moment: datetime) -> str:
+    return to_wire(moment.replace(microsecond=0))
 
 
 def _settings(shown: Mapping[str, object]) -> str:

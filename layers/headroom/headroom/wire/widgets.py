@@ -39,7 +39,8 @@ def field(name: str, label: str, value: str = "", *, hint: str = "") -> Html:
     """Return a labelled input; what is typed reaches the function under the input's name."""
     return (
         f"<label>{text(label)} "
-        f'<input name="{escape(name)}" value="{escape(value)}" placeholder="{escape(hint)}">'
+        f'<input name="{escape(name)}" value="{escape(value)}" placeholder="{escape(hint)}"'
+        ' size="28">'
         "</label> "
     )
 
