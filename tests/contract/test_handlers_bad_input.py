@@ -279,6 +279,8 @@ class TestForgedIds:
             {"amount_nanos": 1},
             {"amount_nanos": 2**64 - 1},
             {"home": "pool"},
+            {"seat_tier": "standard"},
+            {"exhausted_minutes": 300},
             {"key": hold_key(datetime(2050, 1, 1, tzinfo=UTC), b"abcdef")},
         ],
         ids=str,
@@ -295,7 +297,8 @@ class TestForgedIds:
         app.release(acme.service_key, held)
 
         # `lines` proves that they agree with the counters.
-        assert all(line.source == "extra_usage" for line in app.lines(acme))
+        filed = {(line.source, line.seat_tier, line.because) for line in app.lines(acme)}
+        assert filed <= {("extra_usage", "premium", "no_included_allowance")}
         budget = app.budget(acme)
         assert (budget.held, budget.included, dict(budget.holds)) == (0, 0, {})
 

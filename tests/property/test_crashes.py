@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from headroom.domain.organization import Organization
-from headroom.errors import SpendRefused
-from headroom.store.organizations import find_organization
+from headroom.errors import Conflict, SpendRefused
+from headroom.store.organizations import find_organization, list_members
 from headroom.store.table import Key
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authorizing import Idempotency, authorize, extend, release
@@ -278,6 +278,28 @@ def test_a_crash_at_any_store_call_is_made_good_by_a_retry(name: str, after: boo
         else:
             crashed = False
     assert number >= 2, "the use case makes store calls"
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_no_document_finds_the_members_of_another_that_was_cut_off(after: bool) -> None:
+    other = {**DOCUMENT, "members": [{**DOCUMENT["members"][0], "seat_tier": "standard"}]}
+    for number in range(1, 20):
+        table = MemoryTable()
+        try:
+            provision(Crashing(table, number, after=after), parse_provisioning(DOCUMENT), NOW)
+        except Crash:
+            pass
+        else:
+            break
+        made_from: dict[str, Any] = other
+        try:
+            provision(table, parse_provisioning(other), NOW)
+        except Conflict:
+            made_from = DOCUMENT
+            provision(table, parse_provisioning(DOCUMENT), NOW)
+        wanted = parse_provisioning(made_from)
+        assert list(list_members(table, wanted.organization.org_id)) == list(wanted.members)
+    assert number > 5
 
 
 def test_an_unkeyed_authorization_that_lost_its_answer_expires() -> None:

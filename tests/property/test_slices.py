@@ -48,3 +48,16 @@ def test_a_sweep_leaves_a_busy_member_their_allotment_and_takes_an_idle_ones() -
     sweep(office.table, idle_at, lambda: True)
     assert office.budget.allotment == 0
     assert find_pool(office.table, office.org_id).unallotted == office.organization.cap
+
+
+def test_a_short_hold_is_swept_when_it_ends_whenever_its_member_was_registered() -> None:
+    office = Office(NOW)
+    release(office.table, office.org_id, office.hold(NOW))
+    office.hold(NOW + SECOND, ttl=timedelta(hours=1))
+    office.hold(NOW + 2 * SECOND, ttl=timedelta(minutes=2))
+    office.hold(NOW + 3 * SECOND, ttl=timedelta(minutes=1))
+    open_holds = []
+    for passed in (60, 63, 121, 122, 3600, 3601):
+        sweep(office.table, NOW + passed * SECOND, lambda: True)
+        open_holds.append(len(office.budget.holds))
+    assert open_holds == [3, 2, 2, 1, 1, 0]

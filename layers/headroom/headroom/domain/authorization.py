@@ -61,6 +61,7 @@ class Hold:
     `epoch` names the state of the budget under which it was taken: what a settlement leaves over
     returns to the member's allotment only while that state lasts, and to the pool after it.
     Epoch 0 never was a budget's: such a hold came straight from the pool and returns there.
+    `filed_as` is what its usage line is to say of seat tier and reason, empty for the oldest holds.
     """
 
     key: str
@@ -69,6 +70,7 @@ class Hold:
     until_millis: int
     source: Source
     request: HoldRequest | None = None
+    filed_as: str = ""
 
     @property
     def taken_at(self) -> datetime:
@@ -106,6 +108,11 @@ class AuthorizationId:
         body = self._body()
         packed = base64.urlsafe_b64encode(_unb64(self.key) + body + self._tag(body)).decode()
         return f"{_PREFIX}{packed}{self.user_id.removeprefix('user_')}"
+
+    @property
+    def filed_as(self) -> str:
+        """What the hold has to say of seat tier and reason, if this id was not made up."""
+        return file_as(self.seat_tier, self.exhausted_minutes)
 
     @property
     def taken_at(self) -> datetime:
@@ -171,6 +178,17 @@ class AuthorizationId:
     def _tag(self, body: bytes) -> bytes:
         facts = f"{self.org_id}|{self.user_id}|{self.key}|".encode() + body
         return hashlib.sha256(facts).digest()[:_TAG_BYTES]
+
+
+def file_as(seat_tier: SeatTier, exhausted_minutes: int) -> str:
+    """Pack what a usage line says of its hold: seat tier, and which included window ran out."""
+    return f"{SEAT_TIERS.index(seat_tier)} {exhausted_minutes}"
+
+
+def read_filed_as(text: str) -> tuple[SeatTier, int]:
+    """Read what `file_as` wrote."""
+    tier, minutes = text.split(" ")
+    return SEAT_TIERS[int(tier)], int(minutes)
 
 
 def hold_key(now: datetime, entropy: bytes) -> str:

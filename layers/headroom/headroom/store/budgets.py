@@ -8,6 +8,7 @@ changes the epoch, so one comparison stands for all of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -35,7 +36,18 @@ from headroom.store.models import (
     read_budget,
     windows_value,
 )
-from headroom.store.table import Change, Delete, Key, Put, Range, Refused, Table, Update, each
+from headroom.store.table import (
+    Change,
+    Contended,
+    Delete,
+    Key,
+    Put,
+    Range,
+    Refused,
+    Table,
+    Update,
+    each,
+)
 
 # How many budgets are read in one call.
 READ_TOGETHER: Final = 100
@@ -612,6 +624,17 @@ def budget_after(refused: Refused, index: int, budget: Budget) -> Budget:
     return budget if item is None else read_budget(item, budget.org_id, budget.user_id)
 
 
+def look_sooner(table: Table, org_id: str, user_id: str, due_at_millis: int) -> None:
+    """Let the sweeper look at a registered member by this moment, or sooner if it is to anyway."""
+    update = Update(
+        keys.registration(org_id, user_id),
+        [RegistrationRecord.due_at.set(due_at_millis)],
+        RegistrationRecord.due_at > due_at_millis,
+    )
+    with suppress(Refused, Contended):
+        table.update(update)
+
+
 def deregister(table: Table, budget: Budget) -> None:
     """Strike a member who holds nothing from the registry, and close the budget they are done with.
 
@@ -724,10 +747,12 @@ def _write(table: Table, update: Update, line: Put | None) -> None:
 
 
 def _is_as_said(hold: Hold) -> Condition:
-    """What an id says of a hold is tested: anybody can make an id up, and money moves by it."""
+    """What an id says of a hold is tested: anybody can make an id up, and a line is filed by it."""
     as_said: Condition = (hold_path(hold.key, "amount") == hold.amount_nanos) & (
         hold_path(hold.key, "source") == hold.source
     )
+    if hold.filed_as:
+        as_said &= hold_path(hold.key, "as") == hold.filed_as
     return as_said
 
 

@@ -15,6 +15,11 @@ def settings(org_id: str) -> Key:
     return Key(f"ORG#{org_id}", "SETTINGS")
 
 
+def provisioning(org_id: str) -> Key:
+    """Which document an organization is made from, from the first attempt on."""
+    return Key(f"ORG#{org_id}", "PROVISIONING")
+
+
 def pool(org_id: str) -> Key:
     """What is not handed out in the current period."""
     return Key(f"ORG#{org_id}", "POOL")

@@ -144,6 +144,12 @@ class SettingsRecord(Record):
         )
 
 
+class ProvisioningRecord(Record):
+    """The hash of the document that an organization is being made from."""
+
+    digest = UnicodeAttribute()
+
+
 class MemberRecord(Record):
     """A member's profile and own settings."""
 
@@ -608,6 +614,8 @@ def _hold_to_map(hold: Hold) -> dict[str, Any]:
     }
     if hold.request is not None:
         raw["request"] = hold.request.pack()
+    if hold.filed_as:
+        raw["as"] = hold.filed_as
     return raw
 
 
@@ -619,6 +627,7 @@ def _hold_from_raw(key: str, raw: Mapping[str, Any]) -> Hold:
         until_millis=int(raw["until"]["N"]),
         source=cast("Source", raw["source"]["S"]),
         request=HoldRequest.unpack(raw["request"]["S"]) if "request" in raw else None,
+        filed_as=raw["as"]["S"] if "as" in raw else "",
     )
 
 

@@ -20,10 +20,11 @@ from headroom.store import keys
 from headroom.store.models import (
     MemberRecord,
     PoolRecord,
+    ProvisioningRecord,
     RegistrationRecord,
     SettingsRecord,
 )
-from headroom.store.table import Change, Item, Key, Page, Put, Range, Table, Update, each
+from headroom.store.table import Change, Item, Key, Page, Put, Range, Refused, Table, Update, each
 
 # How many items one call reads.
 READ_TOGETHER: Final = 100
@@ -165,6 +166,18 @@ def create_organization(
             *also,
         ]
     )
+
+
+def claim_organization(table: Table, org_id: str, digest: str) -> bool:
+    """Settle which document an organization is made from; False if it is another one."""
+    key = keys.provisioning(org_id)
+    claim = ProvisioningRecord(key.pk, key.sk, digest=digest)
+    free = ProvisioningRecord.pk.does_not_exist() | (ProvisioningRecord.digest == digest)
+    try:
+        table.transact([Put(key, claim.to_item(), free)])
+    except Refused:
+        return False
+    return True
 
 
 def put_member(member: Member) -> Put:

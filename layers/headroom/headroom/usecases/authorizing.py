@@ -20,7 +20,9 @@ from headroom.domain.authorization import (
     Hold,
     HoldRequest,
     Source,
+    file_as,
     hold_key,
+    read_filed_as,
 )
 from headroom.domain.bounds import HOLD_LIFE_MAX, RequestBound, bound_request
 from headroom.domain.budget import Budget
@@ -35,6 +37,7 @@ from headroom.store.budgets import (
     Spending,
     as_enlargement,
     as_hold,
+    look_sooner,
     prolong,
 )
 from headroom.store.receipts import Receipt, find_receipt, put_receipt
@@ -43,6 +46,7 @@ from headroom.usecases.acquiring import AlreadyDone, Hints, acquire
 from headroom.usecases.empty_wallets import ask_for_reload, refusal_steps
 from headroom.usecases.settling import ATTEMPTS_MAX, find_hold
 from headroom.usecases.settling import release as release_hold
+from headroom.usecases.sweeping import LOOK_EVERY
 
 # A refusal that nothing but a person can lift still says when asking again is not too soon.
 RETRY_AFTER_SECONDS: Final = 3600
@@ -122,6 +126,9 @@ def authorize(
             until_millis=to_millis(now + asked.ttl),
             source=source,
             request=replace(asked.request, max_tokens=tokens),
+            filed_as=file_as(
+                budget.seat_tier, budget.exhausted_minutes if source == "extra_usage" else 0
+            ),
         )
         if not idempotency:
             return as_hold(hold)
@@ -154,10 +161,13 @@ def authorize(
         return answer
     if isinstance(outcome, Refusal):
         raise _explained(table, organization, outcome, now, bound)
-    if idempotency:
-        return filed
     hold = outcome.spending.hold
     assert hold is not None, "an authorization is a hold"
+    if asked.ttl < LOOK_EVERY:
+        # Only such a hold may expire before the sweeper looks at the member anyway.
+        look_sooner(table, organization.org_id, asked.user_id, hold.until_millis)
+    if idempotency:
+        return filed
     return _answer(organization, outcome.budget, hold, _id_of(outcome.budget, hold))
 
 
@@ -354,15 +364,16 @@ def _fit(bound: RequestBound, least: int, most: int) -> Callable[[int], int]:
 
 
 def _id_of(budget: Budget, hold: Hold) -> AuthorizationId:
+    seat_tier, exhausted_minutes = read_filed_as(hold.filed_as)
     return AuthorizationId(
         org_id=budget.org_id,
         user_id=budget.user_id,
         key=hold.key,
         source=hold.source,
         home=hold.home,
-        seat_tier=budget.seat_tier,
+        seat_tier=seat_tier,
         period=budget.period,
-        exhausted_minutes=budget.exhausted_minutes if hold.source == "extra_usage" else 0,
+        exhausted_minutes=exhausted_minutes,
         amount_nanos=hold.amount_nanos,
     )
 

@@ -16,6 +16,7 @@ from headroom.store.closings import put_closing
 from headroom.store.credentials import put_key
 from headroom.store.limits import LimitPlace, put_limit
 from headroom.store.organizations import (
+    claim_organization,
     create_organization,
     find_member,
     find_provisioned,
@@ -45,14 +46,18 @@ def provision(table: Table, wanted: Provisioning, now: datetime) -> dict[str, An
     """Create an organization with its members and keys; the same document again finds it.
 
     Members are written first and the organization last, with its keys: until then nobody can
-    call, and a run that was cut off is simply repeated. The keys are in the first answer only.
+    call, and a run that was cut off is simply repeated. Which document it is made from is written
+    before all, so that no other one finds the members of this. The keys are in the first answer
+    only.
 
     Raises:
-        Conflict: the id was used for another document.
+        Conflict: the id was used for another document, or is being used for one.
     """
     organization = wanted.organization
     if (found := _existing(table, wanted)) is not None:
         return found
+    if not claim_organization(table, organization.org_id, wanted.digest):
+        raise Conflict("id: provisioning it was begun from another document; repeat that one")
     for member in wanted.members:
         if find_member(table, organization.org_id, member.user_id) is None:
             try:

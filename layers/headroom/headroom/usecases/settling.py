@@ -50,13 +50,17 @@ class Found:
 def find_hold(table: Table, authorization: AuthorizationId) -> Found | None:
     """Return an authorization's hold, None if it is settled, released or expired.
 
-    None too if the id was made up, and says another source or period than the hold's own.
+    None too if the id was made up, and says another source, period, seat tier or reason than the
+    hold's own.
     """
     found = _find_by_key(table, authorization)
     if found is None:
         return None
-    said = (authorization.source, authorization.period)
-    return found if (found.hold.source, found.budget.period) == said else None
+    hold = found.hold
+    said = (authorization.source, authorization.period, authorization.filed_as)
+    # A hold that was taken before they kept it says nothing to compare.
+    own = (hold.source, found.budget.period, hold.filed_as or authorization.filed_as)
+    return found if own == said else None
 
 
 def _find_by_key(table: Table, authorization: AuthorizationId) -> Found | None:
@@ -87,6 +91,7 @@ def settle_at_once(
         epoch=0,
         until_millis=0,
         source=authorization.source,
+        filed_as=authorization.filed_as,
     )
     charged = min(cost, hold.amount_nanos) if hold.source == "extra_usage" else cost
     unbilled = cost - charged

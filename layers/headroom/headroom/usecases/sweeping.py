@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from headroom.domain.budget import Budget
@@ -21,7 +21,8 @@ from headroom.usecases.recalling import recall_member
 from headroom.usecases.settling import expire_overdue
 
 # An active member is looked at this often, or when their first hold expires, if that is sooner.
-LOOK_EVERY_MILLIS: Final = 600_000
+LOOK_EVERY: Final = timedelta(minutes=10)
+LOOK_EVERY_MILLIS: Final = int(LOOK_EVERY.total_seconds() * 1000)
 PAGE: Final = 100
 
 
