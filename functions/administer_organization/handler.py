@@ -30,14 +30,19 @@ from headroom.store.audit import entry_to_wire, list_entries
 from headroom.store.connect import connect
 from headroom.store.increases import STATUSES, find_request
 from headroom.store.limits import SCOPE_TYPES, LimitPlace, ScopeType, find_limit
-from headroom.store.organizations import find_organization, members_page, read_member
+from headroom.store.organizations import find_organization
 from headroom.store.rates import count_call
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.governing import Reason, change_organization, set_enabled
 from headroom.usecases.increasing import approve, deny, show
 from headroom.usecases.keys import SCOPES, create_key, key_to_wire, keys_page, revoke
 from headroom.usecases.limiting import limit_to_wire, remove_override, set_limit
-from headroom.usecases.listing import effective_page, limits_page, requests_page
+from headroom.usecases.listing import (
+    current_page,
+    effective_page,
+    limits_page,
+    requests_page,
+)
 from headroom.usecases.overview import extra_usage
 from headroom.usecases.staffing import (
     add_member,
@@ -151,10 +156,8 @@ def put_seat_tier_limit(caller: Caller, now: datetime, seat_tier: str) -> dict[s
 @api.route("GET", "/v1/organizations/members")
 def get_members(caller: Caller, now: datetime) -> dict[str, Any]:
     page = _page(caller, "members", None)
-    found = members_page(table, caller.org_id, limit=page.limit, start=page.start)
-    members = [read_member(item) for item in found.items]
-    rows = [member_to_wire(member) for member in members if member.active]
-    return list_answer(rows, page.cursor(found.next_key))
+    rows, last = current_page(table, caller.org_id, limit=page.limit, start=page.start)
+    return list_answer(rows, page.cursor(last))
 
 
 @api.route("POST", "/v1/organizations/members", once=True)

@@ -22,7 +22,7 @@ from headroom.usecases.following import Announced
 from headroom.usecases.governing import Reason, change_organization, change_person, set_enabled
 from headroom.usecases.increasing import approve, deny, request_increase
 from headroom.usecases.limiting import remove_override
-from headroom.usecases.listing import effective_page, limits_page, requests_page
+from headroom.usecases.listing import current_page, effective_page, limits_page, requests_page
 from headroom.usecases.overview import extra_usage, own_extra_usage
 from headroom.usecases.staffing import (
     add_member,
@@ -325,6 +325,16 @@ def test_a_member_who_comes_back_has_no_limits_of_before(house: House) -> None:
     member = find_member(house.table, house.org_id, ANN)
     assert member is not None
     assert (member.active, member.seat_tier, dict(member.limits)) == (True, "premium", {})
+
+
+def test_those_who_left_leave_no_gaps_in_the_pages_of_members(house: House) -> None:
+    remove_member(house.table, house.organization, ANN, OWNER, NOW)
+    remove_member(house.table, house.organization, PAM, OWNER, NOW)
+    rows, last = current_page(house.table, house.org_id, limit=1, start=None)
+    assert [row["user_id"] for row in rows] == [BEN]
+    assert last is not None
+    rows, last = current_page(house.table, house.org_id, limit=1, start=last)
+    assert ([row["user_id"] for row in rows], last) == ([OLGA], None)
 
 
 def test_an_active_member_is_not_added_as_somebody_else(house: House) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from headroom.domain.organization import LimitPeriod, Member, Organization
@@ -14,6 +15,7 @@ from headroom.store.organizations import find_members, members_page, read_member
 from headroom.store.table import Item, Key, Table
 from headroom.usecases.increasing import show
 from headroom.usecases.limiting import effective_rows, limit_to_wire
+from headroom.usecases.staffing import member_to_wire
 
 # How many members are read in one call.
 READ_TOGETHER = 100
@@ -47,6 +49,13 @@ def limits_page(
             if begin is None:
                 break
     rows = [limit_to_wire(organization, read_limit(item)) for item in found[:limit]]
+    return rows, _last(found, limit)
+
+
+def current_page(table: Table, org_id: str, *, limit: int, start: Item | None) -> Listed:
+    """Return a page of current members; those who left leave no gaps in it."""
+    found = list(islice(_current(table, org_id, [], limit, start), limit + 1))
+    rows = [member_to_wire(read_member(item)) for item in found[:limit]]
     return rows, _last(found, limit)
 
 
