@@ -106,7 +106,7 @@ def stack() -> Iterator[dict[str, Any]]:
     Its functions are held to their roles, so that a right that is missing fails a test.
     """
     emulator = Emulator(ROOT / ".local-e2e", strict=True)
-    described = up(emulator, fresh=True)
+    described = up(emulator, fresh=True, processor_program="tests.faulty_processor")
     try:
         yield json.loads(described.read_text())
     finally:

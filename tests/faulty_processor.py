@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tools.local_stack.processor.processor import Asked, Processor
+from tools.local_stack.processor.running import run
 from tools.local_stack.processor.server import ReplyLost
 from tools.local_stack.processor.upstream import Answer, Upstream
 
@@ -94,3 +95,7 @@ class FaultyProcessor(Processor):
 
 def _error() -> Answer:
     return Answer(500, {"error": {"type": "api_error", "message": "something went wrong"}})
+
+
+if __name__ == "__main__":
+    run(FaultyProcessor)

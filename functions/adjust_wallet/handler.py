@@ -19,7 +19,7 @@ from headroom.wire.wallets import parse_adjustment
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
-payments = connect_payments(PaymentSettings.from_env(os.environ))
+payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
 
 
 @logger.inject_lambda_context(clear_state=True)

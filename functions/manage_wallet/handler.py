@@ -33,7 +33,7 @@ logger = Logger()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 terms = WalletSettings.from_env(os.environ).terms
-payments = connect_payments(PaymentSettings.from_env(os.environ))
+payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
 api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
 
 

@@ -27,7 +27,7 @@ metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 terms = WalletSettings.from_env(os.environ).terms
-payments = connect_payments(PaymentSettings.from_env(os.environ))
+payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
 queue = SqsQueue(QueueSettings.from_env(os.environ))
 
 

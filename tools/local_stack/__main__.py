@@ -18,9 +18,12 @@ from pathlib import Path
 from tools.local_stack.deployment import REAL_TIME, DeploymentFailed
 from tools.local_stack.emulator import ROOT, Emulator, EmulatorFailed
 from tools.local_stack.mail import sent_mail, show
+from tools.local_stack.payments import ProcessorFailed
 from tools.local_stack.provisioning import ProvisioningFailed
 from tools.local_stack.sign_in import SignInFailed
 from tools.local_stack.stack import down, environment, up
+
+FAILURES = (EmulatorFailed, SignInFailed, ProcessorFailed, DeploymentFailed, ProvisioningFailed)
 
 
 def main() -> int:
@@ -37,7 +40,7 @@ def main() -> int:
     try:
         ahead = REAL_TIME if arguments.now is None else arguments.now - datetime.now(UTC)
         up(emulator, port=arguments.port, fresh=arguments.fresh, ahead=ahead)
-    except (EmulatorFailed, SignInFailed, DeploymentFailed, ProvisioningFailed) as failure:
+    except FAILURES as failure:
         print(f"\n{failure}\n\nLogs are in {emulator.home}.", file=sys.stderr)
         return 1
     return 0

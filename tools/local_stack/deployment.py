@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tools import processes
 from tools.local_stack.emulator import ROOT, Emulator, clean_environment
 from tools.local_stack.issuer import Issuer
+from tools.local_stack.payments import LocalProcessor
 from tools.local_stack.sign_in import SignIn
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def _parameters(emulator: Emulator, ahead: timedelta) -> dict[str, str]:
         **_configured(),
         **Issuer(issuer_key(emulator)).parameters(),
         **SignIn(emulator.home).parameters(),
+        **LocalProcessor(emulator.home).parameters(),
         "ClockAheadSeconds": str(int(ahead.total_seconds())),
     }
 

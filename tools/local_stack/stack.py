@@ -15,6 +15,7 @@ from botocore.config import Config
 from tools.local_stack import deployment
 from tools.local_stack.emulator import REGION, Emulator
 from tools.local_stack.issuer import Issuer
+from tools.local_stack.payments import PROGRAM, LocalProcessor
 from tools.local_stack.provisioning import EXAMPLES, provision
 from tools.local_stack.sign_in import SignIn
 
@@ -25,13 +26,16 @@ def up(
     port: int | None = None,
     fresh: bool = False,
     ahead: timedelta = deployment.REAL_TIME,
+    processor_program: str = PROGRAM,
 ) -> Path:
     """Bring the stack to the state of the sources; return the stack.json that describes it.
 
-    `ahead` sets the application's clock before the machine's.
+    `ahead` sets the application's clock before the machine's; `processor_program` is what is
+    started as the payment processor.
 
     Raises:
-        EmulatorFailed, SignInFailed, DeploymentFailed, ProvisioningFailed: that step failed.
+        EmulatorFailed, SignInFailed, ProcessorFailed, DeploymentFailed, ProvisioningFailed:
+            that step failed.
     """
     started = time.monotonic()
     if fresh:
@@ -43,6 +47,10 @@ def up(
         with _step("Start ministack"):
             emulator.start(port=port)
     SignIn(emulator.home).start()
+    processor = LocalProcessor(emulator.home, processor_program)
+    if not processor.running:
+        with _step("Start the payment processor"):
+            processor.start()
     deployed = deployment.current(emulator, ahead)
     if deployed is None:
         with _step("Build (sam build)"):
@@ -51,6 +59,11 @@ def up(
             deployed = deployment.deploy(emulator, ahead)
     else:
         print("  Sources unchanged since the last deployment.")
+    processor.introduce(
+        webhook_url=f"{_api_url(emulator, deployed)}/v1/payment_events",
+        secret_arn=deployed.outputs["StripeSecretArn"],
+        client=emulator.session.client("secretsmanager", endpoint_url=emulator.endpoint_url),
+    )
     with _step("Provision the example organizations"):
         described = _describe(emulator, deployed, ahead)
     print(f"The stack is up after {time.monotonic() - started:.1f} s: {described}")
@@ -60,6 +73,7 @@ def up(
 def down(emulator: Emulator) -> bool:
     """Stop what `up` started; its state is kept. False if the emulator was not running."""
     SignIn(emulator.home).stop()
+    LocalProcessor(emulator.home).stop()
     return emulator.stop()
 
 
@@ -74,6 +88,10 @@ def environment(stack: dict[str, Any]) -> dict[str, str]:
         "USER_ID": person["user_id"],
         "TOKEN": person["token"],
     }
+
+
+def _api_url(emulator: Emulator, deployed: deployment.Deployment) -> str:
+    return f"{emulator.endpoint_url}/_aws/execute-api/{deployed.outputs['ApiId']}"
 
 
 def _describe(emulator: Emulator, deployed: deployment.Deployment, ahead: timedelta) -> Path:
@@ -95,7 +113,7 @@ def _describe(emulator: Emulator, deployed: deployment.Deployment, ahead: timede
             member["token"] = issuer.token(
                 organization["id"], member["user_id"], now=datetime.now(UTC) + ahead
             )
-    api_url = f"{emulator.endpoint_url}/_aws/execute-api/{deployed.outputs['ApiId']}"
+    api_url = _api_url(emulator, deployed)
     page_url = f"{api_url}/settings/usage"
     sign_in = SignIn(emulator.home)
     sign_in.admit(page_url, _people(organizations), ahead=ahead)
@@ -110,6 +128,8 @@ def _describe(emulator: Emulator, deployed: deployment.Deployment, ahead: timede
         "functions": deployed.functions,
         "usage_queue_url": queue["QueueUrl"],
         "event_bus_name": deployed.outputs["EventBusName"],
+        "processor_url": LocalProcessor(emulator.home).url,
+        "payment_secret_arn": deployed.outputs["StripeSecretArn"],
         "organizations": organizations,
     }
     path = emulator.home / "stack.json"

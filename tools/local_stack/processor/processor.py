@@ -117,6 +117,8 @@ class Processor:
                 return Answer(200, self.close_dispute(dispute_id, won=won))
             case "POST", ["payments", payment_id, "authenticate"]:
                 return self.authenticate(payment_id, success=fields.get("success") != "false")
+            case "GET", ["health"]:
+                pass
             case "POST", ["forget_keys"]:
                 self.replies.forget()
             case _:

@@ -14,12 +14,17 @@ class ReplyLost(Exception):
     """The connection is to be closed without a reply."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A burst of clients should be answered, and not turned away at the door.
+    request_queue_size = 128
+
+
 class ProcessorServer:
     """A processor that answers at `url` until it is closed."""
 
     def __init__(self, processor: Processor, port: int = 0) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler_of(processor))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), _handler_of(processor))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,10 +44,11 @@ Data = dict[str, Any]
 
 
 class StripePayments:
-    """`Payments` at Stripe."""
+    """`Payments` at Stripe, whose time a test clock of ours is `ahead` of."""
 
-    def __init__(self, line: StripeLine) -> None:
+    def __init__(self, line: StripeLine, ahead: timedelta = timedelta()) -> None:
         self._line = line
+        self._ahead = ahead
         self._read_again_at: datetime | None = None
 
     def create_customer(self, *, org_id: str, name: str) -> str:
@@ -115,10 +117,10 @@ class StripePayments:
                 if error.http_status != 404:
                     raise
                 return None
-            return _read(stripe, intent.to_dict())
+            return self._read(stripe, intent.to_dict())
 
     def find_charged(self, customer_id: str, key: str, *, since: datetime) -> Payment | None:
-        return self._find_by_key(customer_id, key, since - CLOCKS_DIFFER)
+        return self._find_by_key(customer_id, key, since - self._ahead - CLOCKS_DIFFER)
 
     def cancel(self, payment_id: str) -> Payment:
         from stripe import InvalidRequestError
@@ -166,17 +168,21 @@ class StripePayments:
         with self._line.open() as stripe:
             page = stripe.v1.payment_intents.list(
                 {
-                    "created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())},
+                    "created": {
+                        "gte": int((since - self._ahead).timestamp()),
+                        "lt": int((until - self._ahead).timestamp()),
+                    },
                     "limit": PAGE,
                     "expand": ["data.latest_charge"],
                 }
             )
             for intent in page.auto_paging_iter():
-                payment = _read(stripe, intent.to_dict())
+                payment = self._read(stripe, intent.to_dict())
                 if payment.key is not None:
                     yield payment
 
     def read_event(self, payload: bytes, signature: str, now: datetime) -> PaymentEvent:
+        now -= self._ahead
         secrets = self._line.secret(fresh=False).webhook_secrets
         if not is_signed(payload, signature, secrets, now):
             # They may have been rotated since they were read.
@@ -185,7 +191,8 @@ class StripePayments:
                 secrets = self._line.secret(fresh=True).webhook_secrets
             if not is_signed(payload, signature, secrets, now):
                 raise SignatureInvalid("the event is not signed by Stripe, or too long ago")
-        return read_event(json.loads(payload))
+        event = read_event(json.loads(payload))
+        return replace(event, created_at=event.created_at + self._ahead)
 
     def _create(self, charge: Charge, method_id: str) -> Payment | None:
         """Charge; None if the key is known with another method, and no payment is at hand.
@@ -227,7 +234,7 @@ class StripePayments:
         if headers.get("Idempotent-Replayed") == "true":
             # What is replayed is the first answer, and the payment may have moved on.
             return self.find_payment(data["id"])
-        return read_payment(data)
+        return self._ours(read_payment(data))
 
     def _find_by_key(self, customer_id: str, key: str, since: datetime | None) -> Payment | None:
         wanted: PaymentIntentListParams = {
@@ -242,21 +249,28 @@ class StripePayments:
             for intent in page.auto_paging_iter():
                 data = intent.to_dict()
                 if has_key(data, key):
-                    return _read(stripe, data)
+                    return self._read(stripe, data)
         return None
 
+    def _read(self, stripe: StripeClient, intent: Data) -> Payment:
+        """Read an intent, with the disputes about it if there are any."""
+        if not latest_charge(intent).get("disputed"):
+            return self._ours(read_payment(intent))
+        disputes = stripe.v1.disputes.list({"payment_intent": intent["id"], "limit": PAGE})
+        found = [each.to_dict() for each in disputes.auto_paging_iter()]
+        return self._ours(read_payment(intent, found))
 
-def connect_payments(settings: PaymentSettings) -> StripePayments:
-    """Return the configured payment processor. Nothing is read or opened before the first call."""
-    return StripePayments(StripeLine.configured(settings))
+    def _ours(self, payment: Payment) -> Payment:
+        """The payment with its moment by our clock."""
+        return replace(payment, created_at=payment.created_at + self._ahead)
 
 
-def _read(stripe: StripeClient, intent: Data) -> Payment:
-    """Read an intent, with the disputes about it if there are any."""
-    if not latest_charge(intent).get("disputed"):
-        return read_payment(intent)
-    disputes = stripe.v1.disputes.list({"payment_intent": intent["id"], "limit": PAGE})
-    return read_payment(intent, [each.to_dict() for each in disputes.auto_paging_iter()])
+def connect_payments(settings: PaymentSettings, ahead: timedelta = timedelta()) -> StripePayments:
+    """Return the configured payment processor. Nothing is read or opened before the first call.
+
+    `ahead` is how far a test clock is ahead of the processor's, for which time cannot be set.
+    """
+    return StripePayments(StripeLine.configured(settings), ahead)
 
 
 def _code(error: StripeError) -> str:

@@ -104,6 +104,11 @@ def receipt(org_id: str, idempotency_key: str) -> Key:
     return Key(f"ORG#{org_id}#IDEMPOTENCY#{idempotency_key}", "RECEIPT")
 
 
+def payment_event(event_id: str) -> Key:
+    """Something that the payment processor told us; the key is what makes it once."""
+    return Key(f"PAYMENT_EVENT#{event_id}", "EVENT")
+
+
 def audit(org_id: str, version: int) -> Key:
     """The change that brought the settings to this version; sorts as the changes happened."""
     return Key(f"ORG#{org_id}#AUDIT", f"CHANGE#{version:012d}")
@@ -218,6 +223,16 @@ def wallet_shard(org_id: str) -> str:
 def wallets_due(shard: int) -> str:
     """A partition of index `by_due` with wallets and when to look at each next."""
     return f"WALLETS#{shard}"
+
+
+def payment_event_shard(event_id: str) -> str:
+    """The partition of index `by_due` with an event of the processor until it was acted on."""
+    return unfinished_shard(zlib.crc32(event_id.encode()) % DUE_SHARDS)
+
+
+def unfinished_shard(shard: int) -> str:
+    """A partition of index `by_due` with events of the processor that wait to be acted on."""
+    return f"PAYMENT_EVENTS#{shard}"
 
 
 def due_shard(shard: int) -> str:

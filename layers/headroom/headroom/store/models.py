@@ -500,6 +500,23 @@ class ReceiptRecord(Record):
     expires_at = IntegerAttribute()
 
 
+class PaymentEventRecord(Record):
+    """What the payment processor told us. It is due until it was acted on, and kept for a while."""
+
+    kind = UnicodeAttribute()
+    created_at = UnicodeAttribute()
+    received_at = UnicodeAttribute()
+    payment_id = UnicodeAttribute(null=True)
+    payment_key = UnicodeAttribute(null=True)
+    customer_id = UnicodeAttribute(null=True)
+    amount_cents = IntegerAttribute()
+    state = UnicodeAttribute()
+    attempts = IntegerAttribute(default=0)
+    due_shard = UnicodeAttribute(null=True)
+    due_at = IntegerAttribute(null=True)
+    expires_at = IntegerAttribute(null=True)
+
+
 class AuditRecord(Record):
     """A change of settings. With a `detail_type` the stream announces it on the event bus."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -59,6 +58,23 @@ class Request:
         """Return a header by its lower-case name, None if it was not sent."""
         return self._headers.get(name)
 
+    def body(self) -> bytes:
+        """Return the body as it was sent.
+
+        Raises:
+            RequestTooLarge: it is more than a megabyte.
+            InvalidRequest: the gateway passed it on in a form that it should not have.
+        """
+        body: str = self._event.get("body") or ""
+        if len(body) > BODY_LENGTH_MAX:
+            raise RequestTooLarge(f"body: must be at most {BODY_LENGTH_MAX} bytes")
+        if not self._event.get("isBase64Encoded"):
+            return body.encode(errors="surrogatepass")
+        try:
+            return base64.b64decode(body, validate=True)
+        except ValueError as error:
+            raise InvalidRequest("body", "must be a JSON document") from error
+
     def json(self) -> object:
         """Return the body.
 
@@ -66,15 +82,11 @@ class Request:
             RequestTooLarge: it is more than a megabyte.
             InvalidRequest: it is not JSON.
         """
-        body: str = self._event.get("body") or ""
-        if len(body) > BODY_LENGTH_MAX:
-            raise RequestTooLarge(f"body: must be at most {BODY_LENGTH_MAX} bytes")
-        if self._event.get("isBase64Encoded"):
-            try:
-                body = base64.b64decode(body, validate=True).decode()
-            except (binascii.Error, ValueError) as error:
-                raise InvalidRequest("body", "must be a JSON document") from error
-        return parse_json(body)
+        try:
+            text = self.body().decode()
+        except UnicodeDecodeError as error:
+            raise InvalidRequest("body", "must be a JSON document") from error
+        return parse_json(text)
 
     def idempotency_key(self) -> str | None:
         """Return the idempotency key, None if there is none.

@@ -84,6 +84,9 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
 # These need no credential: the API's description of itself, by a function that can read nothing.
 PUBLIC: Final = frozenset({("GET", "/openapi.json"), ("GET", "/docs")})
 
+# Here the payment processor calls us; its signature is checked instead.
+SIGNED: Final = frozenset({("POST", "/v1/payment_events")})
+
 
 def check(caller: Caller, method: str, route: str) -> None:
     """Check that a caller may call a route.

@@ -1,0 +1,83 @@
+"""What the payment processor tells us: POST /v1/payment_events, and every five minutes the rest."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from headroom.clock import Clock
+from headroom.domain.payments import PaymentEvent
+from headroom.errors import HeadroomError, InvalidRequest, NotFound, Overloaded
+from headroom.gateways.payments import SignatureInvalid
+from headroom.gateways.stripe import connect_payments
+from headroom.settings import PaymentSettings, Settings, WalletSettings
+from headroom.store.connect import connect
+from headroom.usecases.payment_events import apply_payment_event
+from headroom.usecases.receiving import PASSING, finish, receive
+from headroom.wire.http import HttpAnswer, Request, answer, crash, failure
+from headroom.wire.rights import SIGNED
+
+# What is not done by then is done by the next run.
+SPARE_MILLIS = 8_000
+
+logger = Logger()
+metrics = Metrics()
+table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
+terms = WalletSettings.from_env(os.environ).terms
+payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Take an event of the processor, or go on with those that nobody finished."""
+    if "requestContext" in event:
+        return _answer(Request(event))
+
+    def may_go_on() -> bool:
+        return context.get_remaining_time_in_millis() > SPARE_MILLIS
+
+    acted, failed = finish(table, _act, clock.now(), may_go_on)
+    metrics.add_metric("PaymentEventsFinished", MetricUnit.Count, acted)
+    metrics.add_metric("PaymentEventsWaiting", MetricUnit.Count, failed)
+    return {"acted": acted, "failed": failed}
+
+
+def _answer(request: Request) -> HttpAnswer:
+    try:
+        return answer(request, _receive(request, clock.now()))
+    except PASSING:
+        logger.warning("a payment event was not acted on yet", exc_info=True)
+        return failure(request, Overloaded("not done yet; send it again"))
+    except HeadroomError as error:
+        return failure(request, error)
+    except Exception:
+        # The process edge: logged, and the processor sends it again.
+        logger.exception("unexpected failure")
+        return crash(request)
+
+
+def _receive(request: Request, now: datetime) -> dict[str, Any]:
+    if (request.method, "/".join(request.path)) not in SIGNED:
+        raise NotFound("path: there is nothing here")
+    signature = request.header("stripe-signature")
+    if signature is None:
+        raise InvalidRequest("Stripe-Signature", "is missing")
+    try:
+        event = payments.read_event(request.body(), signature, now)
+    except SignatureInvalid as error:
+        raise InvalidRequest("Stripe-Signature", "does not fit the body, or is too old") from error
+    new = receive(table, event, _act, now)
+    logger.info("payment event", event_id=event.event_id, kind=event.kind, acted=new)
+    metrics.add_metric("PaymentEventsReceived", MetricUnit.Count, 1)
+    return {"type": "payment_event", "id": event.event_id, "status": "acted" if new else "ignored"}
+
+
+def _act(event: PaymentEvent, now: datetime) -> None:
+    apply_payment_event(table, payments, event, now, terms)
