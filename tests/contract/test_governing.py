@@ -15,8 +15,11 @@ import pytest
 from headroom.domain.actor import Actor
 from headroom.domain.organization import Admission, SeatTier
 from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from headroom.store.budgets import close_together, reclaim_together
 from headroom.store.limits import find_limit
 from headroom.store.organizations import find_member
+from headroom.store.table import Refused
+from headroom.usecases.authorizing import release
 from headroom.usecases.digesting import OUTSTANDING, digest_requests
 from headroom.usecases.following import Announced
 from headroom.usecases.governing import Reason, change_organization, change_person, set_enabled
@@ -325,6 +328,27 @@ def test_a_member_who_comes_back_has_no_limits_of_before(house: House) -> None:
     member = find_member(house.table, house.org_id, ANN)
     assert member is not None
     assert (member.active, member.seat_tier, dict(member.limits)) == (True, "premium", {})
+
+
+def test_a_recall_does_not_take_other_holds_for_those_that_it_saw(house: House) -> None:
+    """When the drained pool says no, it relies on when the first of them expires."""
+    first = house.ask(ANN)
+    seen = house.budget(ANN)
+    release(house.table, house.org_id, first["id"])
+    second = house.ask(ANN)
+    now = house.budget(ANN)
+    assert (now.allotment, now.held, now.epoch) == (seen.allotment, seen.held, seen.epoch)
+
+    with pytest.raises(Refused):
+        reclaim_together(house.table, [seen], seen.period)
+    assert house.budget(ANN) == now
+
+    close_together(house.table, house.org_id, [ANN])
+    closed = house.budget(ANN)
+    release(house.table, house.org_id, second["id"])
+    # What ends meanwhile is in nobody's way.
+    reclaim_together(house.table, [closed], closed.period)
+    assert (house.budget(ANN).allotment, house.budget(ANN).granted) == (0, 0)
 
 
 def test_those_who_left_leave_no_gaps_in_the_pages_of_members(house: House) -> None:
