@@ -122,7 +122,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --no-config --universal --python-vers
 
 .PHONY: lock
 lock: $(DEV) ## Lock the requirements anew (UPGRADE=1 for newer versions)
-	@for set in layers/headroom/requirements requirements/{uv,dev,sam,stack,audit}; do \
+	@for set in layers/{headroom,documents}/requirements requirements/{uv,dev,sam,stack,audit}; do \
 		$(COMPILE) $$set.in --output-file $$set.txt; \
 	done
 
@@ -137,7 +137,7 @@ machine:
 
 # An environment is built anew when its requirements change, and only then.
 
-$(DEV): requirements/dev.txt requirements/uv.txt layers/headroom/requirements.txt
+$(DEV): requirements/dev.txt requirements/uv.txt layers/headroom/requirements.txt layers/documents/requirements.txt
 	@tools/make_venv.sh .venv requirements/dev.txt
 
 $(SAM): requirements/sam.txt | $(DEV)

@@ -23,5 +23,9 @@ class MemoryFiles:
         self.step("get")
         return self.documents.get(name)
 
+    def size(self, name: str) -> int | None:
+        body = self.documents.get(name)
+        return None if body is None else len(body)
+
     def link(self, name: str, filename: str) -> str:
         return f"https://documents.invalid/{name}?as={filename}"

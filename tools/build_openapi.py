@@ -66,6 +66,7 @@ _PATH_PARAMETERS: Final[dict[str, Any]] = {
     "seat_tier": Annotated[Literal["standard", "premium"], PathParameter()],
     "user_id": Annotated[bodies.UserId, PathParameter()],
     "key_id": Annotated[str, PathParameter(pattern="^key_[0-9a-f]{20}$")],
+    "invoice_id": Annotated[str, PathParameter(pattern="^(draft|inv_[0-9]{6}[isc][0-9a-f]{16})$")],
     "spend_limit_id": Annotated[str, PathParameter(pattern="^spl_[A-Za-z0-9_-]{1,128}$")],
     "request_id": Annotated[str, PathParameter(pattern="^slir_[0-9a-v]{20}$")],
 }
@@ -91,11 +92,20 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
 }
+_LOCATION: Final[dict[str, Any]] = {
+    "description": "Where it is, for five minutes; no credential is needed there.",
+    "required": True,
+    "schema": {"type": "string", "format": "uri"},
+}
 _WAITING: Final = (429, 503)
 # Powertools describes its own validation, which is not used here.
 _UNUSED: Final = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
 # The handlers connect to nothing when they are loaded, but they want to know what to.
 _ENVIRONMENT: Final = {
+    "DOCUMENTS_BUCKET": "none",
+    "PAYMENT_TERMS_DAYS": "30",
+    "PAST_DUE_GRACE_DAYS": "14",
+    "SELLER_NAME": "none",
     "AWS_REGION": "us-east-1",
     "TABLE_NAME": "none",
     "STAGE": "local",
@@ -219,11 +229,17 @@ def _responses(endpoint: Endpoint) -> dict[int, Any]:
             "description": "It is done, and holds.",
             "headers": {"request-id": _HEADERS["request-id"]},
             "content": {
-                "application/json": {"model": endpoint.answer},
+                **({"application/json": {"model": endpoint.answer}} if endpoint.answer else {}),
                 **{media: {"schema": {"type": "string"}} for media in endpoint.other_media},
             },
         }
     }
+    if endpoint.elsewhere:
+        responses[303] = {
+            "description": "It is too large to be answered; it waits at the location.",
+            "headers": {"request-id": _HEADERS["request-id"], "location": _LOCATION},
+            "content": {"application/json": {"model": bodies.Elsewhere}},
+        }
     for kind in endpoint.raises:
         status = kind.status.value
         assert status not in responses, f"{endpoint.summary}: two kinds of {status}"
@@ -329,7 +345,7 @@ def _share_failures(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             for status, response in operation["responses"].items():
-                if status == "200":
+                if status in ("200", "303"):
                     continue
                 schema = response["content"]["application/json"]["schema"]
                 name = schema["$ref"].rpartition("/")[2].removesuffix("Envelope")

@@ -19,8 +19,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
 from headroom.domain.invoice import Terms
+from headroom.domain.organization import Organization
 from headroom.gateways.executions import StateMachine
 from headroom.gateways.files import S3Files
+from headroom.gateways.paper import Seller, customer_of, draw
 from headroom.settings import DocumentSettings, InvoiceSettings, MachineSettings, Settings
 from headroom.store.connect import connect
 from headroom.usecases.closing import (
@@ -32,7 +34,8 @@ from headroom.usecases.closing import (
     turn_members,
 )
 from headroom.usecases.collecting import Collector, collect
-from headroom.usecases.invoicing import announce, find_shown, write_invoice
+from headroom.usecases.invoicing import find_shown, write_invoice
+from headroom.usecases.publishing import publish
 from headroom.wire.fields import as_object, parse_json, text, whole
 
 ID_LENGTH_MAX = 64
@@ -48,6 +51,7 @@ machine = MachineSettings.from_env(os.environ)
 executions = StateMachine(machine.arn, machine.region)
 invoices = InvoiceSettings.from_env(os.environ)
 terms = Terms(timedelta(days=invoices.net_days), timedelta(days=invoices.grace_days))
+seller = Seller.of(invoices)
 collector = Collector(None, terms)
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -114,8 +118,11 @@ def do_collect(event: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 def do_publish(event: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     invoice = find_shown(table, event["organization_id"], event["invoice_id"])
-    invoice = announce(table, invoice, now, terms)
-    return {"status": invoice.status}
+    return {"status": publish(table, files, draw_for, invoice, now, terms).status}
+
+
+def draw_for(document: dict[str, Any], organization: Organization) -> bytes:
+    return draw(document, seller, customer_of(organization))
 
 
 STEPS: Mapping[str, Step] = {

@@ -1,30 +1,48 @@
-"""What owners and their books see of usage and money: reports."""
+"""What owners and their books see of usage and money: reports, invoices, statements."""
 
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
+from headroom.domain.invoice import Terms
+from headroom.domain.organization import Organization
+from headroom.errors import NotFound
+from headroom.gateways.files import S3Files
 from headroom.gateways.identity import connect_identity
-from headroom.settings import IdentitySettings, Settings
+from headroom.settings import DocumentSettings, IdentitySettings, InvoiceSettings, Settings
 from headroom.store.connect import connect
+from headroom.store.invoices import invoices_page, read_invoice
 from headroom.usecases.authenticating import Caller
+from headroom.usecases.closing import organization_of
+from headroom.usecases.invoicing import content, draft_invoice, find_shown, header, shown
+from headroom.usecases.publishing import PDF, paper_name
 from headroom.usecases.reporting import report
+from headroom.usecases.totalling import detail_name
 from headroom.wire.api import Api
-from headroom.wire.http import Content
-from headroom.wire.reports import CSV, parse_report, report_answer, report_csv
+from headroom.wire.http import Content, Elsewhere
+from headroom.wire.invoices import known_invoice_id
+from headroom.wire.pages import list_answer, parse_page
+from headroom.wire.reports import CSV, parse_report, report_answer, report_csv, wants_csv
 
 # An answer is due before API Gateway gives up; what is not read by then is too much for one.
 SPARE_MILLIS = 4_000
+# A function's answer is at most 6 MB, and base64 makes a third more of it.
+CONTENT_BYTES_MAX = 4_000_000
+DRAFT = "draft"
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
+documents = DocumentSettings.from_env(os.environ)
+files = S3Files(documents.bucket, documents.region)
+invoices = InvoiceSettings.from_env(os.environ)
+terms = Terms(timedelta(days=invoices.net_days), timedelta(days=invoices.grace_days))
 api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
 
 
@@ -42,6 +60,51 @@ def get_usage_report(caller: Caller, now: datetime) -> dict[str, Any] | Content:
     if asked.as_csv:
         return Content(CSV, report_csv(made), "usage_report.csv")
     return report_answer(made, asked.page)
+
+
+@api.route("GET", "/v1/organizations/invoices")
+def get_invoices(caller: Caller, now: datetime) -> dict[str, Any]:
+    single = api.request.query(frozenset({"limit", "page"}))
+    page = parse_page(single, org_id=caller.org_id, route="invoices", filters=None)
+    found = invoices_page(table, caller.org_id, limit=page.limit, start=page.start)
+    rows = [header(read_invoice(item)) for item in found.items]
+    return list_answer(rows, page.cursor(found.next_key))
+
+
+@api.route("GET", "/v1/organizations/invoices/<invoice_id>")
+def get_invoice(
+    caller: Caller, now: datetime, invoice_id: str
+) -> dict[str, Any] | Content | Elsewhere:
+    if invoice_id == DRAFT:
+        draft, share = draft_invoice(table, _settings(caller), now, _may_go_on, terms=terms)
+        return {**header(draft), **content(draft, share)}
+    invoice = find_shown(table, caller.org_id, known_invoice_id(invoice_id))
+    if not wants_csv(api.request):
+        return shown(files, invoice)
+    name = detail_name(invoice.org_id, invoice.invoice_id)
+    return _file(name, CSV, f"{invoice.number}.csv")
+
+
+@api.route("GET", "/v1/organizations/invoices/<invoice_id>/pdf")
+def get_invoice_pdf(caller: Caller, now: datetime, invoice_id: str) -> Content | Elsewhere:
+    invoice = find_shown(table, caller.org_id, known_invoice_id(invoice_id))
+    name = paper_name(invoice.org_id, invoice.invoice_id)
+    return _file(name, PDF, f"{invoice.number}.pdf")
+
+
+def _file(name: str, content_type: str, filename: str) -> Content | Elsewhere:
+    """Answer with a file, or with where it is if it is larger than an answer may be."""
+    size = files.size(name)
+    if size is not None and size > CONTENT_BYTES_MAX:
+        return Elsewhere(files.link(name, filename))
+    body = files.get(name)
+    if body is None:
+        raise NotFound("invoice_id: this document has no such file (yet)")
+    return Content(content_type, body, filename)
+
+
+def _settings(caller: Caller) -> Organization:
+    return organization_of(table, caller.org_id)
 
 
 def _may_go_on() -> bool:

@@ -12,12 +12,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from headroom.clock import Clock
 from headroom.domain.invoice import Terms
 from headroom.domain.money import format_amount
+from headroom.domain.organization import Organization
 from headroom.errors import HeadroomError
-from headroom.settings import InvoiceSettings, Settings
+from headroom.gateways.files import S3Files
+from headroom.gateways.paper import Seller, customer_of, draw
+from headroom.settings import DocumentSettings, InvoiceSettings, Settings
 from headroom.store.connect import connect
 from headroom.usecases.collecting import Collector, settle_invoice
 from headroom.usecases.crediting import credit_invoice
-from headroom.usecases.invoicing import announce, find_shown, header
+from headroom.usecases.invoicing import find_shown, header
+from headroom.usecases.publishing import publish
 from headroom.wire.invoices import parse_settlement
 
 logger = Logger()
@@ -25,6 +29,9 @@ table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 invoices = InvoiceSettings.from_env(os.environ)
 terms = Terms(timedelta(days=invoices.net_days), timedelta(days=invoices.grace_days))
+documents = DocumentSettings.from_env(os.environ)
+files = S3Files(documents.bucket, documents.region)
+seller = Seller.of(invoices)
 collector = Collector(None, terms)
 
 
@@ -56,6 +63,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             actor=asked.actor,
             now=now,
         )
-        return header(announce(table, note, now, terms))
+        return header(publish(table, files, draw_for, note, now, terms))
     except HeadroomError as error:
         return error.body(context.aws_request_id)
+
+
+def draw_for(document: dict[str, Any], organization: Organization) -> bytes:
+    return draw(document, seller, customer_of(organization))

@@ -12,6 +12,7 @@ import pytest
 from functions.chase_invoices import handler as chase_invoices
 from functions.close_periods import handler as close_periods
 from functions.invoice_organization import handler as invoice_organization
+from functions.serve_billing import handler as serve_billing
 from functions.settle_invoice import handler as settle_invoice
 from headroom.clock import Clock
 from headroom.domain.invoice import Invoice
@@ -23,6 +24,8 @@ from tests.in_process import Context, sample
 from tests.memory_files import MemoryFiles
 from tests.memory_table import MemoryTable
 from tests.state_machine import definition, execute
+
+FUNCTIONS = (close_periods, invoice_organization, chase_invoices, settle_invoice, serve_billing)
 
 
 class Timepiece(Clock):
@@ -57,7 +60,7 @@ class Bureau:
         self.started: dict[str, dict[str, Any]] = {}
         self.pending: list[dict[str, Any]] = []
         self.machine = definition("ClosingMachine")
-        for module in (close_periods, invoice_organization, chase_invoices, settle_invoice):
+        for module in FUNCTIONS:
             monkeypatch.setattr(module, "table", table)
             monkeypatch.setattr(module, "clock", self.clock)
             if hasattr(module, "files"):

@@ -14,15 +14,20 @@ from typing import Any
 import pytest
 
 from headroom.clock import Clock
+from headroom.domain.invoice import Invoice, invoice_id
 from headroom.domain.organization import ROLES
 from headroom.gateways.identity import OidcIdentity, fetch_keys_from
 from headroom.store.credentials import put_key
+from headroom.store.invoices import issue
 from headroom.usecases.authenticating import Callers
 from headroom.usecases.keys import SCOPES, new_key
 from headroom.usecases.provisioning import provision
+from headroom.usecases.publishing import paper_name
+from headroom.usecases.totalling import Share
 from headroom.wire.api import Api
 from headroom.wire.organizations import parse_provisioning
 from headroom.wire.rights import RIGHTS
+from tests.memory_files import MemoryFiles
 from tests.memory_table import MemoryTable
 from tools.local_stack.issuer import AUDIENCE, ISSUER, ORGANIZATION_CLAIM, Issuer
 
@@ -37,6 +42,7 @@ EXAMPLES = {
     "spend_limit_id": "spl_example",
     "request_id": "slir_" + "0" * 20,
     "authorization_id": "auth_example",
+    "invoice_id": "inv_202611i0123456789abcdef",
 }
 
 
@@ -149,6 +155,8 @@ def call(
     body: object | None = None,
 ) -> tuple[int, dict[str, Any]]:
     answer = respond(module, method, path, headers, body)
+    if answer["isBase64Encoded"]:
+        return int(answer["statusCode"]), {}
     return int(answer["statusCode"]), json.loads(answer["body"])
 
 
@@ -311,7 +319,34 @@ def objects_of(house: House, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "key_id": key[1]["id"],
         "request_id": request[1]["id"],
         "authorization_id": hold[1]["id"],
+        "invoice_id": invoice_of(house, monkeypatch),
     }
+
+
+def invoice_of(house: House, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Put an invoice on file, as the close of a month does."""
+    billing = importlib.import_module("functions.serve_billing.handler")
+    files = MemoryFiles()
+    house.connect(billing, monkeypatch)
+    monkeypatch.setattr(billing, "files", files)
+    draft = Invoice(
+        org_id=house.org_id,
+        invoice_id=invoice_id(house.org_id, "invoice", "2026-10"),
+        number="",
+        kind="invoice",
+        period="2026-10",
+        starts_at=datetime(2026, 10, 1, tzinfo=UTC),
+        ends_at=datetime(2026, 11, 1, tzinfo=UTC),
+        currency="USD",
+        subtotal=0,
+        rounding=0,
+        taxes=(),
+        issued_at=house.now,
+        due_at=house.now,
+    )
+    Share.empty().file(files, house.org_id, "2026-10", draft.invoice_id, 0)
+    files.put(paper_name(house.org_id, draft.invoice_id), b"%PDF", "application/pdf")
+    return issue(house.table, draft, None).invoice_id
 
 
 BODIES: dict[str, Any] = {

@@ -37,6 +37,7 @@ SOURCES = (
     "template.yaml",
     "samconfig.toml",
     "functions",
+    "layers/documents",
     "layers/headroom",
     "requirements/sam.txt",
     "requirements/stack.txt",

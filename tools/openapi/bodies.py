@@ -728,6 +728,97 @@ class UsageReport(Body):
     totals: UsageFigures
 
 
+class InvoiceLine(Body):
+    model: Model
+    kind: Annotated[
+        str,
+        Field(
+            description="`input`, `output`, `cache_read`, `cache_write_5m`, `cache_write_1h`, "
+            "`web_search`; `beyond_limit` takes off what was used beyond a limit."
+        ),
+    ]
+    quantity: int
+    unit_price: Exact
+    per: Annotated[int, Field(description="The unit price is for so many of the quantity.")]
+    price_version: str
+    amount: Exact
+
+
+class InvoiceAdjustment(Body):
+    kind: Literal["late_usage", "credit"]
+    period: Period
+    invoice_id: Annotated[str | None, Field(description="The document that it belongs to.")]
+    amount: Exact
+    lines: list[InvoiceLine]
+    description: str | None = None
+
+
+class TierAmount(Body):
+    seat_tier: SeatTier
+    amount: Exact
+
+
+class MemberAmount(Body):
+    user_id: UserId
+    name: str
+    amount: Exact
+
+
+class TaxAmount(Body):
+    name: str
+    rate: str
+    amount: Exact
+
+
+class InvoiceSummary(Body):
+    type: Literal["invoice"]
+    id: str
+    number: Annotated[str | None, Field(description="Without gaps in an organization's series.")]
+    organization_id: str
+    kind: Literal["invoice", "statement", "credit_note"]
+    status: Literal["draft", "open", "paid", "past_due", "void"]
+    period: Period
+    starts_at: Moment
+    ends_at: Moment
+    currency: str
+    subtotal: Exact
+    rounding: Annotated[Exact, Field(description="What makes the subtotal whole cents.")]
+    tax: Exact
+    total: Exact
+    amount_due: Exact
+    issued_at: Moment | None
+    due_at: Moment | None
+    paid_at: Moment | None
+    credits_invoice: Annotated[str | None, Field(description="What a credit note reverses.")]
+    pdf: Annotated[str | None, Field(description="Where the PDF is, once there is one.")]
+    opening_balance: Exact | None = None
+    purchases: Exact | None = None
+    usage: Exact | None = None
+    closing_balance: Exact | None = None
+
+
+class Invoice(InvoiceSummary):
+    lines: Annotated[
+        list[InvoiceLine], Field(description="With the adjustments they come to the subtotal.")
+    ]
+    adjustments: list[InvoiceAdjustment]
+    by_seat_tier: list[TierAmount]
+    by_member: list[MemberAmount]
+    members: Annotated[int, Field(description="How many members used anything.")]
+    taxes: list[TaxAmount]
+    included_amount: Exact
+    unbilled_amount: Exact
+
+
+class Elsewhere(Body):
+    type: Literal["elsewhere"]
+    url: str
+
+
+class InvoiceList(Page):
+    data: list[InvoiceSummary]
+
+
 # Errors that carry more than a message.
 
 

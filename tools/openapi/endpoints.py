@@ -40,12 +40,13 @@ class Endpoint:
 
     tag: str
     summary: str
-    answer: type[BaseModel]
+    answer: type[BaseModel] | None
     body: type[BaseModel] | None = None
     body_is_optional: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     errors: tuple[type[HeadroomError], ...] = ()
     other_media: tuple[str, ...] = ()
+    elsewhere: bool = False
 
     @property
     def raises(self) -> tuple[type[HeadroomError], ...]:
@@ -281,6 +282,28 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         notifications.Preferences,
         body=notifications.PreferencesChange,
         errors=(NotFound,),
+    ),
+    ("GET", f"{_ORGANIZATION}/invoices"): Endpoint(
+        BILLING,
+        "List invoices, statements and credit notes, the latest period first",
+        bodies.InvoiceList,
+        parameters=_PAGING,
+    ),
+    ("GET", f"{_ORGANIZATION}/invoices/<invoice_id>"): Endpoint(
+        BILLING,
+        "Get a document, or as `draft` what the running period comes to by now",
+        bodies.Invoice,
+        errors=(NotFound,),
+        other_media=("text/csv",),
+        elsewhere=True,
+    ),
+    ("GET", f"{_ORGANIZATION}/invoices/<invoice_id>/pdf"): Endpoint(
+        BILLING,
+        "Get a document as a PDF",
+        None,
+        errors=(NotFound,),
+        other_media=("application/pdf",),
+        elsewhere=True,
     ),
     ("GET", f"{_ORGANIZATION}/wallet"): Endpoint(
         WALLET,

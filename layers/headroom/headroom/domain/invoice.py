@@ -77,11 +77,23 @@ class Charging:
 
 
 @dataclass(frozen=True, slots=True)
+class Movement:
+    """What a statement tells of a wallet beside its usage.
+
+    The balance before, what came in less what went out otherwise, and the last entry counted.
+    """
+
+    opening: int
+    purchases: int
+    last_entry: int
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
     """One document of an organization. It is never edited: receipts and credits come beside it.
 
     `version` counts its changes of state; `charges` the attempts to collect that were declined.
-    `opening` and `purchases` are a statement's: the wallet's balance before, and what came in.
+    `movement` is a statement's.
     """
 
     org_id: str
@@ -107,14 +119,15 @@ class Invoice:
     escalated: bool = False
     credits_invoice: str | None = None
     reason: str | None = None
-    opening: int | None = None
-    purchases: int | None = None
+    movement: Movement | None = None
     version: int = 1
 
     @property
     def closing_balance(self) -> int:
         """What a statement ends with: what there was, and was bought, less what was used."""
-        return (self.opening or 0) + (self.purchases or 0) - self.subtotal
+        if self.movement is None:
+            return 0
+        return self.movement.opening + self.movement.purchases - self.subtotal
 
     @property
     def tax(self) -> int:

@@ -59,6 +59,13 @@ def parse_limit(value: object, field: str) -> int | None:
     return None if value is None else parse_amount(value, field)
 
 
+def parse_exact(amount: str) -> int:
+    """Return the nanos of an amount as we print it: exact cents, such as "-12050.5"."""
+    sign = -1 if amount.startswith("-") else 1
+    cents, _, fraction = amount.removeprefix("-").partition(".")
+    return sign * (int(cents) * NANOS_PER_CENT + int(fraction.ljust(7, "0")))
+
+
 def parse_currency(value: object, field: str) -> str:
     """Read an ISO 4217 code.
 

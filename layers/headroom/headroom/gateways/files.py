@@ -26,6 +26,9 @@ class Files(Protocol):
     def get(self, name: str) -> bytes | None:
         """Return a document, None if there is none of this name."""
 
+    def size(self, name: str) -> int | None:
+        """Return how many bytes a document has, None if there is none of this name."""
+
     def link(self, name: str, filename: str) -> str:
         """Return an address under which whoever has it may fetch the document for five minutes."""
 
@@ -38,7 +41,11 @@ class S3Files:
         self._client: Any = botocore.session.get_session().create_client(
             "s3",
             region_name=region,
-            config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}),
+            config=Config(
+                retries={"mode": "standard"},
+                s3={"addressing_style": "path"},
+                signature_version="s3v4",
+            ),
         )
 
     def put(self, name: str, body: bytes, content_type: str) -> None:
@@ -84,6 +91,14 @@ class S3Files:
                 return None
             raise
         return body
+
+    def size(self, name: str) -> int | None:
+        try:
+            return int(self._client.head_object(Bucket=self._bucket, Key=name)["ContentLength"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                return None
+            raise
 
     def link(self, name: str, filename: str) -> str:
         address: str = self._client.generate_presigned_url(

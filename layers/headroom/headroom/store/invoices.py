@@ -14,6 +14,7 @@ from headroom.domain.invoice import (
     Charging,
     Invoice,
     Kind,
+    Movement,
     Receipt,
     Status,
     TaxLine,
@@ -71,8 +72,7 @@ class InvoiceRecord(Record):
     escalated = BooleanAttribute()
     credits_invoice = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
-    opening = IntegerAttribute(null=True)
-    purchases = IntegerAttribute(null=True)
+    movement = JSONAttribute(null=True)
     version = IntegerAttribute()
     due_shard = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
@@ -168,6 +168,7 @@ def read_invoice(item: Item) -> Invoice:
     """Read a document."""
     record = InvoiceRecord.of(item)
     charging = cast("list[Any] | None", record.charging)
+    movement = cast("list[int] | None", record.movement)
     return Invoice(
         org_id=record.org_id,
         invoice_id=record.invoice_id,
@@ -192,8 +193,7 @@ def read_invoice(item: Item) -> Invoice:
         escalated=record.escalated,
         credits_invoice=record.credits_invoice,
         reason=record.reason,
-        opening=record.opening,
-        purchases=record.purchases,
+        movement=None if movement is None else Movement(*movement),
         version=record.version,
     )
 
@@ -228,8 +228,9 @@ def _put(invoice: Invoice, look_at: datetime | None, over: int | None) -> Put:
         escalated=invoice.escalated,
         credits_invoice=invoice.credits_invoice,
         reason=invoice.reason,
-        opening=invoice.opening,
-        purchases=invoice.purchases,
+        movement=None
+        if (movement := invoice.movement) is None
+        else [movement.opening, movement.purchases, movement.last_entry],
         version=invoice.version,
     )
     if look_at is not None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from headroom.domain.invoice import (
     Invoice,
     Kind,
+    Movement,
     TaxOf,
     Terms,
     in_state,
@@ -26,8 +27,10 @@ from headroom.store.announcements import put_announcement
 from headroom.store.budgets import READ_TOGETHER, find_budgets_of
 from headroom.store.closings import Closing, put_moved
 from headroom.store.invoices import change_invoice, find_invoice, issue, list_invoices
+from headroom.store.models import wire_moment
 from headroom.store.organizations import find_pool, members_between
 from headroom.store.table import Contended, Refused, Table
+from headroom.store.wallets import list_wallet_entries
 from headroom.usecases.closing import closing_of, first_closing, organization_of
 from headroom.usecases.recalling import batches
 from headroom.usecases.totalling import (
@@ -199,10 +202,10 @@ def header(invoice: Invoice) -> dict[str, Any]:
         if invoice.announced
         else None,
     }
-    if invoice.kind == "statement":
+    if invoice.movement is not None:
         wire |= {
-            "opening_balance": format_amount(invoice.opening or 0),
-            "purchases": format_amount(invoice.purchases or 0),
+            "opening_balance": format_amount(invoice.movement.opening),
+            "purchases": format_amount(invoice.movement.purchases),
             "usage": format_amount(invoice.subtotal),
             "closing_balance": format_amount(invoice.closing_balance),
         }
@@ -269,8 +272,7 @@ def _draft(
         due_at=now + terms.net,
     )
     if kind == "statement":
-        opening, purchases = _wallet(table, organization, closing)
-        return replace(invoice, status="paid", opening=opening, purchases=purchases)
+        return replace(invoice, status="paid", movement=_wallet(table, closing))
     invoice = replace(
         invoice,
         rounding=rounded - closing.charged,
@@ -279,13 +281,29 @@ def _draft(
     return in_state(invoice, now, paid_at=_moment(now))
 
 
-def _wallet(table: Table, organization: Organization, closing: Closing) -> tuple[int, int]:
-    """Return what a wallet had when a period began, and what came in until it ended."""
-    opening = 0
-    for invoice in list_invoices(table, organization.org_id):
+def _wallet(table: Table, closing: Closing) -> Movement:
+    """Return what a wallet had when a period began, and what came in and went until it ended.
+
+    A statement goes on behind the last entry of the one before it, so that each is on just one.
+    """
+    before = Movement(0, 0, 0)
+    for invoice in list_invoices(table, closing.org_id):
         if invoice.kind == "statement" and invoice.period < closing.period:
-            opening = invoice.closing_balance
-    return opening, 0
+            assert invoice.movement is not None, "a statement tells of a wallet"
+            last = invoice.movement.last_entry
+            before = Movement(invoice.closing_balance, 0, last)
+    purchases, last = 0, before.last_entry
+    ends_at = wire_moment(closing.ends_at)
+    for entry in list_wallet_entries(table, closing.org_id):
+        if entry.version <= before.last_entry:
+            continue
+        if entry.created_at >= ends_at:
+            break
+        last = entry.version
+        # What was spent is in the usage lines; the wallet only books it over.
+        if entry.kind != "usage":
+            purchases += entry.amount
+    return Movement(before.opening, purchases, last)
 
 
 def _line(priced: Priced, each: Sum) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What operators ask for about invoices."""
+"""What clients and operators say of invoices."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final, Literal, cast
 
 from headroom.domain.actor import Actor
 from headroom.domain.money import parse_amount
+from headroom.errors import NotFound
 from headroom.wire.fields import as_object, choice, known_only, optional_text, text
 
 INVOICE_ID: Final = re.compile(r"inv_[0-9]{6}[isc][0-9a-f]{16}")
@@ -28,6 +29,17 @@ class Settlement:
     amount: int | None
     reason: str | None
     actor: Actor
+
+
+def known_invoice_id(text: str) -> str:
+    """Return an invoice's id.
+
+    Raises:
+        NotFound: no invoice has an id of this form.
+    """
+    if not INVOICE_ID.fullmatch(text):
+        raise NotFound("invoice_id: there is nothing with this id")
+    return text
 
 
 def parse_settlement(document: object) -> Settlement:

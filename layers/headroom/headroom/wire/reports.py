@@ -47,8 +47,12 @@ def parse_report(request: Request, organization: Organization, now: datetime) ->
     span = _span(query, organization, now)
     filters = [list(groups), query.get("starting_at"), query.get("ending_at"), query.get("period")]
     page = parse_page(query, org_id=organization.org_id, route="usage_report", filters=filters)
-    accepted = (request.header("accept") or "").lower()
-    return ReportRequest(span, groups, page, accepted.startswith("text/csv"))
+    return ReportRequest(span, groups, page, wants_csv(request))
+
+
+def wants_csv(request: Request) -> bool:
+    """Tell whether a client asks for a CSV file rather than for JSON."""
+    return (request.header("accept") or "").lower().startswith("text/csv")
 
 
 def report_answer(report: Report, page: PageRequest) -> dict[str, Any]:
