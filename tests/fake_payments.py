@@ -179,6 +179,10 @@ class FakePayments:
         """Let the replies to the next calls of this name be lost, before or after their effect."""
         self._faults[call].extend([when] * times)
 
+    def accept(self, payment_method_id: str) -> None:
+        """Let a card that was declined be accepted from now on."""
+        self._outcomes[payment_method_id] = "succeeded"
+
     def settle(self, payment_id: str) -> None:
         """Let a payment that was undecided, or waited for its holder, succeed."""
         self._end(payment_id, "succeeded", None)

@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.clock import Clock
 from headroom.errors import HeadroomError
 from headroom.settings import ConsoleSettings, Settings
 from headroom.store.connect import connect
@@ -23,6 +24,7 @@ from headroom.wire.orders import ORGANIZATION_LENGTH_MAX, parse_order, read_even
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
+clock = Clock.from_env(os.environ)
 console = ConsoleSettings.from_env(os.environ)
 
 
@@ -38,7 +40,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> str:
         words = asked.get("organization", "")[:ORGANIZATION_LENGTH_MAX]
         if not words:
             return search_page(endpoint)
-        inspection = inspect(table, look_up(table, words))
+        inspection = inspect(table, look_up(table, words), clock.now())
         if asked.get("view") != "preview":
             return organization_page(inspection, endpoint)
         order = parse_order(asked, inspection.organization)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -105,6 +106,28 @@ def test_holds_refusals_and_figures_are_shown_as_they_stand(
     assert "Held (USD) 0.21488" in page.text
     assert "user_ada extra_usage 0.21488 claude-sonnet-4-5" in page.text
     assert "user_dora user_limit_reached user" in page.text
+
+
+def test_a_teams_wallet_and_the_periods_are_shown(app: Application, acme: Organization) -> None:
+    page = look(acme.id)
+
+    assert "Wallet, with what is held of it (USD) 100.00" in page.text
+    assert "Auto-reload off Payment method none" in page.text
+    assert f"{datetime.now(UTC):%Y-%m} open" in page.text
+    # There is nothing to try again.
+    assert not [each for each in page.actions if each.label.startswith(("Retry", "Close"))]
+
+
+def test_a_close_is_prepared_and_ordered_like_any_act(app: Application, acme: Organization) -> None:
+    event = sample("act_from_console/pause") | {"organization": acme.id, "act": "rerun_close"}
+    month = f"{datetime.now(UTC):%Y-%m}"
+
+    preview = show({"view": "preview", **event, "period": month})
+    done = act(pressed(preview.action("Do it")))
+
+    assert "there is one invoice" in preview.text
+    assert "Not done. period: is not over" in done.text
+    assert "Not done. period: must be a month" in act(event | {"period": "november"}).text
 
 
 def test_a_flood_of_refusals_is_noted_once(app: Application, acme: Organization) -> None:

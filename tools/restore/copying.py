@@ -60,10 +60,9 @@ def dress(client: Any, model_name: str, table_name: str) -> None:
         TableName=table_name,
         PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
     )
-    client.update_table(
-        TableName=table_name,
-        DeletionProtectionEnabled=model.get("DeletionProtectionEnabled", False),
-    )
+    # ministack 1.5 says "false", in text.
+    protected = str(model.get("DeletionProtectionEnabled", False)).lower() == "true"
+    client.update_table(TableName=table_name, DeletionProtectionEnabled=protected)
 
 
 def discard(client: Any, backup_arn: str, table_name: str) -> None:

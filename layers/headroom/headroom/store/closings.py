@@ -71,6 +71,13 @@ def find_closing(table: Table, org_id: str, period: str) -> Closing | None:
     return None if item is None else _read(ClosingRecord.of(item))
 
 
+def last_closings(table: Table, org_id: str, *, limit: int) -> list[Closing]:
+    """Return an organization's last periods, the latest first."""
+    place = keys.closing(org_id, "")
+    page = table.query(Range(place.pk, prefix=place.sk, descending=True), limit=limit)
+    return [_read(ClosingRecord.of(item)) for item in page.items]
+
+
 def list_due(table: Table, now: datetime) -> Iterator[Closing]:
     """Walk through the periods that somebody has to see to, wherever they are.
 

@@ -10,24 +10,34 @@ from typing import Any, Final, Literal
 from headroom.domain.actor import Actor
 from headroom.domain.budget import Budget
 from headroom.domain.organization import SEAT_TIERS, Organization
+from headroom.domain.periods import period_of, time_zone
+from headroom.domain.reload import ReloadState, reload_state
+from headroom.domain.wallet import Wallet
 from headroom.errors import Conflict, InvalidRequest, NotFound
 from headroom.store.audit import entry_to_wire, list_entries
 from headroom.store.budgets import find_budgets
+from headroom.store.closings import Closing, last_closings
 from headroom.store.limits import LimitPlace
 from headroom.store.organizations import find_member, find_organization, registered_page
 from headroom.store.refusals import RefusalNote, last_refusals
 from headroom.store.table import Table
+from headroom.store.wallets import find_wallet
 from headroom.usecases.governing import Reason, set_enabled
 from headroom.usecases.limiting import set_limit
 from headroom.usecases.provisioning import organization_id
+from headroom.usecases.retrying import rerun_close, retry_reload
 from headroom.usecases.totals import Totals, total
 
 # How much of each list fits on a widget.
 SHOWN_MAX: Final = 10
 HOLDERS_LOOKED_AT: Final = 100
 
-Act = Literal["pause", "resume", "set_limit"]
-ACTS: Final[tuple[Act, ...]] = ("pause", "resume", "set_limit")
+CLOSINGS_SHOWN: Final = 3
+
+Act = Literal["pause", "resume", "set_limit", "retry_reload", "rerun_close"]
+ACTS: Final[tuple[Act, ...]] = ("pause", "resume", "set_limit", "retry_reload", "rerun_close")
+# Acts that overwrite what somebody else may have set meanwhile.
+OVERWRITING: Final = frozenset({"pause", "resume", "set_limit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +49,16 @@ class Inspection:
     holders: list[Budget]
     refusals: list[RefusalNote]
     changes: list[dict[str, Any]]
+    closings: list[Closing]
+    wallet: Wallet | None
+    reload: ReloadState | None
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What an operator wants done, and the version of the settings that they were looking at.
 
-    Only `set_limit` has a place and an amount; None is unlimited.
+    Only `set_limit` has a place and an amount (None is unlimited), only `rerun_close` a period.
     """
 
     act: Act
@@ -53,6 +66,7 @@ class Order:
     version: int
     place: LimitPlace | None = None
     amount_nanos: int | None = None
+    period: str = ""
 
 
 def look_up(table: Table, words: str) -> Organization:
@@ -68,7 +82,7 @@ def look_up(table: Table, words: str) -> Organization:
     raise NotFound("organization: there is none with this id")
 
 
-def inspect(table: Table, organization: Organization) -> Inspection:
+def inspect(table: Table, organization: Organization, now: datetime) -> Inspection:
     """Return what an operator looks at; the figures are exact, the lists are their first rows."""
     org_id = organization.org_id
     user_ids = registered_page(table, org_id, limit=HOLDERS_LOOKED_AT)
@@ -78,12 +92,17 @@ def inspect(table: Table, organization: Organization) -> Inspection:
         key=lambda budget: (-budget.held, budget.user_id),
     )
     changes = list_entries(table, org_id, limit=SHOWN_MAX)
+    wallet = find_wallet(table, org_id) if organization.plan == "team" else None
+    month = period_of(now, time_zone(organization.time_zone))
     return Inspection(
         organization=organization,
         totals=total(table, organization),
         holders=holders[:SHOWN_MAX],
         refusals=last_refusals(table, org_id, limit=SHOWN_MAX),
         changes=[entry_to_wire(item) for item in changes.items],
+        closings=last_closings(table, org_id, limit=CLOSINGS_SHOWN),
+        wallet=wallet,
+        reload=reload_state(wallet, month, now) if wallet else None,
     )
 
 
@@ -120,7 +139,8 @@ def carry_out(table: Table, order: Order, actor: Actor, now: datetime) -> Organi
         Overloaded: the change is not in force everywhere yet; order it again.
     """
     organization = look_up(table, order.org_id)
-    if organization.version != order.version and not _is_so(table, organization, order):
+    moved_on = order.act in OVERWRITING and organization.version != order.version
+    if moved_on and not _is_so(table, organization, order):
         raise Conflict("organization: its settings changed since you looked; look again")
     _DOES[order.act](table, organization, order, actor, now)
     return look_up(table, order.org_id)
@@ -135,6 +155,8 @@ def _is_so(table: Table, organization: Organization, order: Order) -> bool:
         case "set_limit":
             place = _place(order)
             return limit_at(table, organization, place) == order.amount_nanos
+        case "retry_reload" | "rerun_close":
+            return False
 
 
 def _pause(
@@ -155,6 +177,18 @@ def _set_limit(
     set_limit(table, organization, _place(order), order.amount_nanos, actor, now)
 
 
+def _retry_reload(
+    table: Table, organization: Organization, order: Order, actor: Actor, now: datetime
+) -> None:
+    retry_reload(table, organization.org_id, actor, now)
+
+
+def _rerun_close(
+    table: Table, organization: Organization, order: Order, actor: Actor, now: datetime
+) -> None:
+    rerun_close(table, organization.org_id, order.period, actor, now)
+
+
 def _place(order: Order) -> LimitPlace:
     if order.place is None:
         raise InvalidRequest("scope", "must say whose limit is meant")
@@ -165,4 +199,6 @@ _DOES: Final[dict[Act, Callable[[Table, Organization, Order, Actor, datetime], N
     "pause": _pause,
     "resume": _resume,
     "set_limit": _set_limit,
+    "retry_reload": _retry_reload,
+    "rerun_close": _rerun_close,
 }

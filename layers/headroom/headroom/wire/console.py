@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
 from headroom.domain.instants import from_millis, to_wire
-from headroom.domain.money import format_amount
 from headroom.domain.organization import SEAT_TIERS, Organization
 from headroom.usecases.operating import Inspection, Order
 from headroom.wire.orders import SCOPES
+from headroom.wire.saying import consequence, dollars, outcome, sentence
 from headroom.wire.widgets import Html, button, facts, field, select, table, text
 
 DESCRIPTION: Final = """\
@@ -52,7 +52,23 @@ def organization_page(inspection: Inspection, endpoint: str) -> Html:
             f"<h2>{text(organization.name)}</h2>",
             facts(_state(inspection)),
             "<h3>Act</h3>",
-            _acts(organization, endpoint),
+            _acts(inspection, endpoint),
+            "<h3>Periods</h3>",
+            table(
+                ["Period", "State", "Ends", "Next look", "Attempts", "Charged (USD)"],
+                [
+                    [
+                        closing.period,
+                        closing.state,
+                        to_wire(closing.ends_at),
+                        _second(closing.due_at) if closing.due_at else "",
+                        closing.attempts,
+                        dollars(closing.charged) if closing.state != "open" else "",
+                    ]
+                    for closing in inspection.closings
+                ],
+                empty="It has no billing period yet.",
+            ),
             "<h3>Open holds</h3>",
             table(
                 ["Member", "From", "Amount (USD)", "Model", "Until"],
@@ -92,40 +108,32 @@ def organization_page(inspection: Inspection, endpoint: str) -> Html:
 
 def preview_page(order: Order, inspection: Inspection, present: int | None, act_arn: str) -> Html:
     """Return what an order would do, said before it is done, and the button that does it."""
-    sentence = _sentence(order, present)
+    asked = sentence(order, present)
     params: dict[str, object] = {
         "act": order.act,
         "organization": order.org_id,
         "version": order.version,
+        "period": order.period,
     }
     if order.place is not None:
         scope = order.place.scope_id if order.place.scope_type == "seat_tier" else ""
         params |= {
             "scope": scope or order.place.scope_type,
             "user_id": order.place.scope_id if order.place.scope_type == "user" else "",
-            "amount": _dollars(order.amount_nanos) or "unlimited",
+            "amount": dollars(order.amount_nanos) or "unlimited",
         }
     return (
-        f"<h3>{text(inspection.organization.name)}</h3><p>{text(sentence)}</p>"
-        f"<p>{text(_consequence(order, inspection))}</p>"
-        + button(
-            "Do it", act_arn, params, display="popup", confirmation=f"{sentence}", primary=True
-        )
+        f"<h3>{text(inspection.organization.name)}</h3><p>{text(asked)}</p>"
+        f"<p>{text(consequence(order, inspection))}</p>"
+        + button("Do it", act_arn, params, display="popup", confirmation=asked, primary=True)
     )
 
 
 def done_page(order: Order, organization: Organization) -> Html:
     """Return what was done, and where it is audited."""
-    done = {
-        "pause": "Extra usage is paused.",
-        "resume": "Extra usage is on.",
-        "set_limit": f"The limit is {_dollars(order.amount_nanos) or 'unlimited'} "
-        f"{organization.currency if order.amount_nanos is not None else ''}".rstrip()
-        + ".",
-    }[order.act]
     return (
-        f"<h3>{text(organization.name)}</h3><p><strong>{text(done)}</strong> "
-        f"It holds everywhere from now on, as version {organization.version} of the settings.</p>"
+        f"<h3>{text(organization.name)}</h3><p><strong>{text(outcome(order))}</strong> "
+        f"It is in force, as version {organization.version} of the settings.</p>"
         "<p>Close this, and refresh the widget to see the organization as it is now.</p>"
     )
 
@@ -147,24 +155,44 @@ def _state(inspection: Inspection) -> list[tuple[str, object]]:
         ("Extra usage", state),
         ("Members admitted", organization.admission),
         ("Period", totals.period),
-        ("Spend limit (USD)", _dollars(cap) or "unlimited"),
-        ("Spent (USD)", _dollars(totals.spent)),
-        ("Held (USD)", _dollars(totals.held)),
+        ("Spend limit (USD)", dollars(cap) or "unlimited"),
+        ("Spent (USD)", dollars(totals.spent)),
+        ("Held (USD)", dollars(totals.held)),
     ]
     if cap is not None:
         left = max(cap - totals.spent - totals.held, 0)
-        shown.append(("Left under the limit (USD)", _dollars(left)))
+        shown.append(("Left under the limit (USD)", dollars(left)))
     if organization.plan == "team":
-        shown.append(("Wallet balance, what is held in it (USD)", _dollars(totals.balance)))
+        shown += _wallet(inspection)
     shown += [
-        (f"Limit of a {tier} seat, {period} (USD)", _dollars(amount) or "unlimited")
+        (f"Limit of a {tier} seat, {period} (USD)", dollars(amount) or "unlimited")
         for tier in SEAT_TIERS
         for period, amount in organization.tiers[tier].limits.items()
     ]
     return shown
 
 
-def _acts(organization: Organization, endpoint: str) -> Html:
+def _wallet(inspection: Inspection) -> list[tuple[str, object]]:
+    shown: list[tuple[str, object]] = [
+        ("Wallet, with what is held of it (USD)", dollars(inspection.totals.balance))
+    ]
+    wallet = inspection.wallet
+    if wallet is None:
+        return shown
+    method = wallet.payment_method
+    shown += [
+        ("Auto-reload", str(inspection.reload).replace("_", " ")),
+        ("Payment method", f"{method.brand} …{method.last4}" if method else "none"),
+        ("On its way (USD)", dollars(wallet.pending_total)),
+    ]
+    if wallet.auto_reload is not None:
+        auto = wallet.auto_reload
+        shown.append(("Reloads (USD)", f"{dollars(auto.amount)} when at {dollars(auto.threshold)}"))
+    return shown
+
+
+def _acts(inspection: Inspection, endpoint: str) -> Html:
+    organization = inspection.organization
     act = "pause" if organization.enabled else "resume"
     shown: dict[str, object] = {"view": "preview", "organization": organization.org_id}
     return (
@@ -176,7 +204,19 @@ def _acts(organization: Organization, endpoint: str) -> Html:
         + field("amount", "USD", hint="500.00 or unlimited")
         + button("Set the limit …", endpoint, {**shown, "act": "set_limit"}, display="popup")
         + "</p>"
+        + "".join(f"<p>{each}</p>" for each in _retries(inspection, endpoint, shown))
     )
+
+
+def _retries(inspection: Inspection, endpoint: str, shown: Mapping[str, object]) -> Iterator[Html]:
+    """Only what can be tried again has a button."""
+    if inspection.wallet is not None and inspection.wallet.auto_reload is not None:
+        params = {**shown, "act": "retry_reload"}
+        yield button("Retry the reload …", endpoint, params, display="popup")
+    for closing in inspection.closings:
+        if (closing.attempts or closing.state != "open") and closing.due_at is not None:
+            params = {**shown, "act": "rerun_close", "period": closing.period}
+            yield button(f"Close {closing.period} now …", endpoint, params, display="popup")
 
 
 def _holds(inspection: Inspection) -> list[list[object]]:
@@ -184,53 +224,13 @@ def _holds(inspection: Inspection) -> list[list[object]]:
         [
             budget.user_id,
             hold.source,
-            _dollars(hold.amount_nanos),
+            dollars(hold.amount_nanos),
             hold.request.model if hold.request else "",
             _second(from_millis(hold.until_millis)),
         ]
         for budget in inspection.holders
         for hold in budget.holds.values()
     ]
-
-
-def _sentence(order: Order, present: int | None) -> str:
-    if order.act == "pause":
-        return f"Pause extra usage of {order.org_id}."
-    if order.act == "resume":
-        return f"Let extra usage of {order.org_id} go on."
-    assert order.place is not None, "an order for a limit says whose"
-    named = order.place.scope_id or order.place.scope_type
-    return (
-        f"{order.org_id}: set {SCOPES.get(named, SCOPES['user'])} "
-        f"{f'({named}) ' if order.place.scope_type == 'user' else ''}"
-        f"from {_dollars(present) or 'unlimited'} to {_dollars(order.amount_nanos) or 'unlimited'}"
-        " USD a month."
-    )
-
-
-def _consequence(order: Order, inspection: Inspection) -> str:
-    if order.act == "pause":
-        return "Nothing new starts from the moment it is done. Holds in flight may settle."
-    if order.act == "resume":
-        return "Members may spend again, within every limit."
-    amount, totals = order.amount_nanos, inspection.totals
-    if order.place is not None and order.place.scope_type != "organization":
-        return "Whoever has spent as much already starts nothing new this month."
-    if amount is not None and amount <= totals.spent + totals.held:
-        return (
-            f"{_dollars(totals.spent)} USD are spent and {_dollars(totals.held)} USD are held "
-            "already: nothing new starts this month."
-        )
-    return "It holds for the running month at once, and for every month after it."
-
-
-def _dollars(nanos: int | None) -> str:
-    """Print an amount exactly, in dollars; nothing for None."""
-    if nanos is None:
-        return ""
-    cents, _, rest = format_amount(abs(nanos)).partition(".")
-    units, hundredths = divmod(int(cents), 100)
-    return f"{'-' if nanos < 0 else ''}{units:,}.{hundredths:02d}{rest}"
 
 
 def _second(moment: datetime) -> str:

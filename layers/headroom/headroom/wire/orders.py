@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from headroom.domain.authorization import USER_ID
@@ -22,6 +23,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "user": "one member's own limit",
 }
 _AMOUNT: Final = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?")
+_PERIOD: Final = re.compile(r"[0-9]{4}-[0-9]{2}")
 _VERSION: Final = re.compile(r"[0-9]{1,12}")
 
 
@@ -56,14 +58,17 @@ def parse_order(asked: Mapping[str, str], organization: Organization) -> Order:
     if not _VERSION.fullmatch(version):
         raise InvalidRequest("version", "must be the version of the settings")
     order = Order(act, organization.org_id, int(version))
+    if act == "rerun_close":
+        period = asked.get("period", "")
+        if not _PERIOD.fullmatch(period):
+            raise InvalidRequest("period", 'must be a month, such as "2026-11"')
+        return replace(order, period=period)
     if act != "set_limit":
         return order
-    return Order(
-        order.act,
-        order.org_id,
-        order.version,
-        _parse_place(asked, organization),
-        _parse_dollars(asked.get("amount", "")),
+    return replace(
+        order,
+        place=_parse_place(asked, organization),
+        amount_nanos=_parse_dollars(asked.get("amount", "")),
     )
 
 
