@@ -17,7 +17,7 @@ from headroom.domain.organization import Admission, SeatTier
 from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from headroom.store.budgets import close_together, reclaim_together
 from headroom.store.limits import find_limit
-from headroom.store.organizations import find_member
+from headroom.store.organizations import find_member, find_pool
 from headroom.store.table import Refused
 from headroom.usecases.authorizing import release
 from headroom.usecases.digesting import OUTSTANDING, digest_requests
@@ -79,6 +79,18 @@ def test_a_cut_that_died_is_finished_by_whoever_asks_for_money(house: House) -> 
     later = NOW + timedelta(seconds=11)
     assert house.refusal(PAM, later) == "organization_limit_reached"
     assert (house.budget(ANN).allotment, house.budget(BEN).allotment) == (0, 0)
+
+
+def test_nobody_waits_for_a_cut_that_is_done(house: House) -> None:
+    """Also when the pool still owes what is held, and a hold ends a moment later."""
+    held = house.ask(ANN)
+    house.limit("organization", "", 0)
+    assert find_pool(house.table, house.org_id).available < 0
+    release(house.table, house.org_id, held["id"])
+    assert house.refusal(PAM) == "organization_limit_reached"
+    house.limit("organization", "", 1)
+    assert house.refusal(PAM, NOW + timedelta(hours=25)) == "organization_limit_reached"
+    assert find_pool(house.table, house.org_id).enforced_until_millis == 0
 
 
 def enable(house: House) -> None:
@@ -828,7 +840,16 @@ REPEATED: dict[str, Callable[[House], object]] = {
 }
 
 # How often a budget was closed, and how a pool was drained, leaves its trace and no more.
-TRACES = {"epoch", "grants", "drained_at", "expiry", "due_at", "due_shard", "valid_until"}
+TRACES = {
+    "epoch",
+    "grants",
+    "drained_at",
+    "expiry",
+    "enforced_until",
+    "due_at",
+    "due_shard",
+    "valid_until",
+}
 
 
 def state_of(house: House) -> dict[Any, Any]:

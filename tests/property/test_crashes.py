@@ -33,6 +33,8 @@ LATER = NOW + timedelta(days=2)
 NEXT_MONTH = datetime(2026, 12, 2, tzinfo=UTC)
 MODEL = "claude-sonnet-4-5"
 ENTROPY = b"sixsix"
+# What only counts attempts, or says until when something is believed.
+TRACES = {"epoch", "grants", "drained_at", "expiry", "enforced_until", "slice", "granted_at"}
 
 DOCUMENT: dict[str, Any] = {
     "id": "crash",
@@ -111,11 +113,7 @@ class Scene:
         for key, item in self.table.items.items():
             if key.pk.startswith("KEY#") or key.sk.startswith("KEY#"):
                 continue
-            items[key] = {
-                name: value
-                for name, value in item.items()
-                if name not in ("epoch", "grants", "drained_at", "expiry", "slice", "granted_at")
-            }
+            items[key] = {name: value for name, value in item.items() if name not in TRACES}
         return items
 
 

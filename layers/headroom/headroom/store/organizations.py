@@ -309,7 +309,12 @@ def mark_drained(table: Table, org_id: str, grants: int, expiry_millis: int) -> 
     table.update(
         Update(
             keys.pool(org_id),
-            [PoolRecord.drained_at.set(grants), PoolRecord.expiry.set(expiry_millis)],
+            [
+                PoolRecord.drained_at.set(grants),
+                PoolRecord.expiry.set(expiry_millis),
+                # Whatever a cut left out is back.
+                PoolRecord.enforced_until.set(0),
+            ],
             PoolRecord.grants == grants,
         )
     )
