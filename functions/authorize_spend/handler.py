@@ -12,7 +12,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
 from headroom.errors import SpendRefused
-from headroom.settings import Settings
+from headroom.gateways.identity import connect_identity
+from headroom.settings import IdentitySettings, Settings
 from headroom.store.connect import connect
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authenticating import Caller
@@ -30,7 +31,7 @@ table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 hints = Hints()
 noticed = Noticed()
-api = Api(logger, table, clock)
+api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
 
 
 @api.route("POST", "/v1/authorizations")

@@ -19,7 +19,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from headroom.clock import Clock
 from headroom.domain.organization import Organization
 from headroom.errors import HeadroomError, InvalidRequest, NotFound
-from headroom.settings import Settings
+from headroom.gateways.identity import connect_identity
+from headroom.settings import IdentitySettings, Settings
 from headroom.store.connect import connect
 from headroom.store.organizations import find_organization
 from headroom.usecases.acquiring import Hints
@@ -36,7 +37,7 @@ metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 hints = Hints()
-api = Api(logger, table, clock)
+api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
 # One message that fails must not hold up the others, and its failure is no failure of ours.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 

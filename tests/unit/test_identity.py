@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from headroom.domain.identity import Person
 from headroom.errors import Overloaded, Unauthenticated
-from headroom.gateways.identity import OidcIdentity, fetch_keys_from
+from headroom.gateways.oidc import OidcIdentity, fetch_keys_from
 from headroom.usecases.authenticating import authenticate_person
 from headroom.usecases.governing import change_person
 from headroom.usecases.provisioning import provision

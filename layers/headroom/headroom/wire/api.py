@@ -35,7 +35,7 @@ _BEARER = "bearer "
 
 
 class Api:
-    """The routes of one function. `identity` is None where only keys may call.
+    """The routes of one function.
 
     `request` is the one that is being answered: a Lambda answers one at a time. `keyed` is what
     its idempotency key makes of it, where the route takes one and the client sent one.
@@ -46,9 +46,7 @@ class Api:
     keyed: Keyed | None
     remaining_millis: Callable[[], int]
 
-    def __init__(
-        self, logger: Logger, table: Table, clock: Clock, identity: Identity | None = None
-    ) -> None:
+    def __init__(self, logger: Logger, table: Table, clock: Clock, identity: Identity) -> None:
         self.routes: dict[tuple[str, str], Endpoint] = {}
         self._logger = logger
         self._table = table
@@ -132,7 +130,7 @@ class Api:
             raise Unauthenticated("Authorization: must be a bearer token")
         token = authorization[len(_BEARER) :].strip()
         # Clients of the Anthropic Admin API send their key this way.
-        if token.startswith(KEY_PREFIX) or self._identity is None:
+        if token.startswith(KEY_PREFIX):
             return self._callers.authenticate(self._table, token, now)
         return authenticate_person(self._table, self._identity, token, now)
 
