@@ -15,8 +15,8 @@ from functions.adjust_wallet import handler as adjust_wallet
 from functions.manage_wallet import handler as manage_wallet
 from functions.reconcile_wallets import handler as reconcile_wallets
 from functions.reload_wallet import handler as reload_wallet
-from headroom.gateways.queue import SqsQueue
-from headroom.settings import QueueSettings, WalletSettings
+from headroom.gateways.queues import SqsQueue
+from headroom.settings import WalletSettings
 from tests.fake_payments import DECLINING_CARD, GOOD_CARD, FakePayments
 from tests.in_process import Answer, Application, Context, Organization, sample
 
@@ -273,9 +273,11 @@ def test_a_queue_takes_ten_messages_at_a_time() -> None:
             calls.append(Entries)
             return {}
 
-    queue = SqsQueue(QueueSettings("https://queue.example", "us-east-1"))
+    queue = SqsQueue("https://queue.example", "us-east-1")
     queue._client = Client()
-    assert queue.send({"number": number} for number in range(23)) == 23
+    numbered = ({"number": number} for number in range(23))
+    assert queue.send(numbered, delay_seconds=120) == 23
+    assert {entry["DelaySeconds"] for entries in calls for entry in entries} == {120}
     assert [len(entries) for entries in calls] == [10, 10, 3]
     assert json.loads(calls[2][2]["MessageBody"]) == {"number": 22}
 

@@ -20,8 +20,8 @@ class NotSent(Exception):
 class Queue(Protocol):
     """Whoever takes messages."""
 
-    def send(self, messages: Iterable[Mapping[str, Any]]) -> int:
-        """Send messages, and return how many there were.
+    def send(self, messages: Iterable[Mapping[str, Any]], *, delay_seconds: int = 0) -> int:
+        """Send messages, to be taken after so many seconds, and return how many there were.
 
         Raises:
             NotSent: some were not taken.
@@ -37,17 +37,20 @@ class SqsQueue:
             "sqs", region_name=region, config=Config(retries={"mode": "standard"})
         )
 
-    def send(self, messages: Iterable[Mapping[str, Any]]) -> int:
+    def send(self, messages: Iterable[Mapping[str, Any]], *, delay_seconds: int = 0) -> int:
         sent = 0
-        batch: list[dict[str, str]] = []
+        batch: list[dict[str, Any]] = []
         for message in messages:
-            batch.append({"Id": str(len(batch)), "MessageBody": json.dumps(message)})
+            entry: dict[str, Any] = {"Id": str(len(batch)), "MessageBody": json.dumps(message)}
+            if delay_seconds:
+                entry["DelaySeconds"] = delay_seconds
+            batch.append(entry)
             if len(batch) == TOGETHER_MAX:
                 sent += self._send(batch)
                 batch = []
         return sent + (self._send(batch) if batch else 0)
 
-    def _send(self, batch: list[dict[str, str]]) -> int:
+    def _send(self, batch: list[dict[str, Any]]) -> int:
         answer = self._client.send_message_batch(QueueUrl=self._url, Entries=batch)
         if failed := answer.get("Failed"):
             raise NotSent(f"{len(failed)} messages were not taken")

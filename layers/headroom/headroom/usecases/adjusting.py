@@ -25,12 +25,12 @@ from headroom.store.intents import (
     put_operation,
     replace_intent,
 )
-from headroom.store.organizations import find_organization, find_pool
+from headroom.store.organizations import find_organization
 from headroom.store.table import Change, Table
 from headroom.store.wallets import entry_to_wire, find_entry, save_wallet, take_step
 from headroom.usecases.booking import book_spending
 from headroom.usecases.recalling import recall
-from headroom.usecases.wallets import open_wallet, require_team, until_it_holds
+from headroom.usecases.wallets import funds_beside, open_wallet, require_team, until_it_holds
 
 AdjustmentKind = Literal["promotional", "adjustment", "refund"]
 KINDS: Final[tuple[AdjustmentKind, ...]] = ("promotional", "adjustment", "refund")
@@ -69,7 +69,7 @@ def adjust(table: Table, payments: Payments, asked: Adjustment, now: datetime) -
     if operation is None:
         if asked.amount < 0 or asked.kind == "refund":
             # What is handed out is taken back first, so that all there is can be taken.
-            recall(table, asked.org_id, now)
+            until_it_holds(lambda: recall(table, asked.org_id, now))
         operation = until_it_holds(lambda: _write(table, asked, now))
     if operation.request != asked.request:
         raise Conflict("id: something else was done under it")
@@ -113,7 +113,7 @@ def _write(table: Table, asked: Adjustment, now: datetime) -> Operation:
     step: Step
     if asked.kind == "refund":
         intent = _intent_of(table, asked)
-        funds = find_pool(table, asked.org_id).funds
+        funds = funds_beside(table, old)
         unspent = unspent_of(wallet, intent.payment_id or "", funds)
         if asked.amount > unspent:
             raise Conflict(f"amount: only {format_amount(unspent)} of this payment is unspent")
@@ -133,9 +133,9 @@ def _write(table: Table, asked: Adjustment, now: datetime) -> Operation:
         also = [replace_intent(intent, replace(intent, refunded=intent.refunded + asked.amount))]
         state = "reserved"
     elif asked.amount < 0:
-        funds = find_pool(table, asked.org_id).funds
+        funds = funds_beside(table, old)
         if -asked.amount > funds:
-            raise Conflict(f"amount: only {format_amount(max(funds, 0))} can be taken now")
+            raise Conflict(f"amount: only {format_amount(funds)} can be taken now")
         step = debit(wallet, "adjustment", -asked.amount, now, description=asked.description)
     else:
         kind: LotKind = "promotional" if asked.kind == "promotional" else "adjustment"

@@ -11,11 +11,10 @@ from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.wallet import Lot, Wallet, book, expire, expired_of
 from headroom.store.announcements import put_announcement
-from headroom.store.organizations import find_pool
 from headroom.store.table import Table
 from headroom.store.wallets import save_wallet, take_step
 from headroom.usecases.recalling import recall
-from headroom.usecases.wallets import open_wallet, spent_by_period, until_it_holds
+from headroom.usecases.wallets import funds_beside, open_wallet, spent_by_period, until_it_holds
 
 # How long before money expires the owner hears of it.
 NOTICE: Final = timedelta(days=7)
@@ -56,7 +55,7 @@ def expire_lots(table: Table, organization: Organization, now: datetime) -> None
             return
         recall(table, organization.org_id, now)
         wallet = book_spending(table, organization, wallet, now)
-        funds = find_pool(table, organization.org_id).funds
+        funds = funds_beside(table, wallet)
         step = expire(wallet, funds, now)
         if step is not None:
             take_step(table, wallet, step, funds_seen=funds)

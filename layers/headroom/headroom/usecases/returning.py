@@ -21,13 +21,12 @@ from headroom.store import keys
 from headroom.store.announcements import put_announcement
 from headroom.store.intents import Intent, find_intent, replace_intent
 from headroom.store.models import WalletRecord
-from headroom.store.organizations import find_pool
 from headroom.store.table import Change, Check, Put, Table
 from headroom.store.wallets import find_wallet, save_wallet, take_step
 from headroom.usecases.booking import book_spending
 from headroom.usecases.governing import Reason, change_organization
 from headroom.usecases.recalling import recall
-from headroom.usecases.wallets import ATTEMPTS_MAX, open_wallet, until_it_holds
+from headroom.usecases.wallets import ATTEMPTS_MAX, funds_beside, open_wallet, until_it_holds
 
 PAST_DUE: Final = "wallet.payment_past_due"
 PAID: Final = "wallet.payment_settled"
@@ -47,7 +46,7 @@ def match_payment(
     if intent is None or intent.state != "succeeded" or intent.payment_id != payment.payment_id:
         return
     if _returned(intent, payment) > intent.returned or _disputed(payment) > intent.disputed:
-        recall(table, org_id, now)
+        until_it_holds(lambda: recall(table, org_id, now))
 
     def attempt() -> None:
         current = find_intent(table, org_id, intent_id)
@@ -124,7 +123,7 @@ def _move(
     marked: list[Change] = [replace_intent(before, after)]
     payment_id = before.payment_id or ""
     if amount > 0:
-        there = min(amount, max(find_pool(table, before.org_id).funds, 0))
+        there = min(amount, funds_beside(table, wallet))
         lacking = wallet.owed.get(payment_id, 0) + amount - there
         told = _told(wallet, kind, amount, payment_id, now)
         _write(
@@ -154,11 +153,12 @@ def _move(
 
 
 def _collect(table: Table, organization: Organization, now: datetime) -> None:
-    wallet = find_wallet(table, organization.org_id)
-    for payment_id, owed in (wallet.owed if wallet else {}).items():
+    found = find_wallet(table, organization.org_id)
+    for payment_id in found.owed if found else ():
         wallet = open_wallet(table, organization, now)
         wallet = book_spending(table, organization, wallet, now)
-        there = min(owed, max(find_pool(table, organization.org_id).funds, 0))
+        owed = wallet.owed.get(payment_id, 0)
+        there = min(owed, funds_beside(table, wallet))
         if there:
             _write(
                 table,

@@ -14,11 +14,13 @@ from headroom.domain.periods import next_period, period_of, previous_period, tim
 from headroom.domain.reload import has_crossed
 from headroom.domain.wallet import Step, Wallet, balance_by, credit
 from headroom.errors import InvalidRequest, Overloaded
+from headroom.store import keys
 from headroom.store.budgets import list_budgets
 from headroom.store.figures import find_totals
+from headroom.store.models import PoolRecord
 from headroom.store.organizations import find_pool, list_members
 from headroom.store.table import Change, Contended, Refused, Table
-from headroom.store.wallets import find_wallet, put_entry, put_wallet
+from headroom.store.wallets import find_wallet, put_entry, put_wallet, read_wallet
 from headroom.usecases.totals import total
 
 ATTEMPTS_MAX: Final = 12
@@ -27,6 +29,10 @@ LOOK_EVERY_MILLIS: Final = 86_400_000
 OPENING: Final = "Opening balance"
 
 Answer = TypeVar("Answer")
+
+
+class Overtaken(Exception):
+    """The wallet changed between two looks; look again."""
 
 
 def until_it_holds(attempt: Callable[[], Answer]) -> Answer:
@@ -38,9 +44,23 @@ def until_it_holds(attempt: Callable[[], Answer]) -> Answer:
     for _ in range(ATTEMPTS_MAX):
         try:
             return attempt()
-        except (Refused, Contended):
+        except (Refused, Contended, Overtaken):
             continue
     raise Overloaded("others are on this wallet; try again")
+
+
+def funds_beside(table: Table, wallet: Wallet) -> int:
+    """Return what the pool has, as of an instant at which the wallet is this one.
+
+    Raises:
+        Overtaken: the wallet is not this one any more.
+    """
+    places = [keys.wallet(wallet.org_id), keys.pool(wallet.org_id)]
+    wallet_item, pool_item = table.snapshot(places)
+    assert pool_item is not None, "an organization is written together with its pool"
+    if wallet_item is None or read_wallet(wallet_item).version != wallet.version:
+        raise Overtaken
+    return PoolRecord.of(pool_item).to_domain().funds
 
 
 def require_team(organization: Organization) -> None:
