@@ -10,9 +10,12 @@ from headroom.domain.allotment import Pool
 from headroom.domain.authorization import Hold
 from headroom.domain.budget import Budget
 from headroom.domain.organization import Member, Organization
-from headroom.store.models import PoolRecord, SettingsRecord, read_budget
+from headroom.domain.wallet import Wallet
+from headroom.store.intents import Intent, read_intent
+from headroom.store.models import PoolRecord, SettingsRecord, WalletEntryRecord, read_budget
 from headroom.store.organizations import read_member
 from headroom.store.table import Item, Key
+from headroom.store.wallets import read_wallet
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,19 @@ class Books:
     past: list[Budget]
     lines: dict[str, Item]
     registered: set[str]
+    wallet: Wallet | None = None
+    entries: tuple[WalletEntryRecord, ...] = ()
+    intents: tuple[Intent, ...] = ()
 
     @property
     def all_budgets(self) -> list[Budget]:
         """Every budget, of the current period and of those that are over."""
         return [*self.budgets.values(), *self.past]
+
+    @property
+    def balance(self) -> int:
+        """What is not spent, wherever it is."""
+        return self.pool.funds + sum(each.allotment + each.held for each in self.all_budgets)
 
     def holds(self, user_id: str) -> Iterator[Hold]:
         """A member's open holds, whatever period they were taken in."""
@@ -67,6 +78,9 @@ class Reader:
         past: list[Budget] = []
         lines: dict[str, Item] = {}
         registered: set[str] = set()
+        wallet: Wallet | None = None
+        entries: list[WalletEntryRecord] = []
+        intents: list[Intent] = []
         for key, item in items.items():
             known = self._read.get(key)
             value = known[1] if known and known[0] is item else _read_item(key, item)
@@ -76,6 +90,12 @@ class Reader:
                     organization = value
                 case Pool() if key.sk == "POOL":
                     pool = value
+                case Wallet():
+                    wallet = value
+                case WalletEntryRecord():
+                    entries.append(value)
+                case Intent():
+                    intents.append(value)
                 case Member():
                     members[value.user_id] = value
                 case Budget() if key.sk == "BUDGET":
@@ -88,13 +108,30 @@ class Reader:
                     registered.add(value)
         assert organization is not None
         assert pool is not None
-        return Books(organization, members, pool, budgets, past, lines, registered)
+        return Books(
+            organization,
+            members,
+            pool,
+            budgets,
+            past,
+            lines,
+            registered,
+            wallet,
+            tuple(sorted(entries, key=lambda entry: entry.version)),
+            tuple(intents),
+        )
 
 
 def _read_item(key: Key, item: Item) -> Any:
     kind = key.sk.partition("#")[0]
     if key.sk == "SETTINGS":
         return SettingsRecord.of(item).to_domain()
+    if key.sk == "WALLET":
+        return read_wallet(item)
+    if key.pk.endswith("#WALLET"):
+        return WalletEntryRecord.of(item)
+    if kind == "INTENT":
+        return read_intent(item)
     if kind == "POOL":
         return PoolRecord.of(item).to_domain()
     if key.pk.endswith("#MEMBERS"):

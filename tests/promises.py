@@ -102,6 +102,7 @@ class Promises:
         self._check_windows(books)
         self._check_conservation(books)
         self._check_ledger(books)
+        self._check_wallet(books)
         self._check_growth(books)
         self._before = books
         self.observe(books)
@@ -257,11 +258,39 @@ class Promises:
         granted = sum(each.granted for each in books.all_budgets if each.period == pool.period)
         assert granted + pool.unallotted == cap
         outside = sum(each.allotment + each.held + each.spent for each in books.all_budgets)
-        assert pool.funds + outside == self._opening
+        given = self._opening if books.wallet is None else books.wallet.given
+        assert pool.funds + outside == given
         assert pool.funds >= 0, "more was handed out than the wallet had"
         if pool.drained_at == pool.grants:
             idle = [each for each in books.budgets.values() if each.allotment]
             assert not idle, "the pool says that nobody holds an allotment"
+
+    def _check_wallet(self, books: Books) -> None:
+        """Entries = what the lots have = the balance, but for what was spent and is not booked."""
+        wallet = books.wallet
+        if wallet is None:
+            return
+        running = 0
+        for entry in books.entries:
+            running += entry.amount
+            assert entry.balance == running >= 0
+        assert running == wallet.total
+        assert all(lot.remaining > 0 for lot in wallet.lots)
+        booked = Counter(dict.fromkeys(wallet.booked, 0))
+        for entry in books.entries:
+            if entry.kind == "usage":
+                booked[entry.period] -= entry.amount
+        assert booked == wallet.booked
+        spent: Counter[str] = Counter()
+        for budget in books.all_budgets:
+            spent[budget.period] += budget.spent
+        assert all(booked[period] <= spent[period] for period in booked), "booked before spent"
+        assert books.balance == wallet.total - (spent.total() - booked.total()) >= 0
+        known = {entry.version: entry for entry in self._before.entries}
+        for entry in books.entries:
+            before = known.pop(entry.version, entry)
+            assert before.to_item() == entry.to_item(), "an entry was changed"
+        assert not known, "an entry is gone"
 
     def _check_ledger(self, books: Books) -> None:
         totals: Counter[tuple[str, str, str]] = Counter()

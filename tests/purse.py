@@ -192,9 +192,9 @@ class Purse:
         """Deliver these of the processor's events, all of them in their order if none is said."""
         for number in numbers or range(len(self.payments.deliveries)):
             delivery = self.payments.deliveries[number]
-            event = self.payments.read_event(
-                delivery.payload, delivery.signature, self.payments.now
-            )
+            # However late it is delivered: the processor signs it anew each time.
+            signed_at = datetime.fromisoformat(delivery.signature.partition(",")[0])
+            event = self.payments.read_event(delivery.payload, delivery.signature, signed_at)
             apply_payment_event(self.table, self.payments, event, self.now, self.terms)
 
     # What owners do.

@@ -1,0 +1,82 @@
+"""Wallet, reloads and spending together: the promises hold after every single step of them all."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.wallet_world import WalletWorld
+
+STEPS = 260
+HISTORIES = settings().max_examples
+
+
+@settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 10**9))
+def test_no_interleaving_breaks_a_promise_of_the_wallet(seed: int) -> None:
+    """Once, never early, never above the ceiling, nothing lost: after each step."""
+    live(WalletWorld(seed))
+
+
+@settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 10**9))
+def test_no_death_or_lost_reply_breaks_a_promise_of_the_wallet(seed: int) -> None:
+    live(WalletWorld(seed, troubled=True))
+
+
+def test_the_histories_of_wallets_reach_every_corner() -> None:
+    outcomes: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    states: Counter[str] = Counter()
+    for seed in range(60):
+        world = WalletWorld(seed)
+        live(world)
+        outcomes += world.outcomes
+        books = world.books()
+        kinds.update(entry.kind for entry in books.entries)
+        states.update(f"{intent.kind} {intent.state}" for intent in books.intents)
+    for corner in (
+        "wallet_empty",
+        "bought: succeeded",
+        "bought: pending",
+        "bought: requires_action",
+        "not bought: billing_error",
+        "adjusted: promotional",
+        "adjusted: adjustment",
+        "adjusted: refund",
+        "reloads",
+    ):
+        assert outcomes[corner] > 0, corner
+    for kind in (
+        "purchase",
+        "reload",
+        "promotional",
+        "adjustment",
+        "refund",
+        "chargeback",
+        "expiry",
+        "usage",
+    ):
+        assert kinds[kind] > 0, kind
+    for state in ("reload succeeded", "reload declined", "purchase declined"):
+        assert states[state] > 0, state
+
+
+def live(world: WalletWorld) -> None:
+    """Let a world live: start use cases, move one at a time, and check after every move."""
+    happenings = world.happenings
+    together_max = world.chance.choice([1, 3, 4, 7])
+    for _ in range(STEPS):
+        if world.interleaving.running < together_max and world.chance.random() < 0.6:
+            world.interleaving.start(world.chance.choice(happenings))
+        if world.chance.random() < 0.04:
+            world.pass_time()
+        if world.interleaving.running:
+            world.interleaving.move()
+        world.check()
+    while world.interleaving.running:
+        world.interleaving.move()
+        world.check()
+    world.check_rest()
