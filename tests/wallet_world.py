@@ -101,7 +101,8 @@ class WalletWorld(World):
             + [self.look] * 2
             + [self.deliver] * 2
             + [self.buy] * self.chance.choice([0, 1, 2])
-            + [self.set_reload, self.operate, self.refund, self.trouble]
+            + [self.set_reload, self.operate, self.refund]
+            + [self.trouble] * 2
             + (self.changes if self.chance.random() < 0.3 else [])
         )
 

@@ -30,7 +30,7 @@ def test_the_histories_of_wallets_reach_every_corner() -> None:
     outcomes: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     states: Counter[str] = Counter()
-    for seed in range(60):
+    for seed in range(120):
         world = WalletWorld(seed)
         live(world)
         outcomes += world.outcomes
