@@ -23,17 +23,31 @@ const kindOf = (status, type) =>
 export const get = (path, query) => reading(() => send("GET", path, { query }));
 export const put = (path, body) => send("PUT", path, { body });
 export const remove = (path) => send("DELETE", path);
-// `key` makes a repeat of the same request the same request: use `keyFor` of the same dialog.
-export const post = (path, body, key) => send("POST", path, { body, key });
 export const file = (path, query, accept) => reading(() => send("GET", path, { query, accept, asFile: true }));
 
-// A new key for each different body, and the same one when the same body is sent again.
+// `keys` makes a repeat the same request while it is not known what came of it, and a new one after
+// an answer. `about` tells apart what is meant by equal bodies.
+export async function post(path, body, keys, about = body) {
+  try {
+    const answer = await send("POST", path, { body, key: keys.of(about) });
+    keys.drop(about);
+    return answer;
+  } catch (error) {
+    if (!["network", "unavailable"].includes(error.kind)) keys.drop(about);
+    throw error;
+  }
+}
+
+// Idempotency keys, one for each different thing that is asked for.
 export function keyring() {
   const keys = new Map();
-  return (body) => {
-    const text = JSON.stringify(body ?? null);
-    if (!keys.has(text)) keys.set(text, crypto.randomUUID());
-    return keys.get(text);
+  return {
+    of(about) {
+      const text = JSON.stringify(about);
+      if (!keys.has(text)) keys.set(text, crypto.randomUUID());
+      return keys.get(text);
+    },
+    drop: (about) => keys.delete(JSON.stringify(about)),
   };
 }
 

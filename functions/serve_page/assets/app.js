@@ -77,6 +77,7 @@ function show({ focus = false } = {}) {
     h("div", { class: "view" }, VIEWS[name](reader)),
   );
   document.title = `${t(`title.${name}`)} · Headroom`;
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   if (focus) heading.focus({ preventScroll: true });
 }
 

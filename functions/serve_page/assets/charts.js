@@ -4,7 +4,8 @@ import { h, svg } from "./dom.js";
 import { fromUnits, money, toUnits } from "./money.js";
 import { t } from "./words.js";
 
-const WIDTH = 720;
+// Drawn in pixels of about the size at which it is shown, so that its letters are too.
+const PHONE = "(max-width: 44rem)";
 const HEIGHT = 220;
 const LEFT = 58;
 const FOOT = 26;
@@ -12,17 +13,18 @@ const TOP = 10;
 
 // Bars over days: `bars` are {label, name, amount}, amounts in cents.
 export function columns(bars, { title }) {
+  const width = matchMedia(PHONE).matches ? 360 : 960;
   const top = niceTop(bars.map((bar) => toUnits(bar.amount)));
-  const step = (WIDTH - LEFT) / Math.max(bars.length, 1);
+  const step = (width - LEFT) / Math.max(bars.length, 1);
   const scale = (units) => (Number((units * 10000n) / top) / 10000) * (HEIGHT - TOP - FOOT);
   const base = HEIGHT - FOOT;
-  const every = Math.ceil(bars.length / 8);
+  const every = Math.ceil((bars.length * 44) / (width - LEFT));
   const lines = [0n, 1n, 2n, 3n, 4n].map((quarter) => (top * quarter) / 4n);
-  const drawing = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title },
+  const drawing = svg("svg", { class: "chart", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": title },
     lines.map((units) => {
       const y = base - scale(units);
       return [
-        svg("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y, y2: y }),
+        svg("line", { class: "grid", x1: LEFT, x2: width, y1: y, y2: y }),
         svg("text", { class: "tick", x: LEFT - 10, y: y + 4, "text-anchor": "end" }, money(fromUnits(units)).replace(/[.,]00(?=\D*$)/, "")),
       ];
     }),
@@ -66,11 +68,13 @@ const rounded = (x, base, width, height) => {
   return `M${x} ${base}V${base - height + r}q0 ${-r} ${r} ${-r}h${width - 2 * r}q${r} 0 ${r} ${r}V${base}z`;
 };
 
-// The next round number above, of which a quarter is round as well.
+// The next round number above, of which a quarter is round as well. In tenths of a power of ten.
+const TOPS = [10n, 12n, 16n, 20n, 24n, 32n, 40n, 60n, 80n];
+
 function niceTop(values) {
   const most = values.reduce((max, each) => (each > max ? each : max), 0n);
-  const floor = toUnits("400");
-  for (let power = floor; ; power *= 10n) {
-    for (const factor of [1n, 2n, 4n, 5n]) if (power * factor >= most) return power * factor;
+  for (let power = toUnits("10"); ; power *= 10n) {
+    const found = TOPS.find((tenths) => power * tenths >= most);
+    if (found) return power * found;
   }
 }

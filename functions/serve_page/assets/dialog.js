@@ -1,5 +1,6 @@
 // Dialogs: one heading, what will happen, and buttons that wait for the server's answer.
 
+import { keyring } from "./api.js";
 import { freshId, h, icon } from "./dom.js";
 import { currencySign, parse } from "./money.js";
 import { problem } from "./parts.js";
@@ -63,11 +64,12 @@ export const buttons = (...all) => h("div", { class: "dialog-buttons" }, all);
 
 export const cancel = (dialog) => h("button", { type: "button", class: "button", onclick: dialog.close }, t("cancel"));
 
-// Ask before something is done: `what` says the consequence.
+// Ask before something is done: `what` says the consequence; `action` gets a keyring of its own.
 export function confirm(title, what, label, action, { kind = "primary" } = {}) {
+  const keys = keyring();
   open(title, (dialog) => [
     h("p", {}, what),
-    buttons(cancel(dialog), h("button", { type: "button", class: `button ${kind}`, onclick: (event) => dialog.run(action, event.currentTarget) }, label)),
+    buttons(cancel(dialog), h("button", { type: "button", class: `button ${kind}`, onclick: (event) => dialog.run(() => action(keys), event.currentTarget) }, label)),
   ]);
 }
 

@@ -1,6 +1,7 @@
 // The members of the organization: read page by page, kept while the page is open.
 
 import { get } from "./api.js";
+import { language } from "./words.js";
 
 const PAGE = 1000;
 
@@ -39,12 +40,14 @@ export async function ensure() {
 export async function search(text, wanted, progress = () => {}) {
   const needle = fold(text);
   const matching = () => all().filter((each) => !needle || fold(`${each.name} ${each.email}`).includes(needle));
+  const byName = new Intl.Collator(language());
   await ensure();
   while (!complete && matching().length < wanted) {
     progress(members.size);
     await readMore();
   }
-  return matching();
+  // While there are more to come, an order by name would move what is already shown.
+  return complete ? matching().sort((one, other) => byName.compare(one.name, other.name)) : matching();
 }
 
 // "Zoë" is found by "zoe".

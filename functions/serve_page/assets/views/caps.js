@@ -50,11 +50,11 @@ export function adjustMemberCap(member, refresh) {
       if (!row) return { amount: null, gone: true };
       return { amount: row.amount, spent: row.period_to_date_spend, held: "0", source: row.source.type, id: row.spend_limit_id };
     },
-    save: (amount) => post("organizations/spend_limits", { scope, amount }, keys(amount)),
+    save: (amount, now) => post("organizations/spend_limits", { scope, amount }, keys, [amount, now.amount]),
     consequence: (amount, now) => consequence(amount, now, "member"),
     unlimited: t("member.unlimited"),
     done: (amount) => t("member.done", { name: member.name, amount: limit(amount) }),
-    present: (now) => t(`source.${now.source ?? "organization"}`),
+    present: (now) => (["user", "seat_tier"].includes(now.source) ? t(`source.${now.source}`) : null),
     inherit: (now) => (now.source === "user" ? () => remove(`organizations/spend_limits/${now.id}`) : null),
     refresh,
   });
@@ -90,7 +90,7 @@ function form(asked, dialog, first) {
   field.input.select?.();
 
   function show() {
-    present.replaceChildren(t("cap.present"), " ", h("strong", {}, limit(now.amount)), asked.present ? ` · ${asked.present(now)}` : "");
+    present.replaceChildren(t("cap.present"), " ", h("strong", {}, limit(now.amount)), [asked.present?.(now)].filter(Boolean).map((each) => ` · ${each}`).join(""));
     tell(field.peek());
   }
   function tell({ cents }) {
@@ -99,16 +99,17 @@ function form(asked, dialog, first) {
     told.replaceChildren(notice(tone, h("p", {}, text)));
   }
   // Somebody else may have been here since the dialog opened: then it is theirs that is shown first.
-  async function change(act, said) {
+  async function change(wanted, act, said) {
     const latest = await asked.read();
-    if (latest.amount !== now.amount || latest.source !== now.source) {
+    const isThere = latest.amount === wanted && latest.amount !== now.amount && (latest.source ?? "user") === "user";
+    if (!isThere && (latest.amount !== now.amount || latest.source !== now.source)) {
       now = latest;
       moved.replaceChildren(notice("warn", h("p", {}, t("cap.moved", { amount: limit(now.amount) }))));
       show();
       return false;
     }
-    now = latest;
-    await act();
+    // Perhaps by an attempt of ours whose answer was lost.
+    if (!isThere) await act(latest);
     await asked.refresh();
     say(said);
     return true;
@@ -119,7 +120,7 @@ function form(asked, dialog, first) {
     h("form", { novalidate: true, onsubmit(event) {
       event.preventDefault();
       const amount = field.read();
-      if (amount !== undefined) dialog.run(() => change(() => asked.save(amount), asked.done(amount)), event.submitter);
+      if (amount !== undefined) dialog.run(() => change(amount, (seen) => asked.save(amount, seen), asked.done(amount)), event.submitter);
     } },
     present, moved, field.element, told,
     buttons(
@@ -127,11 +128,11 @@ function form(asked, dialog, first) {
       h("button", { type: "submit", class: "button primary" }, t("cap.set"))),
     h("div", { class: "aside" },
       h("p", { class: "soft" }, asked.unlimited),
-      h("button", { type: "button", class: "button small", onclick: (event) => dialog.run(() => change(() => asked.save(null), asked.done(null)), event.currentTarget) }, t("cap.set_unlimited"))),
+      h("button", { type: "button", class: "button small", onclick: (event) => dialog.run(() => change(null, (seen) => asked.save(null, seen), asked.done(null)), event.currentTarget) }, t("cap.set_unlimited"))),
     inherit
       ? h("div", { class: "aside" },
           h("p", { class: "soft" }, t("member.inherit.what")),
-          h("button", { type: "button", class: "button small", onclick: (event) => dialog.run(() => change(inherit, t("member.inherit.done")), event.currentTarget) }, t("member.inherit")))
+          h("button", { type: "button", class: "button small", onclick: (event) => dialog.run(() => change(undefined, inherit, t("member.inherit.done")), event.currentTarget) }, t("member.inherit")))
       : null),
   ];
 }

@@ -4,13 +4,17 @@ import { file, get } from "../api.js";
 import { day, month } from "../dates.js";
 import { open } from "../dialog.js";
 import { h } from "../dom.js";
-import { isZero, money } from "../money.js";
+import { isZero, money, price } from "../money.js";
 import { button, card, facts, longList, problem, shown, state } from "../parts.js";
 import { known, number, t } from "../words.js";
 import { download } from "./spending.js";
 
 export const invoices = (reader) =>
-  card(t("invoices.title"), { id: "invoices-card", note: t(`invoices.note.${reader.plan}`) },
+  card(t("invoices.title"), {
+    id: "invoices-card",
+    note: t(`invoices.note.${reader.plan}`),
+    actions: [button(t("invoices.draft"), () => show({ id: "draft", kind: reader.plan === "team" ? "statement" : "invoice", period: reader.self.period }), { id: "open-draft" })],
+  },
     longList((page) => get("organizations/invoices", { limit: 20, page }), line, { none: t("invoices.none") }));
 
 const name = (invoice) => invoice.number ?? t("invoice.draft");
@@ -67,7 +71,7 @@ const lines = (invoice) =>
       h("tbody", {}, invoice.lines.map((each) => h("tr", {},
         h("th", { scope: "row" }, each.model, h("span", { class: "soft small" }, known("token", each.kind))),
         h("td", { class: "num" }, number(each.quantity)),
-        h("td", { class: "num" }, t("invoice.per", { price: money(each.unit_price, { exact: true }), per: number(each.per) })),
+        h("td", { class: "num" }, price(each.unit_price, each.per, each.kind)),
         h("td", { class: "num" }, money(each.amount))))))) : null;
 
 const totals = (invoice) =>

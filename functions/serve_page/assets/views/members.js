@@ -89,7 +89,7 @@ export function members(reader) {
           : badge(admitted ? t("on") : t("off"), admitted ? "good" : "")),
       h("td", { class: "num", "data-label": t("members.column.spent") }, money(cap?.period_to_date_spend ?? "0"),
         cap?.amount ? meter({ label: t("members.meter", { name: row.name }), value: share(cap.period_to_date_spend, cap.amount), text: t("cap.used", { spent: money(cap.period_to_date_spend), amount: money(cap.amount) }), parts: [["spent", share(cap.period_to_date_spend, cap.amount)]] }) : null),
-      h("td", { class: "num", "data-label": t("members.column.cap") }, h("span", { class: "cap" }, cap ? limit(cap.amount) : "–"), h("span", { class: "soft small" }, cap ? t(`source.${cap.source.type}`) : "")),
+      h("td", { class: "num", "data-label": t("members.column.cap") }, h("span", { class: "cap" }, cap ? limit(cap.amount) : "–"), cap && cap.source.type !== "organization" ? h("span", { class: "soft small" }, t(`source.${cap.source.type}`)) : null),
       h("td", { class: "end" }, reader.mayChange ? menu(t("members.actions", { name: row.name }), actions(row), { id: `actions-${row.user_id}` }) : null));
   }
 

@@ -4,7 +4,7 @@ import { get, keyring, post, put } from "../api.js";
 import { duration, moment, soon } from "../dates.js";
 import { buttons, cancel, open } from "../dialog.js";
 import { freshId, h } from "../dom.js";
-import { isZero, limit, money, share, subtract } from "../money.js";
+import { isZero, limit, money, price, share, subtract } from "../money.js";
 import { badge, button, card, empty, facts, longList, meter, notice, region, say, toggle } from "../parts.js";
 import { known, number, t } from "../words.js";
 
@@ -81,7 +81,7 @@ function requestMore(refresh) {
     const note = new FormData(event.currentTarget).get("note").trim();
     const body = note ? { note } : {};
     dialog.run(async () => {
-      await post("me/spend_limit_increase_requests", body, keys(body));
+      await post("me/spend_limit_increase_requests", body, keys);
       await refresh();
       say(t("request.sent"));
     }, event.submitter);
@@ -103,7 +103,7 @@ function line(each) {
       h("p", {}, why(each)),
       h("table", {},
         h("caption", { class: "hidden" }, t("lines.components")),
-        h("tbody", {}, each.components.map((part) => h("tr", {}, h("th", { scope: "row" }, known("token", part.kind)), h("td", { class: "num" }, number(part.quantity)), h("td", { class: "num" }, t("invoice.per", { price: money(part.unit_price, { exact: true }), per: number(part.per) })), h("td", { class: "num" }, money(part.amount, { exact: true })))))),
+        h("tbody", {}, each.components.map((part) => h("tr", {}, h("th", { scope: "row" }, known("token", part.kind)), h("td", { class: "num" }, number(part.quantity)), h("td", { class: "num" }, price(part.unit_price, part.per, part.kind)), h("td", { class: "num" }, money(part.amount, { exact: true })))))),
       h("p", { class: "soft small" }, t("lines.price", { version: each.price_version }), " · ", h("code", {}, each.id))));
 }
 

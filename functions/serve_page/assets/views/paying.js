@@ -35,7 +35,7 @@ export function topUp(reader, refresh) {
     }
 
     async function pay(body) {
-      const made = await post("organizations/wallet/top_ups", body, keys(body));
+      const made = await post("organizations/wallet/top_ups", body, keys);
       await refresh();
       if (made.status === "succeeded") return void say(t("top_up.done", { amount: money(made.amount) }));
       content.replaceChildren(

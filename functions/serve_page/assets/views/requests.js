@@ -44,8 +44,8 @@ function pending(request, refresh) {
       request.note ? h("blockquote", {}, request.note) : null,
       h("span", { class: "soft" }, t("requests.has", { spent: money(spent), amount: limit(amount), period: t(`period.${request.period}`) }))),
     h("div", { class: "actions" },
-      button(t("deny"), () => confirm(t("deny.title", { name }), t("deny.what"), t("deny"), async () => {
-        await post(`${PATH}/${request.id}/deny`, {}, crypto.randomUUID());
+      button(t("deny"), () => confirm(t("deny.title", { name }), t("deny.what"), t("deny"), async (keys) => {
+        await post(`${PATH}/${request.id}/deny`, {}, keys);
         await refresh();
         say(t("deny.done", { name }));
       }), { id: `deny-${request.id}`, "aria-label": `${t("deny")}: ${name}` }),
@@ -70,7 +70,7 @@ function approve(request, refresh) {
       const wanted = field.read();
       if (wanted === undefined) return;
       dialog.run(async () => {
-        await post(`${PATH}/${request.id}/approve`, { amount: wanted }, keys(wanted));
+        await post(`${PATH}/${request.id}/approve`, { amount: wanted }, keys);
         await refresh();
         say(t("approve.done", { name, amount: money(wanted) }));
       }, event.submitter);

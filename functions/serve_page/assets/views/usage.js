@@ -1,6 +1,6 @@
 // Settings > Usage, as owners and admins see it: extra usage, the caps, and the month's spending.
 
-import { get, keyring, post } from "../api.js";
+import { get, post } from "../api.js";
 
 import { h } from "../dom.js";
 import { add, isZero, limit, money, share } from "../money.js";
@@ -32,14 +32,13 @@ function draw(state, reader, refresh) {
 }
 
 function enableCard(state, reader, refresh) {
-  const keys = keyring();
   return h("section", { class: "card hero", "aria-labelledby": "extra-usage" },
     h("h2", { id: "extra-usage" }, t("extra.title"), " ", badge(t("off"))),
     h("p", { class: "lead" }, t("extra.pitch")),
     h("p", { class: "soft" }, t(`extra.billing.${reader.plan}`)),
     reader.mayChange
-      ? button(t("enable"), () => confirm(t("enable.title"), t(`enable.what.${reader.plan}`), t("enable"), async () => {
-          await post("organizations/extra_usage/enable", {}, keys({}));
+      ? button(t("enable"), () => confirm(t("enable.title"), t(`enable.what.${reader.plan}`), t("enable"), async (keys) => {
+          await post("organizations/extra_usage/enable", {}, keys);
           await refresh();
           say(t("enable.done"));
         }), { kind: "primary large", id: "enable" })
@@ -47,9 +46,8 @@ function enableCard(state, reader, refresh) {
 }
 
 function extraCard(state, reader, refresh) {
-  const keys = keyring();
-  const turnOff = () => confirm(t("disable.title"), t("disable.what"), t("disable"), async () => {
-    await post("organizations/extra_usage/disable", {}, keys({}));
+  const turnOff = () => confirm(t("disable.title"), t("disable.what"), t("disable"), async (keys) => {
+    await post("organizations/extra_usage/disable", {}, keys);
     await refresh();
     say(t("disable.done"));
   }, { kind: "danger" });

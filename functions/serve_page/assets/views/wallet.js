@@ -37,8 +37,9 @@ function balance(found, reader, refresh) {
   h("p", { class: "figure-line" }, h("span", { class: "big", id: "balance" }, money(found.balance)), h("span", { class: "soft" }, t("wallet.balance"))),
   facts(
     isZero(found.held) ? null : [t("held"), h("span", { title: t("held.what") }, money(found.held))],
+    found.owed && !isZero(found.owed) ? [t("wallet.owed"), money(found.owed)] : null,
     [t("card.label"), h("span", {}, method ? t("card.on_file", { brand: method.brand, last4: method.last4 }) : t("card.absent"), " ", cardPage(reader.cards, "quiet small"))]),
-  (found.pending ?? []).map((payment) => notice("warn", h("p", {}, t("pending.payment", { amount: money(payment.amount) }), " ", payment.status ? state("top_up", payment.status) : null))),
+  (found.pending ?? []).map((payment) => notice("warn", h("p", {}, t("pending.payment", { amount: money(payment.amount) }), " ", state("payment", payment.status)))),
   found.lots?.filter((lot) => lot.expires_at && !isZero(lot.remaining)).map((lot) =>
     h("p", { class: "soft" }, t("lot.expires", { amount: money(lot.remaining), day: day(lot.expires_at) }))));
 }
