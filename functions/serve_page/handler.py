@@ -107,6 +107,7 @@ def _build_config() -> File:
         }
         if settings.authorization_endpoint
         else None,
+        "top_up": {"least": str(settings.top_up_min_cents), "most": str(settings.top_up_max_cents)},
         "payment_methods_url": settings.payment_methods_url or None,
         "example_cards": [
             {"id": card, "behaviour": behaviour}

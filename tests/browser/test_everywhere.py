@@ -85,7 +85,7 @@ def test_everything_on_a_page_is_said_in_french(house: House, visit: Visit) -> N
     } - set(words["fr"].values())
     visitor = visit(house, "owner", locale="fr-FR")
     for view in VIEWS:
-        visitor.page.locator(f'nav a[href="#{view}"]').click()
+        visitor.page.locator(f'nav a[href="usage#{view}"]').click()
         visitor.settle()
         shown = {line.strip() for line in visitor.page.inner_text("#app").splitlines()}
         assert not shown & english
@@ -156,13 +156,12 @@ def test_a_wait_shows_and_a_failure_says_what_to_do_and_can_be_tried_again(
     visitor = visit(house, "owner")
     page = visitor.page
     held: list[Route] = []
-    page.route("**/v1/organizations/audit*", held.append)
-    page.locator('nav a[href="#activity"]').click()
+    page.route("**/v1/organizations/audit*", lambda route: held.append(route))
+    page.locator('nav a[href="usage#activity"]').click()
     expect(page.get_by_text("Loading…")).to_be_visible()
     visitor.picture("waiting")
 
     for _ in range(3):  # It tries again by itself before it says so.
-        page.wait_for_function("() => true")
         while not held:
             page.wait_for_timeout(50)
         held.pop().abort()
@@ -186,7 +185,7 @@ def test_a_failure_of_the_service_names_the_request(house: House, visit: Visit) 
         "**/v1/organizations/invoices*",
         lambda route: route.fulfill(status=500, json=body),
     )
-    visitor.page.locator('nav a[href="#invoices"]').click()
+    visitor.page.locator('nav a[href="usage#invoices"]').click()
     alert = visitor.page.get_by_role("alert")
     expect(alert).to_contain_text("The service could not answer.")
     expect(alert).to_contain_text("req_1234")
@@ -202,7 +201,7 @@ def test_too_many_changes_in_a_minute_say_how_long_to_wait(
         answer = house.send("GET", "/v1/organizations/spend_limits", key=house.admin_key)
         if answer.status_code == 429:
             break
-    visitor.page.locator('nav a[href="#members"]').click()
+    visitor.page.locator('nav a[href="usage#members"]').click()
     alert = visitor.page.get_by_role("alert")
     expect(alert).to_contain_text("Too many changes at once.")
     expect(alert).to_contain_text("seconds, then try again")

@@ -80,7 +80,7 @@ def test_a_token_that_is_not_taken_any_more_ends_the_session(house: House, visit
         "sessionStorage.setItem('headroom.session', JSON.stringify("
         "{...JSON.parse(sessionStorage.getItem('headroom.session')), token: 'worn.out.token'}))"
     )
-    visitor.page.locator('nav a[href="#members"]').click()
+    visitor.page.locator('nav a[href="usage#members"]').click()
     expect(visitor.page.get_by_text("Your session has ended.")).to_be_visible()
     expect(visitor.page.locator("#sign-in")).to_be_visible()
     visitor.picture("session-ended")

@@ -46,8 +46,8 @@ class Visitor:
 
     def go(self, view: str) -> None:
         """Open a view by its link."""
-        self.page.locator(f'nav a[href="#{view}"]').click()
-        expect(self.page.locator(f'nav a[href="#{view}"]')).to_have_attribute(
+        self.page.locator(f'nav a[href="usage#{view}"]').click()
+        expect(self.page.locator(f'nav a[href="usage#{view}"]')).to_have_attribute(
             "aria-current", "page"
         )
         self.settle()

@@ -56,6 +56,7 @@ async function enter() {
       plan: self.plan,
       mayRead: REVIEWERS.includes(self.role),
       mayChange: OWNERS.includes(self.role),
+      topUp: config.top_up,
       cards: { page: config.payment_methods_url, examples: config.example_cards },
     };
   } catch (error) {
@@ -83,7 +84,7 @@ function show({ focus = false } = {}) {
 
 const nav = (views, current) =>
   h("nav", { class: "tabs", "aria-label": t("nav") },
-    views.map((name) => h("a", { href: `#${name}`, "aria-current": name === current ? "page" : null }, t(`nav.${name}`))));
+    views.map((name) => h("a", { href: `usage#${name}`, "aria-current": name === current ? "page" : null }, t(`nav.${name}`))));
 
 // The frame around every view: the name, the language, who is signed in.
 function frame(...content) {

@@ -74,7 +74,7 @@ export function confirm(title, what, label, action, { kind = "primary" } = {}) {
 }
 
 // A field for money. `field.read()` returns whole cents, or null after saying what is wrong.
-export function amountField({ label, hint = null, value = "", least = "0", optional = null, changed = () => {} }) {
+export function amountField({ label, hint = null, value = "", least = "0", most = null, optional = null, changed = () => {} }) {
   const id = freshId("amount");
   const wrong = h("p", { class: "field-error", id: `${id}-error` });
   const input = h("input", { id, type: "text", inputmode: "decimal", autocomplete: "off", value, "aria-describedby": `${id}-hint ${id}-error`, placeholder: optional,
@@ -86,7 +86,7 @@ export function amountField({ label, hint = null, value = "", least = "0", optio
   }
   function peek() {
     if (optional !== null && !input.value.trim()) return { cents: null };
-    return parse(input.value, { least });
+    return parse(input.value, { least, most });
   }
   function read() {
     const found = peek();

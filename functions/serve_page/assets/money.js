@@ -69,7 +69,7 @@ export const currencySign = () =>
     .find((part) => part.type === "currency").value;
 
 // Read what somebody typed as whole cents: {cents} or {problem}.
-export function parse(text, { least = "0" } = {}) {
+export function parse(text, { least = "0", most = null } = {}) {
   const typed = text.replace(/[\s\u00a0\u202f$€]/g, "");
   if (!typed) return { problem: t("amount.missing") };
   const grouped = language() === "fr" ? /^\d{1,3}(\.\d{3})+$/ : /^\d{1,3}(,\d{3})+(\.\d{1,2})?$/;
@@ -81,6 +81,7 @@ export function parse(text, { least = "0" } = {}) {
   const cents = (found[1] + (found[2] ?? "").padEnd(2, "0")).replace(/^0+(?=\d)/, "");
   if (cents.length > DIGITS_MAX) return { problem: t("amount.too_large") };
   if (isBelow(cents, least)) return { problem: t("amount.too_small", { least: money(least) }) };
+  if (most !== null && isBelow(most, cents)) return { problem: t("amount.too_much", { most: money(most) }) };
   return { cents };
 }
 

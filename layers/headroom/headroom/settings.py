@@ -267,6 +267,8 @@ class PageSettings:
     end_session_endpoint: str
     scope: str
     payment_methods_url: str
+    top_up_min_cents: int
+    top_up_max_cents: int
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> PageSettings:
@@ -285,4 +287,6 @@ class PageSettings:
             end_session_endpoint=environment["OIDC_END_SESSION_ENDPOINT"],
             scope=environment["OIDC_SCOPE"],
             payment_methods_url=environment["PAYMENT_METHODS_URL"],
+            top_up_min_cents=int(environment["TOP_UP_MIN_CENTS"]),
+            top_up_max_cents=int(environment["TOP_UP_MAX_CENTS"]),
         )

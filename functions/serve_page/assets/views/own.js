@@ -3,7 +3,7 @@
 import { get, keyring, post, put } from "../api.js";
 import { duration, moment, soon } from "../dates.js";
 import { buttons, cancel, open } from "../dialog.js";
-import { freshId, h } from "../dom.js";
+import { freshId, h, icon } from "../dom.js";
 import { isZero, limit, money, price, share, subtract } from "../money.js";
 import { badge, button, card, empty, facts, longList, meter, notice, region, say, toggle } from "../parts.js";
 import { known, number, t } from "../words.js";
@@ -98,7 +98,8 @@ function line(each) {
     h("summary", {},
       h("span", { class: "row-main" }, h("span", {}, each.model), h("span", { class: "soft small" }, [moment(each.occurred_at), each.product && known("product", each.product), t("lines.tokens", { count: number(tokens) })].filter(Boolean).join(" · "))),
       badge(t(`used.${each.source}`), tone),
-      h("span", { class: "row-amount" }, money(each.amount))),
+      h("span", { class: "row-amount" }, money(each.amount)),
+      icon("right")),
     h("div", { class: "line-detail" },
       h("p", {}, why(each)),
       h("table", {},

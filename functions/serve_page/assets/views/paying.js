@@ -20,7 +20,7 @@ export function topUp(reader, refresh) {
 
     function topUpForm(wallet) {
       const told = h("div", { class: "consequence", "aria-live": "polite" });
-      const field = amountField({ label: t("top_up.amount"), hint: t("top_up.hint"), value: "", least: "1", changed: ({ cents }) =>
+      const field = amountField({ label: t("top_up.amount"), hint: bounds(reader), ...reader.topUp, changed: ({ cents }) =>
         told.replaceChildren(...(cents ? [notice("info", h("p", {}, t("top_up.what", { amount: money(cents) })))] : [])) });
       const card = chooseCard(wallet.payment_method, reader.cards);
       return h("form", { novalidate: true, onsubmit(event) {
@@ -47,10 +47,10 @@ export function topUp(reader, refresh) {
   });
 }
 
-export function autoReload(present, refresh) {
+export function autoReload(reader, present, refresh) {
   open(t("reload.dialog"), (dialog) => {
     const threshold = amountField({ label: t("reload.threshold"), value: present?.threshold ? plain(present.threshold) : "", changed: tell });
-    const amount = amountField({ label: t("reload.amount"), value: present?.amount ? plain(present.amount) : "", least: "1", changed: tell });
+    const amount = amountField({ label: t("reload.amount"), hint: bounds(reader), value: present?.amount ? plain(present.amount) : "", ...reader.topUp, changed: tell });
     const monthly = amountField({ label: t("reload.monthly"), hint: t("reload.monthly.hint"), value: present?.monthly_limit ? plain(present.monthly_limit) : "", optional: t("unlimited"), changed: tell });
     const told = h("div", { class: "consequence", "aria-live": "polite" });
 
@@ -82,6 +82,8 @@ export function autoReload(present, refresh) {
       h("button", { type: "submit", class: "button primary" }, t("reload.save"))));
   });
 }
+
+const bounds = (reader) => t("top_up.bounds", { least: money(reader.topUp.least), most: money(reader.topUp.most) });
 
 // Which card pays: the one on file, or where none is real, an example that behaves in a known way.
 function chooseCard(onFile, cards) {

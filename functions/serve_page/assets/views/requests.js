@@ -42,7 +42,7 @@ function pending(request, refresh) {
       h("strong", {}, name),
       h("span", { class: "soft small" }, t("requests.asked", { at: moment(request.created_at) })),
       request.note ? h("blockquote", {}, request.note) : null,
-      h("span", { class: "soft" }, t("requests.has", { spent: money(spent), amount: limit(amount), period: t(`period.${request.period}`) }))),
+      h("span", { class: "soft" }, t(amount === null ? "requests.has.unlimited" : "requests.has", { spent: money(spent), amount: limit(amount), period: t(`period.${request.period}`) }))),
     h("div", { class: "actions" },
       button(t("deny"), () => confirm(t("deny.title", { name }), t("deny.what"), t("deny"), async (keys) => {
         await post(`${PATH}/${request.id}/deny`, {}, keys);

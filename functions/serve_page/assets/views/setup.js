@@ -25,7 +25,7 @@ export function setup(state, reader, refresh) {
   };
   const actions = {
     payment: () => topUp(reader, refresh),
-    auto_reload: () => autoReload(state.wallet?.auto_reload, refresh),
+    auto_reload: () => autoReload(reader, state.wallet?.auto_reload, refresh),
     spend_limit: () => adjustOrganizationCap(reader, refresh),
     seat_tier_limits: () => adjustSeatCap("standard", refresh),
     members: () => chooseMembers(state, refresh),

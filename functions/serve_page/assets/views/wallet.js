@@ -50,7 +50,7 @@ function reload(found, reader, refresh) {
   return card(t("reload.title"), {
     id: "auto-reload",
     note: t("reload.note"),
-    actions: reader.mayChange ? [button(t(auto.enabled ? "change" : "reload.set_up"), () => autoReload(auto, refresh), { id: "edit-reload" })] : null,
+    actions: reader.mayChange ? [button(t(auto.enabled ? "change" : "reload.set_up"), () => autoReload(reader, auto, refresh), { id: "edit-reload" })] : null,
   },
   h("p", { class: "figure-line" }, auto.enabled ? (trouble || auto.state === "cooling_down" || auto.state === "pending" ? state("reload.state", auto.state) : badge(t("on"), "good")) : badge(t("off"))),
   auto.enabled && (trouble || ["cooling_down", "pending"].includes(auto.state))
