@@ -30,6 +30,8 @@ os.environ |= {
     "AWS_EC2_METADATA_DISABLED": "true",
     "TABLE_NAME": "headroom-test",
     "EVENT_BUS_NAME": "headroom-test",
+    "WEBHOOK_KEY_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:headroom-webhooks",
+    "WEBHOOK_LOOPBACK": "true",
     "MAIL_SENDER": "headroom@example.com",
     "SETTINGS_URL": "https://headroom.example/settings",
     "CLOSING_QUEUE_URL": "https://queue.invalid/closing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,17 +16,15 @@ KEY = b"a key of the deployment"
 
 
 class MemoryQueue:
-    """Keeps what is sent, and what was hidden for how long."""
+    """Keeps what is sent."""
 
     def __init__(self) -> None:
         self.bodies: list[str] = []
-        self.hidden: list[tuple[str, int]] = []
 
-    def send(self, body: str) -> None:
-        self.bodies.append(body)
-
-    def hide(self, receipt: str, seconds: int) -> None:
-        self.hidden.append((receipt, seconds))
+    def send(self, messages: Iterable[dict[str, Any]], *, delay_seconds: int = 0) -> int:
+        sent = [json.dumps(message) for message in messages]
+        self.bodies += sent
+        return len(sent)
 
     def take(self) -> list[dict[str, Any]]:
         """Return the messages, and forget them."""

@@ -32,7 +32,7 @@ from pydantic import BaseModel, Field, create_model
 from headroom.domain.organization import ROLES
 from headroom.errors import HeadroomError, InvalidRequest, PaymentDeclined, SpendRefused
 from headroom.wire.rights import RIGHTS, Right
-from tools.openapi import bodies
+from tools.openapi import bodies, notifications
 from tools.openapi.endpoints import ENDPOINTS, TAGS, Endpoint
 
 DOCUMENT: Final = Path(__file__).parents[1] / "functions" / "serve_documents" / "openapi.json"
@@ -67,6 +67,8 @@ _PATH_PARAMETERS: Final[dict[str, Any]] = {
     "user_id": Annotated[bodies.UserId, PathParameter()],
     "key_id": Annotated[str, PathParameter(pattern="^key_[0-9a-f]{20}$")],
     "invoice_id": Annotated[str, PathParameter(pattern="^(draft|inv_[0-9]{6}[isc][0-9a-f]{16})$")],
+    "endpoint_id": Annotated[notifications.EndpointId, PathParameter()],
+    "delivery_id": Annotated[notifications.DeliveryId, PathParameter()],
     "spend_limit_id": Annotated[str, PathParameter(pattern="^spl_[A-Za-z0-9_-]{1,128}$")],
     "request_id": Annotated[str, PathParameter(pattern="^slir_[0-9a-v]{20}$")],
 }
@@ -110,6 +112,9 @@ _ENVIRONMENT: Final = {
     "TABLE_NAME": "none",
     "STAGE": "local",
     "POWERTOOLS_METRICS_NAMESPACE": "Headroom",
+    "QUEUE_URL": "https://queue.invalid/none",
+    "WEBHOOK_KEY_ARN": "none",
+    "WEBHOOK_LOOPBACK": "false",
     "OIDC_ISSUER": "https://issuer.invalid",
     "OIDC_AUDIENCE": "headroom",
     "OIDC_ORGANIZATION_CLAIM": "organization_id",

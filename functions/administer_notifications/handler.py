@@ -1,8 +1,9 @@
-"""Which mail an organization wants, and where its webhooks go: /v1/organizations/notifications."""
+"""Which mail an organization wants, and where its webhooks go."""
 
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime
 from typing import Any
 
@@ -11,19 +12,49 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
 from headroom.domain.organization import Organization
+from headroom.domain.webhooks import DELIVERY_STATUSES
 from headroom.errors import NotFound
 from headroom.gateways.identity import connect_identity
-from headroom.settings import IdentitySettings, Settings
+from headroom.gateways.queue import SqsQueue
+from headroom.gateways.webhook_key import read_key_of
+from headroom.settings import IdentitySettings, QueueSettings, Settings, WebhookSettings
 from headroom.store.connect import connect
+from headroom.store.endpoints import list_endpoints
 from headroom.store.organizations import find_organization
 from headroom.usecases.authenticating import Caller
+from headroom.usecases.endpoints import (
+    alter_endpoint,
+    create_endpoint,
+    deliveries_page,
+    delivery_to_wire,
+    endpoint_to_wire,
+    redeliver,
+    remove_endpoint,
+    require_endpoint,
+    rotate_secret,
+    try_endpoint,
+)
 from headroom.usecases.preferences import change_preferences, preferences_to_wire
 from headroom.wire.api import Api
-from headroom.wire.notifications import parse_preferences
+from headroom.wire.fields import as_object, known_only
+from headroom.wire.limits import parse_filter
+from headroom.wire.notifications import (
+    DELIVERY_ID,
+    ENDPOINT_ID,
+    parse_endpoint,
+    parse_endpoint_change,
+    parse_preferences,
+)
+from headroom.wire.pages import list_answer, parse_page
+
+PAGING = frozenset({"limit", "page"})
 
 logger = Logger()
+settings = WebhookSettings.from_env(os.environ)
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
+queue = SqsQueue(QueueSettings.from_env(os.environ))
+read_key = read_key_of(settings.key_arn)
 api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
 
 
@@ -43,6 +74,116 @@ def put_notifications(caller: Caller, now: datetime) -> dict[str, Any]:
     wanted = parse_preferences(api.request.json())
     change_preferences(table, caller.org_id, wanted, caller.actor, now)
     return preferences_to_wire(_settings(caller))
+
+
+@api.route("GET", "/v1/organizations/webhook_endpoints")
+def get_webhook_endpoints(caller: Caller, now: datetime) -> dict[str, Any]:
+    rows = [endpoint_to_wire(endpoint, now) for endpoint in list_endpoints(table, caller.org_id)]
+    return list_answer(rows, None)
+
+
+@api.route("POST", "/v1/organizations/webhook_endpoints", once=True)
+def post_webhook_endpoint(caller: Caller, now: datetime) -> dict[str, Any]:
+    return create_endpoint(
+        table,
+        read_key,
+        caller.org_id,
+        parse_endpoint(api.request.json(), loopback=settings.loopback),
+        caller.actor,
+        now,
+        api.keyed,
+    )
+
+
+@api.route("GET", "/v1/organizations/webhook_endpoints/<endpoint_id>")
+def get_webhook_endpoint(caller: Caller, now: datetime, endpoint_id: str) -> dict[str, Any]:
+    endpoint_id = _known_form(endpoint_id, ENDPOINT_ID, "endpoint_id")
+    return endpoint_to_wire(require_endpoint(table, caller.org_id, endpoint_id), now)
+
+
+@api.route("PUT", "/v1/organizations/webhook_endpoints/<endpoint_id>")
+def put_webhook_endpoint(caller: Caller, now: datetime, endpoint_id: str) -> dict[str, Any]:
+    wanted = parse_endpoint_change(api.request.json(), loopback=settings.loopback)
+    changed = alter_endpoint(
+        table,
+        caller.org_id,
+        _known_form(endpoint_id, ENDPOINT_ID, "endpoint_id"),
+        caller.actor,
+        now,
+        changes=wanted.changes,
+        status=wanted.status,
+    )
+    return endpoint_to_wire(changed, now)
+
+
+@api.route("DELETE", "/v1/organizations/webhook_endpoints/<endpoint_id>")
+def delete_webhook_endpoint(caller: Caller, now: datetime, endpoint_id: str) -> dict[str, Any]:
+    endpoint_id = _known_form(endpoint_id, ENDPOINT_ID, "endpoint_id")
+    remove_endpoint(table, caller.org_id, endpoint_id, caller.actor, now)
+    return {"type": "webhook_endpoint_deleted", "id": endpoint_id}
+
+
+@api.route("POST", "/v1/organizations/webhook_endpoints/<endpoint_id>/rotate", once=True)
+def rotate_webhook_secret(caller: Caller, now: datetime, endpoint_id: str) -> dict[str, Any]:
+    _no_body()
+    return rotate_secret(
+        table,
+        read_key,
+        caller.org_id,
+        _known_form(endpoint_id, ENDPOINT_ID, "endpoint_id"),
+        caller.actor,
+        now,
+        api.keyed,
+    )
+
+
+@api.route("POST", "/v1/organizations/webhook_endpoints/<endpoint_id>/test", once=True)
+def test_webhook_endpoint(caller: Caller, now: datetime, endpoint_id: str) -> dict[str, Any]:
+    _no_body()
+    delivery = try_endpoint(
+        table,
+        queue,
+        caller.org_id,
+        _known_form(endpoint_id, ENDPOINT_ID, "endpoint_id"),
+        now,
+        api.keyed,
+    )
+    return delivery_to_wire(delivery)
+
+
+@api.route("GET", "/v1/organizations/webhook_deliveries")
+def get_webhook_deliveries(caller: Caller, now: datetime) -> dict[str, Any]:
+    single = api.request.query(PAGING | {"endpoint_ids", "status"})
+    endpoint_ids = sorted(set(api.request.query_list("endpoint_ids")))
+    statuses = parse_filter(api.request.query_list("status"), "status", DELIVERY_STATUSES)
+    page = parse_page(
+        single,
+        org_id=caller.org_id,
+        route="webhook_deliveries",
+        filters=[endpoint_ids, statuses],
+    )
+    rows, last = deliveries_page(
+        table, caller.org_id, endpoint_ids, statuses, limit=page.limit, start=page.start
+    )
+    return list_answer(rows, page.cursor(last))
+
+
+@api.route("POST", "/v1/organizations/webhook_deliveries/<delivery_id>/redeliver", once=True)
+def redeliver_webhook(caller: Caller, now: datetime, delivery_id: str) -> dict[str, Any]:
+    _no_body()
+    delivery_id = _known_form(delivery_id, DELIVERY_ID, "delivery_id")
+    return delivery_to_wire(redeliver(table, queue, caller.org_id, delivery_id, now))
+
+
+def _no_body() -> None:
+    if api.request.has_body:
+        known_only(as_object(api.request.json(), "body"), frozenset())
+
+
+def _known_form(value: str, pattern: re.Pattern[str], field: str) -> str:
+    if not pattern.fullmatch(value):
+        raise NotFound(f"{field}: there is nothing with this id")
+    return value
 
 
 def _settings(caller: Caller) -> Organization:

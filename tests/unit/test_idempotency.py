@@ -48,6 +48,12 @@ CASES: list[tuple[str, str, Any, Any]] = [
         {"scope": SCOPE, "amount": "500"},
         {"scope": SCOPE, "amount": "501"},
     ),
+    (
+        "/v1/organizations/webhook_endpoints",
+        "owner",
+        {"url": "https://a.example/"},
+        {"url": "https://b.example/"},
+    ),
     ("/v1/me/spend_limit_increase_requests", "member", {"note": "a"}, {"note": "b"}),
     ("/v1/usage/events", "write:usage", {"events": [EVENT]}, {"events": [{**EVENT, "id": "m"}]}),
 ]

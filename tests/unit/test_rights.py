@@ -29,6 +29,7 @@ from headroom.wire.organizations import parse_provisioning
 from headroom.wire.rights import RIGHTS
 from tests.memory_files import MemoryFiles
 from tests.memory_table import MemoryTable
+from tests.webhook_scene import KEY, MemoryQueue
 from tools.local_stack.issuer import AUDIENCE, ISSUER, ORGANIZATION_CLAIM, Issuer
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
@@ -43,6 +44,8 @@ EXAMPLES = {
     "request_id": "slir_" + "0" * 20,
     "authorization_id": "auth_example",
     "invoice_id": "inv_202611i0123456789abcdef",
+    "endpoint_id": "whe_" + "0" * 20,
+    "delivery_id": "whd_" + "0" * 24,
 }
 
 
@@ -125,6 +128,9 @@ class House:
 
     def connect(self, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "table", self.table)
+        # What a function has beside the table, if it has it.
+        monkeypatch.setattr(module, "queue", MemoryQueue(), raising=False)
+        monkeypatch.setattr(module, "read_key", lambda: KEY, raising=False)
         monkeypatch.setattr(module.api, "_table", self.table)
         monkeypatch.setattr(module.api, "_callers", Callers())
         identity = OidcIdentity(
@@ -306,7 +312,13 @@ def objects_of(house: House, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         house.key("write:usage"),
         {"user_id": user, "model": "claude-sonnet-4-5", "input_tokens": 10, "max_tokens": 10},
     )
-    assert [limit[0], key[0], request[0], hold[0]] == [200] * 4
+    notifications = importlib.import_module("functions.administer_notifications.handler")
+    house.connect(notifications, monkeypatch)
+    endpoints = "/v1/organizations/webhook_endpoints"
+    hook = {"url": "https://house.example/hook"}
+    endpoint = call(notifications, "POST", endpoints, owner, hook)
+    delivery = call(notifications, "POST", f"{endpoints}/{endpoint[1]['id']}/test", owner)
+    assert [limit[0], key[0], request[0], hold[0], endpoint[0], delivery[0]] == [200] * 6
     return {
         "seat_tier": "standard",
         "user_id": user,
@@ -315,6 +327,8 @@ def objects_of(house: House, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "request_id": request[1]["id"],
         "authorization_id": hold[1]["id"],
         "invoice_id": invoice_of(house, monkeypatch),
+        "endpoint_id": endpoint[1]["id"],
+        "delivery_id": delivery[1]["id"],
     }
 
 
@@ -348,6 +362,7 @@ BODIES: dict[str, Any] = {
     "/v1/organizations/members/<user_id>": {"extra_usage": True},
     "/v1/organizations/spend_limit_increase_requests/<request_id>/approve": {"amount": "1"},
     "/v1/authorizations/<authorization_id>/extend": {"ttl_seconds": 60},
+    "/v1/organizations/webhook_endpoints/<endpoint_id>": {"status": "enabled"},
 }
 WITH_OBJECTS = [place for place in ROUTES if "<" in place[1] and "seat_tier" not in place[1]]
 

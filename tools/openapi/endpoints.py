@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 from pydantic import BaseModel
 
 from headroom.domain.organization import LimitPeriod
+from headroom.domain.webhooks import DeliveryStatus
 from headroom.errors import (
     Conflict,
     Forbidden,
@@ -90,6 +91,10 @@ _USER_IDS: Final = Annotated[
 _ACTOR_IDS: Final = Annotated[
     list[bodies.UserId] | None, Query(alias="actor_ids[]", max_length=USER_IDS_MAX)
 ]
+_ENDPOINT_IDS: Final = Annotated[
+    list[notifications.EndpointId] | None, Query(alias="endpoint_ids[]")
+]
+_DELIVERY_STATUSES: Final = Annotated[list[DeliveryStatus] | None, Query(alias="status[]")]
 _PERIODS: Final = Annotated[list[LimitPeriod] | None, Query(alias="period[]")]
 _SCOPE_TYPES: Final = Annotated[list[ScopeType] | None, Query(alias="scope_type[]")]
 _STATUSES: Final = Annotated[list[Status] | None, Query(alias="status[]")]
@@ -123,7 +128,7 @@ TAGS: Final = {
     WALLET: "What a Team organization prepays, and how it reloads itself.",
     MEMBERS: "Who is in the organization, and which keys act for it.",
     BILLING: "What was used and what it costs, exact to the nano-dollar.",
-    NOTIFICATIONS: "What is told by mail.",
+    NOTIFICATIONS: "What is told by mail, and by webhooks of the Standard Webhooks specification.",
     LIMITS: "Limits of the organization, of seat tiers and of members. 60 requests a minute an "
     "organization, increase requests included.",
     REQUESTS: "Members ask for more; owners and admins approve or deny.",
@@ -133,6 +138,7 @@ TAGS: Final = {
 _ORGANIZATION: Final = "/v1/organizations"
 _LIMITS: Final = f"{_ORGANIZATION}/spend_limits"
 _REQUESTS: Final = f"{_ORGANIZATION}/spend_limit_increase_requests"
+_ENDPOINTS: Final = f"{_ORGANIZATION}/webhook_endpoints"
 
 ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
     ("POST", "/v1/authorizations"): Endpoint(
@@ -332,6 +338,63 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         bodies.AutoReloadState,
         body=bodies.AutoReloadSetting,
         errors=(NotFound,),
+    ),
+    ("GET", _ENDPOINTS): Endpoint(
+        NOTIFICATIONS, "List the webhook endpoints", notifications.WebhookEndpointList
+    ),
+    ("POST", _ENDPOINTS): Endpoint(
+        NOTIFICATIONS,
+        "Have events sent to an address, signed; the secret is shown once",
+        notifications.WebhookEndpointWithSecret,
+        body=notifications.WebhookEndpointRequest,
+        parameters=_KEYED,
+        errors=(NotFound, Conflict),
+    ),
+    ("GET", f"{_ENDPOINTS}/<endpoint_id>"): Endpoint(
+        NOTIFICATIONS,
+        "See a webhook endpoint",
+        notifications.WebhookEndpoint,
+        errors=(NotFound,),
+    ),
+    ("PUT", f"{_ENDPOINTS}/<endpoint_id>"): Endpoint(
+        NOTIFICATIONS,
+        "Change a webhook endpoint, or switch it on or off",
+        notifications.WebhookEndpoint,
+        body=notifications.WebhookEndpointChange,
+        errors=(NotFound,),
+    ),
+    ("DELETE", f"{_ENDPOINTS}/<endpoint_id>"): Endpoint(
+        NOTIFICATIONS,
+        "Remove a webhook endpoint",
+        notifications.WebhookEndpointDeleted,
+        errors=(NotFound,),
+    ),
+    ("POST", f"{_ENDPOINTS}/<endpoint_id>/rotate"): Endpoint(
+        NOTIFICATIONS,
+        "Get a new secret; the old one signs as well for 24 hours",
+        notifications.WebhookEndpointWithSecret,
+        parameters=_KEYED,
+        errors=(NotFound, Conflict),
+    ),
+    ("POST", f"{_ENDPOINTS}/<endpoint_id>/test"): Endpoint(
+        NOTIFICATIONS,
+        "Send an endpoint an event that means nothing",
+        notifications.WebhookDelivery,
+        parameters=_KEYED,
+        errors=(NotFound, Conflict),
+    ),
+    ("GET", f"{_ORGANIZATION}/webhook_deliveries"): Endpoint(
+        NOTIFICATIONS,
+        "See what was sent to webhook endpoints, and what came of it",
+        notifications.WebhookDeliveryList,
+        parameters={"endpoint_ids": _ENDPOINT_IDS, "status": _DELIVERY_STATUSES, **_PAGING},
+    ),
+    ("POST", f"{_ORGANIZATION}/webhook_deliveries/<delivery_id>/redeliver"): Endpoint(
+        NOTIFICATIONS,
+        "Send an event again",
+        notifications.WebhookDelivery,
+        parameters=_KEYED,
+        errors=(NotFound, Conflict),
     ),
     ("GET", _LIMITS): Endpoint(
         LIMITS,

@@ -67,6 +67,30 @@ class MailSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """The ARN of the key that secrets of endpoints are derived from.
+
+    With `loopback`, endpoints may be on this machine; the template allows it locally only.
+    """
+
+    key_arn: str
+    loopback: bool
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> WebhookSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+            ValueError: loopback is asked for outside of the environment `local`.
+        """
+        loopback = environment["WEBHOOK_LOOPBACK"] == "true"
+        if loopback and environment["STAGE"] != "local":
+            raise ValueError("WEBHOOK_LOOPBACK: only in the environment `local`")
+        return cls(key_arn=environment["WEBHOOK_KEY_ARN"], loopback=loopback)
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentSettings:
     """Where the payment processor is, and the ARN of the secret that opens it."""
 

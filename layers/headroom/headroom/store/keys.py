@@ -145,6 +145,16 @@ def mail(org_id: str, event_id: str, user_id: str) -> Key:
     return Key(f"ORG#{org_id}#MAIL#{event_id}", f"MEMBER#{user_id}")
 
 
+def webhook_endpoint(org_id: str, endpoint_id: str) -> Key:
+    """Where an organization wants its events to be sent."""
+    return Key(f"ORG#{org_id}#WEBHOOKS", f"ENDPOINT#{endpoint_id}")
+
+
+def webhook_delivery(org_id: str, delivery_id: str) -> Key:
+    """One event on its way to one endpoint; its id sorts as the events happened."""
+    return Key(f"ORG#{org_id}#DELIVERIES", f"DELIVERY#{delivery_id}")
+
+
 def spend_total(org_id: str, period: str) -> Key:
     """What an organization has spent in a period, as far as the stream was followed."""
     return Key(f"ORG#{org_id}#SPEND#{period}", "TOTAL")

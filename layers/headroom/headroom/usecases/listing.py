@@ -49,14 +49,14 @@ def limits_page(
             if begin is None:
                 break
     rows = [limit_to_wire(organization, read_limit(item)) for item in found[:limit]]
-    return rows, _last(found, limit)
+    return rows, last_key(found, limit)
 
 
 def current_page(table: Table, org_id: str, *, limit: int, start: Item | None) -> Listed:
     """Return a page of current members; those who left leave no gaps in it."""
     found = list(islice(_current(table, org_id, [], limit, start), limit + 1))
     rows = [member_to_wire(read_member(item)) for item in found[:limit]]
-    return rows, _last(found, limit)
+    return rows, last_key(found, limit)
 
 
 def effective_page(
@@ -82,7 +82,7 @@ def effective_page(
         budgets = find_budgets(table, organization.org_id, [member.user_id for member in together])
         for member in together:
             rows += effective_rows(organization, member, budgets.get(member.user_id), periods, now)
-    return rows, _last([item for _, item in found], limit)
+    return rows, last_key([item for _, item in found], limit)
 
 
 def requests_page(
@@ -103,22 +103,23 @@ def requests_page(
             not actor_ids or request.user_id in actor_ids
         )
 
-    found = _filtered(
+    found = filtered(
         lambda begin: list_requests(table, organization.org_id, limit=limit + 1, start=begin),
         is_wanted,
         limit,
         start,
     )
     rows = [show(table, organization, read_request(item), now) for item in found[:limit]]
-    return rows, _last(found, limit)
+    return rows, last_key(found, limit)
 
 
-def _filtered(
+def filtered(
     read: Callable[[Item | None], Any],
     is_wanted: Callable[[Item], bool],
     limit: int,
     start: Item | None,
 ) -> list[Item]:
+    """Return the items of a page that are wanted, and one more if there are more behind them."""
     found: list[Item] = []
     begin = start
     while len(found) <= limit:
@@ -150,7 +151,7 @@ def _current(
             return
 
 
-def _last(found: Sequence[Item], limit: int) -> Item | None:
+def last_key(found: Sequence[Item], limit: int) -> Item | None:
     """Return the key of the last item of a page, if there are more behind it."""
     if len(found) <= limit:
         return None

@@ -2,8 +2,36 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
 from headroom.domain.letters.notices import TOPICS
-from headroom.wire.fields import as_object, known_only, optional_flag
+from headroom.domain.targets import URL_LENGTH_MAX, parse_target
+from headroom.domain.webhooks import EVENT_TYPES, EndpointStatus
+from headroom.errors import InvalidRequest
+from headroom.usecases.endpoints import Wanted
+from headroom.wire.fields import (
+    Fields,
+    as_object,
+    choice,
+    known_only,
+    optional_flag,
+    optional_text,
+    text,
+)
+
+ENDPOINT_ID: Final = re.compile(r"whe_[0-9a-f]{20}")
+DELIVERY_ID: Final = re.compile(r"whd_[0-9a-v]{24}")
+DESCRIPTION_LENGTH_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChange:
+    """What an owner changes about an endpoint: what is not named stays as it is."""
+
+    changes: dict[str, Any]
+    status: EndpointStatus | None
 
 
 def parse_preferences(body: object) -> dict[str, bool]:
@@ -18,3 +46,64 @@ def parse_preferences(body: object) -> dict[str, bool]:
     known_only(mail, frozenset(TOPICS), "mail.")
     wanted = {topic: optional_flag(mail, topic, "mail.") for topic in mail}
     return {topic: flag for topic, flag in wanted.items() if flag is not None}
+
+
+def parse_endpoint(body: object, *, loopback: bool) -> Wanted:
+    """Read a webhook endpoint that is to be made.
+
+    Raises:
+        InvalidRequest: a member is missing, unknown or wrong; the error names it.
+    """
+    fields = as_object(body, "body")
+    known_only(fields, frozenset({"url", "description", "event_types"}))
+    return Wanted(
+        url=_url(fields, loopback),
+        description=_description(fields),
+        event_types=_event_types(fields),
+    )
+
+
+def parse_endpoint_change(body: object, *, loopback: bool) -> EndpointChange:
+    """Read what is to change about an endpoint; null takes a description or the filter away.
+
+    Raises:
+        InvalidRequest: a member is unknown or wrong, or there is none.
+    """
+    fields = as_object(body, "body")
+    known_only(fields, frozenset({"url", "description", "event_types", "status"}))
+    if not fields:
+        raise InvalidRequest("body", "must have url, description, event_types or status")
+    changes: dict[str, Any] = {}
+    if fields.get("url") is not None:
+        changes["url"] = _url(fields, loopback)
+    if "description" in fields:
+        changes["description"] = _description(fields)
+    if "event_types" in fields:
+        changes["event_types"] = _event_types(fields)
+    status = None
+    if fields.get("status") is not None:
+        status = choice(fields, "status", ("enabled", "disabled"))
+    return EndpointChange(changes, cast("EndpointStatus | None", status))
+
+
+def _url(fields: Fields, loopback: bool) -> str:
+    url = text(fields, "url", length_max=URL_LENGTH_MAX)
+    parse_target(url, loopback=loopback)
+    return url
+
+
+def _description(fields: Fields) -> str | None:
+    return optional_text(fields, "description", length_max=DESCRIPTION_LENGTH_MAX)
+
+
+def _event_types(fields: Fields) -> tuple[str, ...] | None:
+    """Return the filter, None for all events."""
+    wanted = fields.get("event_types")
+    if wanted is None:
+        return None
+    if not isinstance(wanted, list) or not wanted:
+        raise InvalidRequest("event_types", "must be a list of event types, or null for all")
+    for event_type in wanted:
+        if event_type not in EVENT_TYPES or type(event_type) is not str:
+            raise InvalidRequest("event_types", f"may have some of {', '.join(EVENT_TYPES)}")
+    return tuple(sorted(set(wanted)))

@@ -37,6 +37,7 @@ _OWN: Final = Right(None, EVERYONE)
 _ORGANIZATION: Final = "/v1/organizations"
 _LIMITS: Final = f"{_ORGANIZATION}/spend_limits"
 _REQUESTS: Final = f"{_ORGANIZATION}/spend_limit_increase_requests"
+_ENDPOINTS: Final = f"{_ORGANIZATION}/webhook_endpoints"
 
 # (method, route) to right; `<name>` stands for one segment of the path.
 RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
@@ -69,6 +70,15 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("GET", f"{_ORGANIZATION}/wallet/entries"): _READ_BILLING,
     ("POST", f"{_ORGANIZATION}/wallet/top_ups"): _BUY,
     ("PUT", f"{_ORGANIZATION}/wallet/auto_reload"): _WRITE_BILLING,
+    ("GET", _ENDPOINTS): _OWNERS_ONLY,
+    ("POST", _ENDPOINTS): _OWNERS_ONLY,
+    ("GET", f"{_ENDPOINTS}/<endpoint_id>"): _OWNERS_ONLY,
+    ("PUT", f"{_ENDPOINTS}/<endpoint_id>"): _OWNERS_ONLY,
+    ("DELETE", f"{_ENDPOINTS}/<endpoint_id>"): _OWNERS_ONLY,
+    ("POST", f"{_ENDPOINTS}/<endpoint_id>/rotate"): _OWNERS_ONLY,
+    ("POST", f"{_ENDPOINTS}/<endpoint_id>/test"): _OWNERS_ONLY,
+    ("GET", f"{_ORGANIZATION}/webhook_deliveries"): _OWNERS_ONLY,
+    ("POST", f"{_ORGANIZATION}/webhook_deliveries/<delivery_id>/redeliver"): _OWNERS_ONLY,
     ("GET", _LIMITS): _READ_LIMITS,
     ("POST", _LIMITS): _WRITE_LIMITS,
     ("GET", f"{_LIMITS}/effective"): _READ_LIMITS,
