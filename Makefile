@@ -13,6 +13,7 @@ DEV := .venv/.stamp
 SAM := .venv-sam/.stamp
 STACK := .venv-stack/.stamp
 AUDIT := .venv-audit/.stamp
+LITELLM := .venv-litellm/.stamp
 
 # The code that is checked; each exists, or the check is not asked of it.
 CODE := $(wildcard layers/headroom/headroom functions tools tests clients)
@@ -62,7 +63,7 @@ rehearse-restore: $(DEV) ## Back the table up, restore it beside itself, prove i
 ## Checks and tests
 
 .PHONY: test
-test: machine lint validate audit $(STACK) ## Run everything: checks, unit to property tests, races, the deployed stack
+test: machine lint validate audit $(STACK) $(LITELLM) ## Run everything: checks, unit to property tests, races, the deployed stack
 	@$(PY) -m pytest
 
 .PHONY: check
@@ -131,13 +132,13 @@ COMPILE = .venv/bin/uv pip compile --quiet --no-config --universal --python-vers
 
 .PHONY: lock
 lock: $(DEV) ## Lock the requirements anew (UPGRADE=1 for newer versions)
-	@for set in layers/{headroom,documents}/requirements requirements/{uv,dev,sam,stack,audit}; do \
+	@for set in layers/{headroom,documents}/requirements requirements/{uv,dev,sam,stack,audit,litellm}; do \
 		$(COMPILE) $$set.in --output-file $$set.txt; \
 	done
 
 .PHONY: clean
 clean: down ## Stop the stack and remove all that was built, and its state
-	@rm -rf .local .local-e2e .aws-sam build .venv .venv-sam .venv-stack .venv-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .local .local-e2e .aws-sam build .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -type d -name __pycache__ -exec rm -r {} +
 
 .PHONY: machine
@@ -157,3 +158,6 @@ $(STACK): requirements/stack.txt | $(DEV)
 
 $(AUDIT): requirements/audit.txt | $(DEV)
 	@tools/make_venv.sh .venv-audit requirements/audit.txt
+
+$(LITELLM): requirements/litellm.txt | $(DEV)
+	@tools/make_venv.sh .venv-litellm requirements/litellm.txt

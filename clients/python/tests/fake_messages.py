@@ -158,12 +158,12 @@ def _stream(exchange: Exchange, script: Script, message_id: str, body: dict[str,
         if number == script.error_after:
             _send_event(exchange, {"type": "error", **_error("overloaded_error")})
             break
-        if number == script.cut_after:
-            exchange.hang_up()
-            return
         if number == script.hold_after:
             script.reached.set()
             script.go_on.wait(10)
+        if number == script.cut_after:
+            exchange.hang_up()
+            return
         _send_event(exchange, event)
     exchange.chunk(b"")
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from headroom_client.errors import Unbounded
@@ -89,6 +89,35 @@ def bound_request(
     )
 
 
+def bound_chat(body: Mapping[str, Any], *, min_tokens: int | None = None) -> Bound:
+    """Bound a body of `POST /v1/chat/completions`, as other APIs have it, for a Claude model.
+
+    Raises:
+        Unbounded: there is no bound.
+    """
+    if body.get("n") not in (None, 1):
+        raise Unbounded("n: must be 1")
+    for name in ("web_search_options", "audio", "prediction", "fallbacks", "extra_body", "models"):
+        if body.get(name):
+            raise Unbounded(f"{name}: a request with it has no bound")
+    tools = _tools(body)
+    if any(tool.get("type") != "function" for tool in tools):
+        raise Unbounded("tools: must be functions")
+    wire = {
+        "model": body.get("model"),
+        "max_tokens": body.get("max_tokens"),
+        "speed": body.get("speed"),
+        "thinking": body.get("thinking"),
+        "messages": body.get("messages"),
+        # By these names they are measured; what they are called does not change their size.
+        "system": [body.get("functions"), body.get("stop"), tools],
+        "output_config": body.get("response_format"),
+    }
+    bound = bound_request(wire, min_tokens=min_tokens)
+    has_tools = bool(tools or body.get("functions"))
+    return replace(bound, input_tokens=bound.input_tokens + (TOOLS_TOKENS if has_tools else 0))
+
+
 def _server_tools(body: Mapping[str, Any], server_tool_tokens: int | None) -> tuple[int, int]:
     """Return how many searches there may be, and how much input the server's tools may add."""
     searches, found = 0, False
@@ -156,7 +185,9 @@ def _measure_object(value: Mapping[str, Any]) -> int:
     if kind == "document" and isinstance(source, Mapping):
         if source.get("type") not in ("text", "content"):
             raise Unbounded("a document: its pages have to be counted; use count_tokens=True")
-    elif kind == "container_upload" or "file_id" in value:
+    elif kind == "image_url":
+        return IMAGE_TOKENS_MAX
+    elif kind in ("container_upload", "file", "input_audio") or "file_id" in value:
         raise Unbounded("a file: its content has to be counted; use count_tokens=True")
     return 2 + sum(_measure(str(name)) + _measure(part) for name, part in value.items())
 

@@ -1,0 +1,278 @@
+"""A LiteLLM proxy with exact caps: every request is authorized before it is routed.
+
+In the proxy's configuration, with HEADROOM_BASE_URL and HEADROOM_API_KEY in its environment:
+
+    litellm_settings:
+      callbacks: headroom_client.litellm.handler
+
+The member who spends is the user of the virtual key, or with HEADROOM_LITELLM_MEMBER=end_user the
+`user` of the request, which is only as good as whoever sends it. Metered are
+`/v1/chat/completions` and `/v1/messages`; every other route that reaches a model is refused, as
+are models without a price.
+
+One authorization covers a request with all retries of the router. What it cost is recorded from the
+usage that the provider said or LiteLLM reports, of a stream as far as it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fastapi import HTTPException
+from litellm.integrations.custom_logger import CustomLogger
+
+from headroom_client.bound import Bound, bound_chat, bound_request
+from headroom_client.client import AsyncClient
+from headroom_client.errors import HeadroomError, OutboxFull, Refused, Unavailable, Unmetered
+from headroom_client.tally import Tally, consistent
+from headroom_client.ticket import Ticket
+
+MAX_TOKENS_DEFAULT: Final = 4096
+TTL_SECONDS: Final = 1800
+SETTLE_SECONDS: Final = 5.0
+# How long LiteLLM may take to read to its end what its client has left.
+LEFT_SECONDS: Final = 120.0
+_CHAT: Final = frozenset({"completion", "acompletion"})
+
+log = logging.getLogger("headroom_client")
+
+
+@dataclass(slots=True)
+class _Open:
+    """A request on its way, and what was seen of its stream."""
+
+    ticket: Ticket
+    since: float
+    tally: Tally = field(default_factory=Tally)
+    pieces: int = 0
+
+
+class HeadroomHandler(CustomLogger):
+    """The hooks of LiteLLM's proxy. `headroom` is the client to authorize and record with."""
+
+    def __init__(
+        self,
+        headroom: AsyncClient,
+        *,
+        end_user: bool = False,
+        min_tokens: int | None = None,
+        max_tokens_default: int = MAX_TOKENS_DEFAULT,
+    ) -> None:
+        super().__init__()
+        self._headroom = headroom
+        self._end_user = end_user
+        self._min_tokens = min_tokens
+        self._max_tokens_default = max_tokens_default
+        self._open: dict[str, _Open] = {}
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
+    ) -> dict[str, Any]:
+        """Authorize a request, and lower its output to what the money allows if that may be."""
+        try:
+            self._headroom.outbox.check_room()
+            member = self._member(user_api_key_dict)
+            bound = self._bound(data, call_type)
+            ticket = await self._authorize(member, bound)
+        except HeadroomError as error:
+            raise as_http(error) from error
+        data["max_tokens"] = min(bound.max_tokens, ticket.authorization.max_tokens)
+        data.pop("max_completion_tokens", None)
+        now = time.monotonic()
+        self._forget_expired(now)
+        self._open[str(data["litellm_call_id"])] = _Open(ticket, now)
+        return data
+
+    async def async_post_call_streaming_iterator_hook(
+        self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
+    ) -> AsyncIterator[Any]:
+        """Pass a stream on, and look what comes along."""
+        call_id = str(request_data.get("litellm_call_id"))
+        found = self._open.get(call_id)
+        finished = False
+        try:
+            async for chunk in response:
+                if found is not None:
+                    _look(found, chunk)
+                yield chunk
+            finished = True
+        finally:
+            if not finished:
+                # LiteLLM goes on reading and reports in the end; if it does not, this is all.
+                loop = asyncio.get_running_loop()
+                loop.call_later(LEFT_SECONDS, self._settle_partly, call_id)
+
+    async def async_log_success_event(
+        self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        """Record what a request used."""
+        found = self._open.pop(str(kwargs.get("litellm_call_id")), None)
+        if found is None:
+            return
+        # What the provider said, where its words came by; else what LiteLLM made of them.
+        usage = found.tally.final_usage() or usage_of(response_obj)
+        if usage is None:
+            found.ticket.abandon()
+        else:
+            found.ticket.record(usage, found.tally.message_id or _id_of(response_obj))
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: dict[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: Any,
+        traceback_str: str | None = None,
+    ) -> None:
+        """Release what came to nothing, or record as far as it came."""
+        self._settle_partly(str(request_data.get("litellm_call_id")))
+
+    def _member(self, key: Any) -> str:
+        name = "end_user_id" if self._end_user else "user_id"
+        member = getattr(key, name, None)
+        if not isinstance(member, str) or not member:
+            raise Unmetered(f"{name}: the request has none, and nobody to spend for")
+        return member
+
+    def _bound(self, data: dict[str, Any], call_type: str) -> Bound:
+        body = {**data, "model": priced_model(str(data.get("model")))}
+        if call_type == "anthropic_messages":
+            return bound_request(body, min_tokens=self._min_tokens)
+        if call_type not in _CHAT:
+            raise Unmetered(f"{call_type} is not metered")
+        limit = data.get("max_tokens") or data.get("max_completion_tokens")
+        body["max_tokens"] = limit or self._max_tokens_default
+        return bound_chat(body, min_tokens=self._min_tokens)
+
+    async def _authorize(self, member: str, bound: Bound) -> Ticket:
+        arguments: dict[str, Any] = {
+            "user_id": member,
+            "model": bound.model,
+            "input_tokens": bound.input_tokens,
+            "max_tokens": bound.max_tokens,
+            "min_tokens": bound.min_tokens,
+            "ttl_seconds": TTL_SECONDS,
+        }
+        # Earlier requests may hold more than they used until their usage is delivered.
+        unsettled = self._open or self._headroom.outbox.waiting()
+        try:
+            authorization = await self._headroom.authorize(**arguments)
+        except Refused:
+            if not unsettled or not await self._headroom.flush(SETTLE_SECONDS):
+                raise
+            authorization = await self._headroom.authorize(**arguments)
+        return Ticket(self._headroom, authorization, "litellm")
+
+    def _forget_expired(self, now: float) -> None:
+        """Let go of what LiteLLM never reported on; its hold has expired by now."""
+        while self._open:
+            call_id, oldest = next(iter(self._open.items()))
+            if oldest.since > now - TTL_SECONDS:
+                return
+            del self._open[call_id]
+            oldest.ticket.abandon()
+
+    def _settle_partly(self, call_id: str) -> None:
+        found = self._open.pop(call_id, None)
+        if found is None:
+            return
+        usage = found.tally.final_usage()
+        if usage is not None:
+            found.ticket.record(usage, found.tally.message_id)
+        elif found.pieces:
+            counted = {"output_tokens": "counted, as the stream was cut off"}
+            usage = {"input_tokens": 0, "output_tokens": found.pieces, "headroom": counted}
+            found.ticket.record(usage, None)
+        else:
+            found.ticket.release()
+
+
+def as_http(error: HeadroomError) -> HTTPException:
+    """Return a failure as the proxy's clients see it."""
+    detail: dict[str, Any] = {"error": str(error), "type": type(error).__name__}
+    headers = {"x-should-retry": "false"}
+    if isinstance(error, Refused):
+        return HTTPException(429, detail={**detail, **error.details}, headers=headers)
+    if isinstance(error, Unavailable | OutboxFull):
+        return HTTPException(503, detail=detail, headers={"retry-after": "5"})
+    return HTTPException(
+        403 if isinstance(error, Unmetered) else 400, detail=detail, headers=headers
+    )
+
+
+def priced_model(name: str) -> str:
+    """Return the model behind a name of the proxy's, without its provider.
+
+    Raises:
+        Unmetered: different models are behind it.
+    """
+    from litellm.proxy.proxy_server import llm_router
+
+    deployments = llm_router.get_model_list(model_name=name) if llm_router else None
+    models = {deployment["litellm_params"]["model"] for deployment in deployments or []} or {name}
+    if len(models) > 1:
+        raise Unmetered(f"{name}: it stands for models of different prices")
+    return str(models.pop()).rpartition("/")[2]
+
+
+def usage_of(response: Any) -> dict[str, Any] | None:
+    """Return LiteLLM's usage as the Messages API has it, None if there is none."""
+    found = getattr(response, "usage", None)
+    if found is None:
+        return None
+    details = getattr(found, "prompt_tokens_details", None)
+    lifetimes = getattr(details, "cache_creation_token_details", None)
+    read = getattr(found, "cache_read_input_tokens", None) or 0
+    written = getattr(found, "cache_creation_input_tokens", None) or 0
+    searches = getattr(getattr(found, "server_tool_use", None), "web_search_requests", None) or 0
+    return consistent(
+        {
+            # LiteLLM counts what the cache served and took in among the prompt.
+            "input_tokens": max(found.prompt_tokens - read - written, 0),
+            "output_tokens": found.completion_tokens,
+            "cache_read_input_tokens": read,
+            "cache_creation_input_tokens": written,
+            "cache_creation": {
+                name: getattr(lifetimes, name, None) or 0
+                for name in ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+            },
+            "server_tool_use": {"web_search_requests": searches},
+        }
+    )
+
+
+def _look(found: _Open, chunk: Any) -> None:
+    if isinstance(chunk, bytes):
+        found.tally.feed(chunk)
+        return
+    for choice in getattr(chunk, "choices", None) or []:
+        delta = getattr(choice, "delta", None)
+        parts = ("content", "reasoning_content", "tool_calls")
+        found.pieces += any(getattr(delta, part, None) for part in parts)
+
+
+def _id_of(response: Any) -> str | None:
+    found = getattr(response, "id", None)
+    return found if isinstance(found, str) else None
+
+
+def _from_env(environment: Mapping[str, str]) -> HeadroomHandler:
+    least = environment.get("HEADROOM_LITELLM_MIN_TOKENS")
+    return HeadroomHandler(
+        AsyncClient(outbox=environment.get("HEADROOM_OUTBOX")),
+        end_user=environment.get("HEADROOM_LITELLM_MEMBER") == "end_user",
+        min_tokens=int(least) if least else None,
+    )
+
+
+def __getattr__(name: str) -> HeadroomHandler:
+    """Make `handler` when the proxy asks for it, from the environment as it is then."""
+    if name != "handler":
+        raise AttributeError(name)
+    made = globals()["handler"] = _from_env(os.environ)
+    return made

@@ -1,0 +1,294 @@
+"""A real LiteLLM proxy with the plugin, in an environment of its own, from request to ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from clients.python.tests.fake_messages import (
+    INPUT_TOKENS,
+    MODEL,
+    OUTPUT_TOKENS,
+    FakeMessages,
+    Script,
+    fake_messages,
+)
+from clients.python.tests.headroom_server import USER, HeadroomServer, headroom_server
+
+ROOT = Path(__file__).resolve().parents[3]
+README = (ROOT / "clients/python/README.md").read_text()
+WHOLE = INPUT_TOKENS * 3_000 + OUTPUT_TOKENS * 15_000
+START_SECONDS = 120
+SETTLE_SECONDS = 15
+MODELS = """
+model_list:
+  - model_name: claude
+    litellm_params: {{model: anthropic/{model}, api_base: "{api}", api_key: k}}
+  - model_name: two
+    litellm_params: {{model: anthropic/{model}, api_base: "{api}", api_key: k}}
+  - model_name: two
+    litellm_params: {{model: anthropic/claude-opus-5, api_base: "{api}", api_key: k}}
+  - model_name: odd
+    litellm_params: {{model: openai/odd, api_base: "{api}", api_key: k}}
+general_settings: {{custom_auth: keys.check}}
+router_settings: {{num_retries: 0}}
+"""
+# In place of the proxy's database: each key is its user's.
+KEYS = """
+from litellm.proxy._types import UserAPIKeyAuth
+
+async def check(request, api_key):
+    return UserAPIKeyAuth(api_key=api_key, user_id=api_key.removeprefix("sk-") or None)
+"""
+MESSAGES = [{"role": "user", "content": "What do you count?"}]
+
+
+@dataclass(frozen=True)
+class Proxy:
+    headroom: HeadroomServer
+    api: FakeMessages
+    base_url: str
+
+    def post(self, path: str, *, key: str = f"sk-{USER}", **body: Any) -> httpx2.Response:
+        whole = {"model": "claude", "messages": MESSAGES, "max_tokens": 50, **body}
+        given = {name: value for name, value in whole.items() if value is not None}
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx2.post(f"{self.base_url}{path}", json=given, headers=headers, timeout=30)
+
+    def charged(self) -> int:
+        return sum(line.charged for line in self.headroom.lines())
+
+    def settled(self, expected: int) -> None:
+        """Wait for the money: LiteLLM reports in the background, and so does the outbox."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (self.charged(), self.headroom.holds()) != (expected, 0):
+            assert time.monotonic() < deadline, (self.charged(), expected, self.headroom.holds())
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy that was configured as the README says, but for where its models are."""
+    subprocess.run(
+        ["make", "--silent", ".venv-litellm/.stamp"],  # noqa: S607
+        cwd=ROOT,
+        check=True,
+    )
+    folder = tmp_path_factory.mktemp("litellm")
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    with headroom_server() as headroom, fake_messages() as api:
+        (folder / "config.yaml").write_text(shown + MODELS.format(model=MODEL, api=api.base_url))
+        (folder / "keys.py").write_text(KEYS)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT / "clients/python/src"),
+            "HEADROOM_BASE_URL": headroom.base_url,
+            "HEADROOM_API_KEY": headroom.key,
+            "HEADROOM_OUTBOX": str(folder / "outbox.db"),
+            "HEADROOM_LITELLM_MIN_TOKENS": "10",
+            "LITELLM_MASTER_KEY": f"sk-{secrets.token_hex(32)}",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+        }
+        with (folder / "proxy.log").open("wb") as log:
+            running = subprocess.Popen(
+                [
+                    *(str(ROOT / ".venv-litellm/bin/litellm"), "--config", "config.yaml"),
+                    *("--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"),
+                ],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            base_url = f"http://127.0.0.1:{port}"
+            _wait_for(base_url, running, folder / "proxy.log")
+            yield Proxy(headroom, api, base_url)
+        finally:
+            running.terminate()
+            running.wait(30)
+
+
+def _wait_for(base_url: str, running: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        assert running.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        try:
+            if httpx2.get(f"{base_url}/health/liveliness", timeout=2).is_success:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_is_paid_for(proxy: Proxy, path: str, stream: bool) -> None:
+    before, answered = proxy.charged(), len(proxy.api.messages())
+
+    answer = proxy.post(path, stream=stream)
+
+    assert answer.status_code == 200, answer.text
+    assert "Money" in answer.text
+    proxy.settled(before + WHOLE)
+    assert len(proxy.api.messages()) == answered + 1
+    assert proxy.headroom.lines()[-1].product == "litellm"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_what_was_cached_is_paid_for_as_that(proxy: Proxy, path: str) -> None:
+    """LiteLLM counts it among the prompt; the ledger must not count it twice."""
+    before = proxy.charged()
+    usage = {
+        "cache_read_input_tokens": 1000,
+        "cache_creation_input_tokens": 100,
+        "cache_creation": {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40},
+    }
+    proxy.api.expect(Script(usage=usage))
+    long = [{"role": "user", "content": "x" * 2000}]
+
+    assert proxy.post(path, messages=long).status_code == 200
+
+    proxy.settled(before + WHOLE + 1000 * 300 + 60 * 3_750 + 40 * 6_000)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_refusal_comes_before_the_model_is_asked(proxy: Proxy, path: str) -> None:
+    asked = len(proxy.api.asked)
+    # An input of nearly all that a body may hold is beyond what the cap pays for.
+    large = [{"role": "user", "content": "x" * 18_000_000}]
+
+    answer = proxy.post(path, messages=large)
+
+    assert answer.status_code == 429, answer.text[:500]
+    assert "organization_limit_reached" in answer.text
+    assert len(proxy.api.asked) == asked
+
+
+def test_output_is_clamped_to_what_the_money_allows(proxy: Proxy) -> None:
+    before = proxy.charged()
+
+    assert proxy.post("/v1/chat/completions", max_tokens=900_000_000).status_code == 200
+
+    sent = proxy.api.messages()[-1].body["max_tokens"]
+    assert 10 <= sent <= 100_000_000_000 // 15_000
+    proxy.settled(before + WHOLE)
+
+
+def test_output_without_a_limit_gets_one(proxy: Proxy) -> None:
+    before = proxy.charged()
+
+    assert proxy.post("/v1/chat/completions", max_tokens=None).status_code == 200
+    assert proxy.api.messages()[-1].body["max_tokens"] == 4096
+    limited = proxy.post("/v1/chat/completions", max_tokens=None, max_completion_tokens=77)
+    assert limited.status_code == 200
+    assert proxy.api.messages()[-1].body["max_tokens"] == 77
+
+    proxy.settled(before + 2 * WHOLE)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_failed_request_gives_the_money_back(proxy: Proxy, path: str) -> None:
+    before = proxy.charged()
+    proxy.api.expect(Script(status=400))
+
+    assert proxy.post(path).status_code >= 400
+
+    proxy.settled(before)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_stream_that_its_reader_leaves_is_paid_for_as_far_as_it_came(
+    proxy: Proxy, path: str
+) -> None:
+    before = proxy.charged()
+    script = proxy.api.expect(Script(hold_after=4))
+    body = {"model": "claude", "messages": MESSAGES, "max_tokens": 50, "stream": True}
+    headers = {"authorization": f"Bearer sk-{USER}"}
+    url = f"{proxy.base_url}{path}"
+
+    with httpx2.stream("POST", url, json=body, headers=headers, timeout=30) as response:
+        for piece in response.iter_bytes():
+            if b"that" in piece:
+                break
+    script.go_on.set()
+
+    proxy.settled(before + INPUT_TOKENS * 3_000 + 2 * 15_000)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/messages", INPUT_TOKENS * 3_000 + 2 * 15_000),
+        # The other form says nothing of the input before the end.
+        ("/v1/chat/completions", 2 * 15_000),
+    ],
+)
+def test_a_stream_that_breaks_is_paid_for_as_far_as_it_came(
+    proxy: Proxy, path: str, expected: int
+) -> None:
+    before = proxy.charged()
+    script = proxy.api.expect(Script(hold_after=4, cut_after=4))
+    # What had arrived is passed on before the connection breaks.
+    threading.Timer(1, script.go_on.set).start()
+
+    with contextlib.suppress(httpx2.TransportError):
+        proxy.post(path, stream=True)
+
+    proxy.settled(before + expected)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/embeddings", {"input": "x"}, 403),
+        ("/v1/responses", {"input": "x"}, 403),
+        ("/v1/chat/completions", {"model": "two"}, 403),
+        ("/v1/chat/completions", {"model": "odd"}, 400),
+        ("/v1/chat/completions", {"n": 2}, 403),
+        ("/v1/chat/completions", {"key": "sk-"}, 403),
+        ("/v1/chat/completions", {"key": "sk-user_nobody"}, 400),
+    ],
+)
+def test_what_is_not_metered_is_not_sent(
+    proxy: Proxy, path: str, body: dict[str, Any], status: int
+) -> None:
+    asked = len(proxy.api.asked)
+
+    answer = proxy.post(path, **body)
+
+    assert answer.status_code == status, answer.text[:500]
+    assert len(proxy.api.asked) == asked
+
+
+def test_without_headroom_nothing_is_sent(proxy: Proxy) -> None:
+    asked = len(proxy.api.asked)
+    # As 401, which is not repeated: an outage would be waited for.
+    proxy.headroom.down = True
+    try:
+        answer = proxy.post("/v1/chat/completions", max_tokens=50)
+    except httpx2.ReadTimeout:
+        answer = None
+    finally:
+        proxy.headroom.down = False
+
+    assert answer is None or answer.status_code == 503
+    assert len(proxy.api.asked) == asked
