@@ -36,8 +36,8 @@ def main() -> int:
                 ("The handler's own time", _handler_time),
                 ("Cold start", _import_time),
             ]
-            for name, bench in benches:
-                console.print(f"\n[bold]{name}[/bold]")
+            for number, (name, bench) in enumerate(benches, 1):
+                console.print(f"\n[bold]{name}[/bold]  [dim]{number} of {len(benches)}[/dim]")
                 for figure in bench():
                     missed += not figure.met
                     console.print(f"  {figure}", soft_wrap=True)
@@ -132,7 +132,7 @@ def _side_by_side(
 
 
 def _handler_time() -> list[Figure]:
-    millis = handler_time.measure()
+    millis = handler_time.measure(console)
     return [
         Figure(
             "authorize handler beyond DynamoDB, median",

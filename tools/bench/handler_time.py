@@ -13,15 +13,17 @@ from typing import Any
 
 import boto3
 from moto import mock_aws
+from rich.console import Console
 
 from tests.template import table_definition
 from tools.bench import scene
+from tools.progress import follow
 
 REQUESTS = 300
 TABLE = "bench-handler"
 
 
-def measure() -> float:
+def measure(console: Console) -> float:
     """Return the median in milliseconds, the time inside the client's calls taken away."""
     os.environ |= {
         **scene.FAKE_AWS,
@@ -57,8 +59,9 @@ def measure() -> float:
         client: Any = function.table.connection.client
         client._make_api_call = _timed(client._make_api_call, inside)
         times = []
-        with contextlib.redirect_stdout(io.StringIO()):
-            for number in range(REQUESTS):
+        for number in follow(range(REQUESTS), "requests", total=REQUESTS, console=console):
+            # What the functions log is none of the report.
+            with contextlib.redirect_stdout(io.StringIO()):
                 inside[0] = 0.0
                 started = time.perf_counter()
                 answer = function.handler(event, context)
@@ -66,8 +69,8 @@ def measure() -> float:
                 assert answer["statusCode"] == 200, answer
                 released = _release(event, json.loads(answer["body"])["id"])
                 assert function.handler(released, context)["statusCode"] == 200
-                if number >= REQUESTS // 10:
-                    times.append(spent)
+            if number >= REQUESTS // 10:
+                times.append(spent)
         return statistics.median(times) * 1000
 
 

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 
 from tools.bench import scene
+from tools.progress import follow
 
 PAIRS = 9
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def measure(console: Console) -> tuple[float, float, float]:
         _run(BOTO3, environment)
         pairs = [
             (_run(HANDLER, environment), _run(BOTO3, environment))
-            for _ in track(range(PAIRS), "  fresh processes", console=console, transient=True)
+            for _ in follow(range(PAIRS), "fresh processes", total=PAIRS, console=console)
         ]
     return (
         statistics.median(handler for handler, _ in pairs),

@@ -6,7 +6,6 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
-from rich.progress import track
 
 from headroom.store.organizations import find_organization, find_pool
 from headroom.usecases.acquiring import Hints
@@ -14,6 +13,7 @@ from headroom.usecases.authorizing import authorize
 from headroom.usecases.recording import record
 from tests.memory_table import MemoryTable
 from tools.bench import scene
+from tools.progress import follow
 
 REQUESTS = 10_000
 MEMBERS = 50
@@ -31,8 +31,7 @@ def measure(console: Console) -> tuple[int, int]:
     assert organization is not None
     hints, now = Hints(), datetime(2026, 11, 23, 8, tzinfo=UTC)
     users = scene.user_ids(MEMBERS)
-    steps = track(range(REQUESTS), "  replaying", console=console, transient=True)
-    for number in steps:
+    for number in follow(range(REQUESTS), "replaying", total=REQUESTS, console=console):
         now += timedelta(seconds=chance.expovariate(0.3))
         user_id = chance.choice(users)
         asked = scene.request(

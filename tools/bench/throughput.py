@@ -14,7 +14,6 @@ from multiprocessing.queues import Queue
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import track
 
 from headroom.domain.organization import Organization
 from headroom.errors import Overloaded, SpendRefused
@@ -28,6 +27,7 @@ from headroom.usecases.recording import record
 from tools.bench import scene
 from tools.bench.conflicts import Conflicts
 from tools.bench.naive import Naive
+from tools.progress import follow
 
 CLIENTS = 16
 MEMBERS = 200
@@ -63,12 +63,8 @@ def measure(endpoint_url: str, console: Console) -> tuple[Rates, Rates]:
     Naive(table, org_id).create(scene.user_ids(MEMBERS), CAP_CENTS * 10_000_000)
     hints = Hints()
     # The steady state: every member has spent before, and their slices have grown to some length.
-    for user_id in track(
-        [user_id for user_id in scene.user_ids(MEMBERS) for _ in range(EARLIER_REQUESTS)],
-        "  earlier requests",
-        console=console,
-        transient=True,
-    ):
+    earlier = [user_id for user_id in scene.user_ids(MEMBERS) for _ in range(EARLIER_REQUESTS)]
+    for user_id in follow(earlier, "earlier requests", total=len(earlier), console=console):
         _spend(table, org_id, hints, user_id)
     context = multiprocessing.get_context("spawn")
     conflicts = Conflicts(context)
@@ -104,7 +100,7 @@ def measure(endpoint_url: str, console: Console) -> tuple[Rates, Rates]:
                 steps.append((naive, conflicting, ROUND_SECONDS))
     found: dict[tuple[bool, bool], list[tuple[float, float]]] = {}
     for number, (naive, conflicting, seconds) in enumerate(
-        track(steps, "  16 clients, in turns", console=console, transient=True)
+        follow(steps, "16 clients, in turns", total=len(steps), console=console)
     ):
         rate = run(naive, conflicting, seconds)
         if number >= len(warm_up):

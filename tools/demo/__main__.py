@@ -15,7 +15,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from botocore.exceptions import BotoCoreError
 from rich.console import Console
 from rich.text import Text
 
+from headroom.domain.organization import Member
 from headroom.errors import Overloaded
 from headroom.settings import Settings
 from headroom.store.connect import connect
@@ -41,6 +42,7 @@ from tools.demo.report import WIDTH_MAX, Run, print_report
 from tools.demo.traces import Trace, TraceUnreadable, open_trace
 from tools.demo.writes import StreamsClient, WriteCounter
 from tools.local_stack.emulator import ROOT, clean_environment
+from tools.progress import follow
 
 STACK_FILE: Final = ROOT / ".local" / "stack.json"
 REQUESTS_DEFAULT: Final = 1000
@@ -132,10 +134,14 @@ def _run(console: Console, stack: dict[str, Any], trace: Trace, choices: Choices
     seconds = time.monotonic() - started
     api.close()
 
+    def watch(members: Sequence[Member]) -> Iterable[Member]:
+        return follow(members, "Reading the ledger", total=len(members), console=console)
+
     if len(outcomes) < len(tasks):
         console.print(f"  Stopped after {len(outcomes):,} of {len(tasks):,} requests.")
-    written = writes.count(org_ids)
-    books = [read_books(table, org_id) for org_id in org_ids]
+    with console.status("Counting the writes"):
+        written = writes.count(org_ids)
+    books = [read_books(table, org_id, watch=watch) for org_id in org_ids]
     return Run(
         outcomes=outcomes,
         clients=choices.clients,

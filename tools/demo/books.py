@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,8 +76,15 @@ class Books:
     given: int | None
 
 
-def read_books(table: Table, org_id: str) -> Books:
+def read_books(
+    table: Table,
+    org_id: str,
+    *,
+    watch: Callable[[Sequence[Member]], Iterable[Member]] = tuple,
+) -> Books:
     """Read all there is of an organization, as of one instant.
+
+    The members are gone through by way of `watch`, which may show how far that is.
 
     The counters are read before the ledger and after it: if nothing moved, all of it belongs
     together, since no line is written without a counter.
@@ -89,7 +96,7 @@ def read_books(table: Table, org_id: str) -> Books:
     for _ in range(READ_ATTEMPTS_MAX):
         lines = tuple(
             _line(record)
-            for member in counters.members
+            for member in watch(counters.members)
             for period in counters.periods
             for record in list_lines(table, org_id, member.user_id, period)
         )
