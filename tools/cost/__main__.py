@@ -111,7 +111,7 @@ def _measure(endpoint_url: str) -> Measured:
             for name, value in line.items()
             for content in value.values()
         ),
-        Decimal(str(handler_time.measure())),
+        Decimal(str(handler_time.measure(console))),
         Decimal(grants) / requests,
     )
 
