@@ -35,6 +35,7 @@ from headroom_client.ticket import Ticket
 
 MAX_TOKENS_DEFAULT: Final = 4096
 TTL_SECONDS: Final = 1800
+PATIENCE_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 5.0
 # How long LiteLLM may take to read to its end what its client has left.
 LEFT_SECONDS: Final = 120.0
@@ -264,7 +265,7 @@ def _id_of(response: Any) -> str | None:
 def _from_env(environment: Mapping[str, str]) -> HeadroomHandler:
     least = environment.get("HEADROOM_LITELLM_MIN_TOKENS")
     return HeadroomHandler(
-        AsyncClient(outbox=environment.get("HEADROOM_OUTBOX")),
+        AsyncClient(outbox=environment.get("HEADROOM_OUTBOX"), patience_seconds=PATIENCE_SECONDS),
         end_user=environment.get("HEADROOM_LITELLM_MEMBER") == "end_user",
         min_tokens=int(least) if least else None,
     )
