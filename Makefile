@@ -80,6 +80,9 @@ lint: $(DEV)
 .PHONY: validate
 validate: $(SAM)
 	@SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --template template.yaml --region us-east-1
+	@.venv-sam/bin/python -m tools.expand_template > .venv-sam/production.json
+	@# SAM has used up these two parameters by then.
+	@.venv/bin/cfn-lint --template .venv-sam/production.json --ignore-checks W2001
 
 .PHONY: audit
 audit: $(AUDIT) ## Check the template against known mistakes of security (checkov)

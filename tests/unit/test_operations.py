@@ -185,3 +185,21 @@ def _all(*kinds: str) -> Iterator[dict[str, Any]]:
     for resource in template()["Resources"].values():
         if resource["Type"] in kinds:
             yield resource["Properties"]
+
+
+def test_whatever_the_api_calls_is_an_alias_that_alarms_can_take_back() -> None:
+    called = [each["IntegrationUri"] for each in _all("AWS::ApiGatewayV2::Integration")]
+    functions = resources("AWS::Serverless::Function")
+
+    for uri in called:
+        name, _, alias = uri["Ref"].partition(".")
+        assert alias == "Alias", name
+        preference = functions[name]["DeploymentPreference"]
+        assert preference["Enabled"] == {"Ref": "GradualDeployments"}
+        assert {alarm["Ref"] for alarm in preference["Alarms"]} <= ALARMS.keys()
+    allowed = [
+        each["FunctionName"]["Ref"]
+        for each in _all("AWS::Lambda::Permission")
+        if each["Principal"] == "apigateway.amazonaws.com"
+    ]
+    assert set(allowed) == {uri["Ref"] for uri in called}
