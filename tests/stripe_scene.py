@@ -48,11 +48,7 @@ class StripeScene(StripePayments):
         self.processor.open_dispute(payment_id)
 
     def close_dispute(self, payment_id: str, /, *, won: bool) -> None:
-        (dispute_id,) = (
-            each["id"]
-            for each in self.processor.state.disputes.values()
-            if each["payment_intent"] == payment_id
-        )
+        (dispute_id,) = self.processor.disputes_of(payment_id)
         self.processor.close_dispute(dispute_id, won=won)
 
     def remove_payment_method(self, customer_id: str, /) -> None:

@@ -36,8 +36,9 @@ class House:
         person: str | None = None,
         key: str | None = None,
         query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> httpx2.Response:
-        headers = {"x-api-key": key} if key else {}
+        headers = {**(headers or {}), **({"x-api-key": key} if key else {})}
         if person:
             headers["authorization"] = f"Bearer {self.token(person)}"
         return httpx2.request(
@@ -84,7 +85,7 @@ class House:
 
 
 def provision_house(stack: dict[str, Any], members: int = 4, **document: Any) -> House:
-    """Provision an Enterprise organization: `owner`, `admin`, and members `m0`, `m1`, …"""
+    """Provision an organization, Enterprise unless told: `owner`, `admin`, `m0`, `m1`, …"""
     suffix = secrets.token_hex(4)
     names = ["owner", "admin", *(f"m{index}" for index in range(members))]
     people = {name: f"user_{suffix}_{name}" for name in names}

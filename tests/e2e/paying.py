@@ -33,7 +33,7 @@ class Processor:
         line = StripeLine(api_base=self.url, read_secret=lambda fresh: self.secret)
         self.payments = StripePayments(line)
 
-    def configure(self, path: str, **fields: str) -> None:
+    def configure(self, path: str, /, **fields: str) -> None:
         """Let something happen at the processor that no client asks for."""
         body = urlencode(fields).encode()
         with urlopen(Request(f"{self.url}/_config/{path}", data=body, method="POST")):  # noqa: S310

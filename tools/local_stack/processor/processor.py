@@ -112,7 +112,8 @@ class Processor:
             case "POST", ["disputes"]:
                 amount = int(fields["amount"]) if "amount" in fields else None
                 return Answer(200, self.open_dispute(fields["payment_intent"], amount))
-            case "POST", ["disputes", dispute_id, "close"]:
+            case "POST", ["payments", payment_id, "close_dispute"]:
+                (dispute_id,) = self.disputes_of(payment_id)
                 won = fields.get("won") == "true"
                 return Answer(200, self.close_dispute(dispute_id, won=won))
             case "POST", ["payments", payment_id, "authenticate"]:
@@ -165,6 +166,11 @@ class Processor:
         if won:
             self._tell("charge.dispute.funds_reinstated", dispute)
         return dispute
+
+    def disputes_of(self, payment_id: str) -> list[str]:
+        """Return the ids of the disputes about a payment."""
+        found = self.state.disputes.values()
+        return [each["id"] for each in found if each["payment_intent"] == payment_id]
 
     def save(self, place: Path) -> None:
         """Keep what localstripe does not."""
