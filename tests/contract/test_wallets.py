@@ -296,6 +296,32 @@ def test_a_reload_that_asks_for_the_holder_waits_for_them_and_no_other_is_made(
     purse.prove_all_paid()
 
 
+def test_an_empty_wallet_is_told_of_once_a_credit_if_nothing_reloads_it(purse: Purse) -> None:
+    purse.spend(950)
+    for _ in range(3):
+        purse.wait(seconds=3)
+        refused = purse.refusal(100)
+        assert refused is not None
+        assert refused["next_steps"] == ["top_up", "enable_auto_reload"]
+    (told,) = purse.told("wallet.empty")
+    assert facts(told)["auto_reload"] == "off"
+    with_card(purse)
+    purse.spend(500)
+    assert purse.refusal(100) is not None
+    assert len(purse.told("wallet.empty")) == 2
+
+
+def test_a_low_balance_is_told_of_once_a_credit(purse: Purse) -> None:
+    purse.spend(899)
+    purse.follow()
+    assert not purse.told("wallet.low")
+    purse.spend(1)
+    for _ in range(2):
+        purse.follow()
+    (told,) = purse.told("wallet.low")
+    assert facts(told)["next_step"] == "top_up"
+
+
 def test_switched_off_before_the_charge_no_charge_is_made(purse: Purse) -> None:
     """The process died between writing the intent and asking the processor."""
     with_card(purse)

@@ -21,6 +21,7 @@ from headroom.store import keys
 from headroom.store.announcements import put_announcement
 from headroom.store.intents import Intent, find_intent, replace_intent
 from headroom.store.models import WalletRecord
+from headroom.store.organizations import find_organization
 from headroom.store.table import Change, Check, Put, Table
 from headroom.store.wallets import find_wallet, save_wallet, take_step
 from headroom.usecases.booking import book_spending
@@ -73,7 +74,8 @@ def hold_to_account(table: Table, organization: Organization, now: datetime) -> 
     for _ in range(ATTEMPTS_MAX):
         until_it_holds(lambda: _collect(table, organization, now))
         wallet = find_wallet(table, organization.org_id)
-        if wallet is None or not (wallet.owed or organization.past_due):
+        settings = find_organization(table, organization.org_id)
+        if wallet is None or settings is None or not (wallet.owed or settings.past_due):
             return
         try:
             _set_standing(table, wallet, now)

@@ -1,0 +1,163 @@
+"""The proof finds what was tampered with, mends what can be mended, and cries no wolf."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from headroom.domain.money import format_amount
+from headroom.store import keys
+from headroom.store.figures import find_total
+from headroom.store.table import Key
+from headroom.usecases.reconciling import (
+    ADVICE,
+    DRIFT,
+    Drift,
+    Proof,
+    all_wallets,
+    reconcile,
+    reconcile_payments,
+)
+from tests.purse import CENT, Purse
+
+
+@pytest.fixture
+def purse() -> Purse:
+    """Something of everything happened, some of it still under way."""
+    purse = Purse()
+    purse.top_up(2500)
+    purse.auto_reload(threshold=3000, amount=1000)
+    purse.reload()
+    purse.spend(400)
+    purse.hold(30, user=1)
+    purse.wait(hours=2)
+    return purse
+
+
+def prove(purse: Purse, **more: Any) -> Proof:
+    return reconcile(purse.table, purse.payments, purse.org_id, purse.now, lambda: True, **more)
+
+
+def prove_paid(purse: Purse) -> list[Drift]:
+    return reconcile_payments(purse.table, purse.payments, purse.now, lambda: True)
+
+
+def found(proof: Proof) -> list[tuple[str, str, int, int]]:
+    return [(each.what, each.subject, each.expected, each.found) for each in proof.drifts]
+
+
+def alter(purse: Purse, key: Key, **numbers: int) -> None:
+    """Change an item behind everybody's back."""
+    item = dict(purse.table.items[key])
+    for name, value in numbers.items():
+        item[name] = {"N": str(int(item[name]["N"]) + value)}
+    purse.table.items[key] = item
+
+
+def entry_of(purse: Purse, kind: str) -> Key:
+    version = next(entry.version for entry in purse.entries() if entry.kind == kind)
+    return keys.wallet_entry(purse.org_id, version)
+
+
+def test_what_is_right_is_proved_without_a_word(purse: Purse) -> None:
+    assert prove(purse) == Proof()
+    assert prove_paid(purse) == []
+    assert not purse.told(DRIFT)
+    assert list(all_wallets(purse.table)) == [purse.org_id]
+
+
+def test_an_entry_that_was_changed_is_drift_told_once_a_day_with_what_to_do(purse: Purse) -> None:
+    alter(purse, entry_of(purse, "purchase"), amount=-1)
+    total = purse.wallet.total
+    for _ in range(2):
+        assert found(prove(purse)) == [("entries", "balance", total - 1, total)]
+    (told,) = purse.told(DRIFT)
+    detail = json.loads(told["detail"]["S"])
+    assert detail["what_to_do"] == ADVICE["entries"]
+    assert detail["found"] == format_amount(total)
+    purse.wait(days=1)
+    prove(purse)
+    assert len(purse.told(DRIFT)) == 2
+
+
+def test_money_that_the_pool_lost_is_drift(purse: Purse) -> None:
+    given = purse.wallet.given
+    alter(purse, keys.pool(purse.org_id), funds=-7)
+    assert found(prove(purse)) == [("pool", "funds", given, given - 7)]
+
+
+def test_a_line_that_is_missing_is_drift_only_when_it_still_is_later(purse: Purse) -> None:
+    line = next(key for key in purse.table.items if key.sk == "LINE")
+    kept = purse.table.items.pop(line)
+    first = prove(purse)
+    assert not first.drifts
+    (suspect,) = first.suspects
+    spent = next(each.spent for each in purse.budgets() if each.spent)
+
+    again = prove(purse, suspected=(suspect,))
+    assert found(again) == [("lines", f"{purse.user_ids[0]}_2026-11", 0, spent)]
+
+    # An index that was only behind is no drift.
+    purse.table.items[line] = kept
+    assert prove(purse, suspected=(suspect,)) == Proof()
+
+
+def test_members_are_proved_in_as_many_goes_as_it_takes(purse: Purse) -> None:
+    line = next(key for key in purse.table.items if key.sk == "LINE")
+    del purse.table.items[line]
+    answers = iter([True, False])
+    first = reconcile(purse.table, purse.payments, purse.org_id, purse.now, lambda: next(answers))
+    assert first.goes_on_after == purse.user_ids[0]
+    assert len(first.suspects) == 1
+    rest = prove(purse, after_user_id=first.goes_on_after)
+    assert rest == Proof()
+
+
+def test_a_record_that_the_stream_lost_is_made_up_for(purse: Purse) -> None:
+    assert find_total(purse.table, purse.org_id, "2026-11") == 0
+    prove(purse)
+    spent = sum(budget.spent for budget in purse.budgets())
+    assert find_total(purse.table, purse.org_id, "2026-11") == spent > 0
+
+
+def test_what_was_paid_and_not_credited_yet_is_credited(purse: Purse) -> None:
+    purse.payments.lose("charge", "after")
+    purse.top_up(700, "lost")
+    before = purse.balance
+    purse.wait(hours=2)
+    assert prove_paid(purse) == []
+    assert purse.balance == before + 700 * CENT
+    purse.prove()
+
+
+def test_a_payment_that_nobody_meant_is_drift(purse: Purse) -> None:
+    payment = purse.payments.payments["pi_1"]
+    strange = replace(payment, payment_id="pi_strange", key=f"{purse.org_id}.top_unknown")
+    others = replace(payment, payment_id="pi_invoice", key=f"{purse.org_id}.inv_unknown")
+    purse.payments.payments |= {"pi_strange": strange, "pi_invoice": others}
+    (drift,) = prove_paid(purse)
+    assert (drift.what, drift.subject, drift.found) == (
+        "payment_uncredited",
+        "pi_strange",
+        2500 * CENT,
+    )
+
+
+def test_a_credit_that_nobody_paid_is_drift(purse: Purse) -> None:
+    del purse.payments.payments["pi_1"]
+    assert ("payment_missing", "pi_1", 2500 * CENT, 0) in found(prove(purse))
+
+
+def test_a_dispute_that_we_never_heard_of_is_found(purse: Purse) -> None:
+    before = purse.balance
+    purse.payments.dispute("pi_1")
+    assert prove(purse) == Proof()
+    assert purse.balance == before - 2500 * CENT
+    purse.prove()
+
+
+def test_an_invoiced_organization_has_nothing_to_prove(purse: Purse) -> None:
+    assert reconcile(purse.table, purse.payments, "org_nobody", purse.now, lambda: True) == Proof()
