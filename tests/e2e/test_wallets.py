@@ -1,0 +1,94 @@
+"""Wallets behind the routes: operators, the schedule and the proof, each held to its own role."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from headroom.store import keys
+from tests.e2e.governed import House, provision_house
+from tests.e2e.paying import awaited
+from tests.in_process import sample
+
+WALLET = "/v1/organizations/wallet"
+
+
+@pytest.fixture
+def house(stack: dict[str, Any]) -> House:
+    return provision_house(stack, plan="team", wallet={"balance": "1000"})
+
+
+def run(stack: dict[str, Any], function: str, event: dict[str, Any]) -> dict[str, Any]:
+    client = boto3.client(
+        "lambda", endpoint_url=stack["aws_endpoint_url"], config=Config(read_timeout=90)
+    )
+    told = client.invoke(FunctionName=stack["functions"][function], Payload=json.dumps(event))
+    answer: dict[str, Any] = json.loads(told["Payload"].read())
+    assert "FunctionError" not in told, answer
+    return answer
+
+
+def entries(house: House) -> list[dict[str, Any]]:
+    answer = house.send("GET", f"{WALLET}/entries", key=house.admin_key)
+    assert answer.status_code == 200, answer.text
+    rows: list[dict[str, Any]] = answer.json()["data"]
+    return rows
+
+
+def due_at(stack: dict[str, Any], house: House) -> int:
+    dynamodb = boto3.client("dynamodb", endpoint_url=stack["aws_endpoint_url"])
+    key = keys.wallet(house.org_id).attributes()
+    item = dynamodb.get_item(TableName=stack["table_name"], Key=key, ConsistentRead=True)["Item"]
+    return int(item["due_at"]["N"])
+
+
+def test_an_operator_credits_once_and_the_schedule_books_what_was_spent(
+    stack: dict[str, Any], house: House
+) -> None:
+    """What is given is due to be looked at, and a look books the spending before it."""
+    house.spend("m0", 1000)
+    credit = sample("adjust_wallet/promotional_credit") | {"organization_id": house.org_id}
+    first, again = (run(stack, "AdjustWallet", credit) for _ in range(2))
+    assert first == again
+    assert first["status"] == "succeeded"
+
+    assert run(stack, "ReloadWallet", sample("reload_wallet/schedule"))["due"] >= 1
+
+    def booked() -> list[str] | None:
+        kinds = [entry["kind"] for entry in entries(house)]
+        return kinds if "usage" in kinds else None
+
+    assert sorted(awaited("the booking", booked)) == ["promotional", "promotional", "usage"]
+    shown = house.send("GET", WALLET, key=house.admin_key).json()
+    assert entries(house)[0]["balance"] == shown["balance"]
+    tomorrow = datetime.now(UTC) + timedelta(hours=23)
+    looked = awaited(
+        "the next look", lambda: due_at(stack, house) > tomorrow.timestamp() * 1000 or None
+    )
+    assert looked
+
+
+def test_a_wallet_is_proved_on_the_deployed_stack(stack: dict[str, Any], house: House) -> None:
+    house.spend("m0", 1000)
+    batch = sample("reconcile_wallets/wallets")
+    batch["Records"][1]["body"] = json.dumps({"organization_id": house.org_id})
+    assert run(stack, "ReconcileWallets", batch) == {"batchItemFailures": []}
+    assert run(stack, "ReconcileWallets", sample("reconcile_wallets/schedule"))["wallets"] >= 1
+
+    dynamodb = boto3.client("dynamodb", endpoint_url=stack["aws_endpoint_url"])
+    told = dynamodb.query(
+        TableName=stack["table_name"],
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": f"ORG#{house.org_id}#ANNOUNCEMENTS"}},
+    )["Items"]
+    assert "reconciliation.drift_found" not in {item["detail_type"]["S"] for item in told}
+
+
+def test_an_operators_mistake_is_an_answer(stack: dict[str, Any], house: House) -> None:
+    refund = sample("adjust_wallet/refund") | {"organization_id": house.org_id}
+    assert run(stack, "AdjustWallet", refund)["error"]["type"] == "not_found_error"
