@@ -60,7 +60,8 @@ def get_wallet_entries(caller: Caller, now: datetime) -> dict[str, Any]:
 
 @api.route("POST", "/v1/organizations/wallet/top_ups")
 def post_top_up(caller: Caller, now: datetime) -> dict[str, Any]:
-    asked = parse_top_up(api.request.json(), api.request.idempotency_key())
+    key = api.request.idempotency_key()
+    asked = parse_top_up(api.request.json(), None if key is None else caller.place_of(key))
     return top_up(table, payments, _team(caller), asked, terms, caller.actor, now)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from headroom.domain.instants import to_millis
+from headroom.domain.organization import Organization, Tier
 from headroom.domain.payments import PaymentMethod
 from headroom.domain.reload import (
     has_crossed,
@@ -28,6 +29,7 @@ from headroom.domain.wallet import (
     expire,
     unspent_of,
 )
+from headroom.usecases.authenticating import Caller
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MILLIS = to_millis(NOW)
@@ -155,6 +157,7 @@ def ready(**changes: object) -> Wallet:
         "month": "2026-11",
         "lots": (lot("a", 100),),
         "last_credit": 100,
+        "credits": 1,
         **changes,
     }
     return Wallet("org_1", 1, **figures)  # type: ignore[arg-type]
@@ -208,9 +211,32 @@ def test_a_balance_is_low_when_nothing_will_reload_it() -> None:
     assert not is_low(ready(), 21, "ceiling_reached")
     assert is_low(ready(auto_reload=None), 10, "off")
     assert not is_low(ready(auto_reload=None), 11, "off")
+    assert not is_low(Wallet("org_1"), 0, "off")
 
 
 def test_expiry_is_to_the_millisecond() -> None:
     wallet = Wallet("org_1", 1, (lot("a", 10, 0, MILLIS),))
     assert expire(wallet, 10, NOW - timedelta(milliseconds=1)) is None
     assert expire(wallet, 10, NOW) is not None
+
+
+def test_people_have_idempotency_keys_of_their_own_and_api_keys_share_theirs() -> None:
+    organization = Organization(
+        org_id="org_1",
+        plan="team",
+        name="Acme",
+        currency="USD",
+        time_zone="UTC",
+        language="en",
+        enabled=True,
+        admission="everyone",
+        cap_nanos=None,
+        tiers={"standard": Tier(), "premium": Tier()},
+        past_due=False,
+        version=1,
+    )
+    olga = Caller(organization, "user_olga", role="owner")
+    pam = Caller(organization, "user_pam", role="admin")
+    keys = [Caller(organization, name, frozenset({"write:billing"})) for name in ("key_1", "key_2")]
+    assert olga.place_of("buy") != pam.place_of("buy")
+    assert keys[0].place_of("buy") == keys[1].place_of("buy") == "buy"

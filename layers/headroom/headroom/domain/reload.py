@@ -81,4 +81,5 @@ def is_low(wallet: Wallet, balance: int, state: ReloadState) -> bool:
         return False
     if wallet.auto_reload is not None:
         return balance <= wallet.auto_reload.threshold
-    return (balance + wallet.pending_total) * LOW_SHARE <= wallet.last_credit
+    # Nothing can be low where there never was anything.
+    return wallet.credits > 0 and (balance + wallet.pending_total) * LOW_SHARE <= wallet.last_credit

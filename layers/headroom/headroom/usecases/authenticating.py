@@ -47,6 +47,14 @@ class Caller:
         """Whom the audit names for what this caller changes."""
         return Actor("api_key" if self.role is None else "user", self.subject)
 
+    def place_of(self, idempotency_key: str) -> str:
+        """Return an idempotency key told apart by whose it is.
+
+        People have keys of their own; an organization's API keys share theirs, as they are rotated.
+        No idempotency key has a space.
+        """
+        return idempotency_key if self.role is None else f"{self.subject} {idempotency_key}"
+
 
 class Callers:
     """The callers that this process checked within the last seconds.

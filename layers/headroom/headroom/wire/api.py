@@ -116,11 +116,8 @@ class Api:
             assert isinstance(made, dict), "what is filed is JSON"
             return made
 
-        # People have keys of their own; an organization's keys share theirs, as they are rotated.
-        # No idempotency key has a space.
-        place = key if caller.role is None else f"{caller.subject} {key}"
         asked = digest_of([*route, parameters, body])
-        return once(self._table, caller.org_id, place, asked, work, now)
+        return once(self._table, caller.org_id, caller.place_of(key), asked, work, now)
 
     def _authenticate(self, request: Request, now: datetime) -> Caller:
         key, authorization = request.header("x-api-key"), request.header("authorization")
