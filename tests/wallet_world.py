@@ -18,7 +18,7 @@ from headroom.domain.actor import SYSTEM
 from headroom.domain.budget import Budget
 from headroom.domain.reload import PaymentTerms
 from headroom.domain.wallet import AutoReload
-from headroom.errors import Conflict, InvalidRequest, NotFound, SpendRefused
+from headroom.errors import Conflict, InvalidRequest, NotFound, Overloaded, SpendRefused
 from headroom.gateways.payments import PaymentUnknown
 from headroom.usecases.adjusting import Adjustment, AdjustmentKind, adjust
 from headroom.usecases.following import Announced, follow
@@ -87,6 +87,9 @@ class WalletWorld(World):
         self.top_ups = self.adjustments = 0
         self.cards: dict[int, str | None] = {}
         self.disputed = False
+        if self.chance.random() < 0.7:
+            with suppress(Overloaded):
+                self._begin_with_a_card()
         self._intents_before = self.books().intents
 
     @property
@@ -101,7 +104,8 @@ class WalletWorld(World):
             + [self.look] * 2
             + [self.deliver] * 2
             + [self.buy] * self.chance.choice([0, 1, 2])
-            + [self.set_reload, self.operate, self.refund]
+            + [self.set_reload] * self.chance.choice([0, 1])
+            + [self.operate, self.refund]
             + [self.trouble] * 2
             + (self.changes if self.chance.random() < 0.3 else [])
         )
@@ -286,6 +290,16 @@ class WalletWorld(World):
         assert moved + sum(wallet.owed.values()) == taken, "not what the processor took back"
         assert books.organization.past_due == bool(wallet.owed)
 
+    def _begin_with_a_card(self) -> None:
+        """Most owners have bought once and let the wallet reload itself since."""
+        lost, self.lost = self.lost, 0.0
+        organization = self.books().organization
+        asked = TopUp(10 * CENT, GOOD_CARD, "first", "first")
+        top_up(self.table, self.payments, organization, asked, self.terms, SYSTEM, self.now)
+        wanted = AutoReload(self.chance.choice([5, 20]) * CENT, 15 * CENT, CEILING)
+        set_auto_reload(self.table, self.books().organization, wanted, self.terms, SYSTEM, self.now)
+        self.lost = lost
+
     def _check_intents(self) -> None:
         """A reload is never early, never beside another one, and never above the ceiling."""
         books, wallet = self.books(), self.books().wallet
@@ -328,6 +342,8 @@ class WalletWorld(World):
         for tier in document["seat_tiers"].values():
             tier.pop("spend_limit", None)
             tier.pop("daily_spend_limit", None)
+            if self.chance.random() < 0.6:
+                tier["allowance"] = []
         document["plan"] = "team"
         document["wallet"] = {"balance": str(self.chance.randrange(40))}
         return document

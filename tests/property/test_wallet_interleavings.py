@@ -46,7 +46,6 @@ def test_the_histories_of_wallets_reach_every_corner() -> None:
         "adjusted: promotional",
         "adjusted: adjustment",
         "adjusted: refund",
-        "reloads",
     ):
         assert outcomes[corner] > 0, corner
     for kind in (
