@@ -60,6 +60,10 @@ cost: machine $(DEV) ## Compute what a million requests cost at AWS's list price
 rehearse-restore: $(DEV) ## Back the table up, restore it beside itself, prove it (TABLE=name for AWS)
 	@$(RUN) tools.restore $(if $(TABLE),--table $(TABLE))
 
+.PHONY: bench-close
+bench-close: machine $(DEV) ## Close one organization of 10k, 100k and 1M lines (LINES=n at most)
+	@$(RUN) tools.bench.closing $(if $(LINES),--lines $(LINES))
+
 ## Checks and tests
 
 .PHONY: test

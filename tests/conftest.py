@@ -34,7 +34,6 @@ os.environ |= {
     "WEBHOOK_LOOPBACK": "true",
     "MAIL_SENDER": "headroom@example.com",
     "SETTINGS_URL": "https://headroom.example/settings",
-    "CLOSING_QUEUE_URL": "https://queue.invalid/closing",
     "CLOSING_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:headroom-test",
     "DOCUMENTS_BUCKET": "headroom-test-documents",
     "PAYMENT_TERMS_DAYS": "30",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -11,8 +10,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
-from headroom.domain.invoice import Terms
-from headroom.settings import InvoiceSettings, Settings
+from headroom.gateways.stripe import connect_payments
+from headroom.settings import PaymentSettings, Settings, TermsSettings
 from headroom.store.connect import connect
 from headroom.usecases.collecting import Collector, chase
 
@@ -23,10 +22,8 @@ logger = Logger()
 metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
-invoices = InvoiceSettings.from_env(os.environ)
-collector = Collector(
-    None, Terms(timedelta(days=invoices.net_days), timedelta(days=invoices.grace_days))
-)
+payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
+collector = Collector(payments, TermsSettings.from_env(os.environ).terms)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -10,9 +11,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
-from headroom.gateways.queues import SqsQueue
-from headroom.settings import ClosingSettings, Settings
+from headroom.gateways.queue import SqsQueue
+from headroom.settings import QueueSettings, Settings
 from headroom.store.connect import connect
+from headroom.store.keys import DUE_SHARDS
 from headroom.usecases.closing import hand_out
 
 # What is not handed out by then is found by the next run.
@@ -22,8 +24,7 @@ logger = Logger()
 metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
-settings = ClosingSettings.from_env(os.environ)
-queue = SqsQueue(settings.queue_url, settings.region)
+queue = SqsQueue(QueueSettings.from_env(os.environ))
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -34,13 +35,20 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > SPARE_MILLIS
 
-    handed_out = queue.send(
-        {
-            "organization_id": closing.org_id,
-            "period": closing.period,
-            "attempt": closing.attempts,
-        }
-        for closing in hand_out(table, clock.now(), may_go_on)
-    )
+    now = clock.now()
+
+    def hand_out_of(shard: int) -> int:
+        return queue.send(
+            {
+                "organization_id": closing.org_id,
+                "period": closing.period,
+                "attempt": closing.attempts,
+            }
+            for closing in hand_out(table, shard, now, may_go_on)
+        )
+
+    # All it does is wait for the table and the queue, for each organization anew.
+    with ThreadPoolExecutor(DUE_SHARDS) as pool:
+        handed_out = sum(pool.map(hand_out_of, range(DUE_SHARDS)))
     metrics.add_metric("PeriodsHandedOut", MetricUnit.Count, handed_out)
     return {"handed_out": handed_out}

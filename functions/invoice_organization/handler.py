@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -18,12 +18,19 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
-from headroom.domain.invoice import Terms
 from headroom.domain.organization import Organization
 from headroom.gateways.executions import StateMachine
 from headroom.gateways.files import S3Files
 from headroom.gateways.paper import Seller, customer_of, draw
-from headroom.settings import DocumentSettings, InvoiceSettings, MachineSettings, Settings
+from headroom.gateways.stripe import connect_payments
+from headroom.settings import (
+    DocumentSettings,
+    MachineSettings,
+    PaymentSettings,
+    SellerSettings,
+    Settings,
+    TermsSettings,
+)
 from headroom.store.connect import connect
 from headroom.usecases.closing import (
     Shard,
@@ -49,10 +56,10 @@ documents = DocumentSettings.from_env(os.environ)
 files = S3Files(documents.bucket, documents.region)
 machine = MachineSettings.from_env(os.environ)
 executions = StateMachine(machine.arn, machine.region)
-invoices = InvoiceSettings.from_env(os.environ)
-terms = Terms(timedelta(days=invoices.net_days), timedelta(days=invoices.grace_days))
-seller = Seller.of(invoices)
-collector = Collector(None, terms)
+terms = TermsSettings.from_env(os.environ).terms
+seller = Seller.of(SellerSettings.from_env(os.environ))
+payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
+collector = Collector(payments, terms)
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 Step = Callable[[Mapping[str, Any], datetime], dict[str, Any]]

@@ -15,8 +15,9 @@ from headroom.domain.payments import PaymentEvent
 from headroom.errors import HeadroomError, InvalidRequest, NotFound, Overloaded
 from headroom.gateways.payments import SignatureInvalid
 from headroom.gateways.stripe import connect_payments
-from headroom.settings import PaymentSettings, Settings, WalletSettings
+from headroom.settings import PaymentSettings, Settings, TermsSettings, WalletSettings
 from headroom.store.connect import connect
+from headroom.usecases.collecting import Collector, apply_invoice_event
 from headroom.usecases.payment_events import apply_payment_event
 from headroom.usecases.receiving import PASSING, finish, receive
 from headroom.wire.http import HttpAnswer, Request, answer, crash, failure
@@ -31,6 +32,7 @@ table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 terms = WalletSettings.from_env(os.environ).terms
 payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
+collector = Collector(payments, TermsSettings.from_env(os.environ).terms)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -80,4 +82,5 @@ def _receive(request: Request, now: datetime) -> dict[str, Any]:
 
 
 def _act(event: PaymentEvent, now: datetime) -> None:
-    apply_payment_event(table, payments, event, now, terms)
+    if not apply_invoice_event(table, collector, event, now):
+        apply_payment_event(table, payments, event, now, terms)

@@ -12,7 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
-from headroom.gateways.queues import SqsQueue
+from headroom.gateways.queue import SqsQueue
 from headroom.gateways.stripe import connect_payments
 from headroom.settings import PaymentSettings, QueueSettings, Settings
 from headroom.store.connect import connect
@@ -28,8 +28,7 @@ metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
-queue_settings = QueueSettings.from_env(os.environ)
-queue = SqsQueue(queue_settings.queue_url, queue_settings.region)
+queue = SqsQueue(QueueSettings.from_env(os.environ))
 
 
 @logger.inject_lambda_context(clear_state=True)

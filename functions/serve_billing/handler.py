@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
-from headroom.domain.invoice import Terms
 from headroom.domain.organization import Organization
 from headroom.errors import NotFound
 from headroom.gateways.files import S3Files
 from headroom.gateways.identity import connect_identity
-from headroom.settings import DocumentSettings, IdentitySettings, InvoiceSettings, Settings
+from headroom.settings import DocumentSettings, IdentitySettings, Settings, TermsSettings
 from headroom.store.connect import connect
 from headroom.store.invoices import invoices_page, read_invoice
 from headroom.usecases.authenticating import Caller
@@ -41,8 +40,7 @@ table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 documents = DocumentSettings.from_env(os.environ)
 files = S3Files(documents.bucket, documents.region)
-invoices = InvoiceSettings.from_env(os.environ)
-terms = Terms(timedelta(days=invoices.net_days), timedelta(days=invoices.grace_days))
+terms = TermsSettings.from_env(os.environ).terms
 api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
 
 

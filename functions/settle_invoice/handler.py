@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
-from headroom.domain.invoice import Terms
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.errors import HeadroomError
 from headroom.gateways.files import S3Files
 from headroom.gateways.paper import Seller, customer_of, draw
-from headroom.settings import DocumentSettings, InvoiceSettings, Settings
+from headroom.settings import DocumentSettings, SellerSettings, Settings, TermsSettings
 from headroom.store.connect import connect
 from headroom.usecases.collecting import Collector, settle_invoice
 from headroom.usecases.crediting import credit_invoice
@@ -27,11 +25,10 @@ from headroom.wire.invoices import parse_settlement
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
-invoices = InvoiceSettings.from_env(os.environ)
-terms = Terms(timedelta(days=invoices.net_days), timedelta(days=invoices.grace_days))
+terms = TermsSettings.from_env(os.environ).terms
 documents = DocumentSettings.from_env(os.environ)
 files = S3Files(documents.bucket, documents.region)
-seller = Seller.of(invoices)
+seller = Seller.of(SellerSettings.from_env(os.environ))
 collector = Collector(None, terms)
 
 

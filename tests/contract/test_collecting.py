@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from functions.invoice_organization import handler as invoice_organization
+from functions.receive_payment_event import handler as receive_payment_event
 from headroom.domain.invoice import Invoice
 from headroom.domain.payments import EventKind, PaymentEvent
 from headroom.gateways.payments import PaymentUnknown
@@ -449,3 +451,34 @@ def test_collecting_may_die_before_any_of_its_steps(
         if not died:
             return
     raise AssertionError("collecting has no end")
+
+
+def test_a_processor_out_of_reach_holds_up_a_due_date_for_a_day_and_nobody_else(
+    cardless: Office,
+) -> None:
+    office = cardless
+    office.payments.save_payment_method(office.customer, GOOD_CARD)
+    for moment in (DUE, DUE + timedelta(hours=23)):
+        office.payments.lose("create_customer", "before")
+        office.chase(moment)
+        assert office.invoice().status == "open"
+
+    office.payments.lose("create_customer", "before")
+    office.chase(DUE + timedelta(days=1))
+
+    assert office.invoice().status == "past_due"
+
+
+def test_the_function_that_hears_the_processor_knows_an_invoices_payment(
+    carded: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dispute does not name our key; the payment that it is about does."""
+    office = carded
+    monkeypatch.setattr(receive_payment_event, "table", office.house.table)
+    monkeypatch.setattr(receive_payment_event, "collector", invoice_organization.collector)
+    monkeypatch.setattr(receive_payment_event, "payments", office.payments)
+    disputed = replace(office.event("dispute_opened", 100), key=None)
+
+    receive_payment_event._act(disputed, AFTER)
+
+    assert office.invoice().amount_due == 100 * CENT

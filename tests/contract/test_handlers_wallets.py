@@ -15,8 +15,8 @@ from functions.adjust_wallet import handler as adjust_wallet
 from functions.manage_wallet import handler as manage_wallet
 from functions.reconcile_wallets import handler as reconcile_wallets
 from functions.reload_wallet import handler as reload_wallet
-from headroom.gateways.queues import SqsQueue
-from headroom.settings import WalletSettings
+from headroom.gateways.queue import SqsQueue
+from headroom.settings import QueueSettings, WalletSettings
 from tests.fake_payments import DECLINING_CARD, GOOD_CARD, FakePayments
 from tests.in_process import Answer, Application, Context, Organization, sample
 
@@ -273,7 +273,7 @@ def test_a_queue_takes_ten_messages_at_a_time() -> None:
             calls.append(Entries)
             return {}
 
-    queue = SqsQueue("https://queue.example", "us-east-1")
+    queue = SqsQueue(QueueSettings("https://queue.example", "us-east-1"))
     queue._client = Client()
     numbered = ({"number": number} for number in range(23))
     assert queue.send(numbered, delay_seconds=120) == 23

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from headroom.domain.invoice import Terms
 from headroom.domain.money import NANOS_PER_CENT
 from headroom.domain.reload import PaymentTerms
 
@@ -175,23 +176,6 @@ class ConsoleSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ClosingSettings:
-    """By what the close of periods is handed out."""
-
-    queue_url: str
-    region: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> ClosingSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(queue_url=environment["CLOSING_QUEUE_URL"], region=environment["AWS_REGION"])
-
-
-@dataclass(frozen=True, slots=True)
 class DocumentSettings:
     """Where documents are kept."""
 
@@ -209,30 +193,51 @@ class DocumentSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class InvoiceSettings:
-    """On what terms invoices are written, and who writes them."""
+class TermsSettings:
+    """When an invoice is due, and how long a past due one is borne."""
 
     net_days: int
     grace_days: int
-    seller_name: str
-    seller_address: str
-    seller_tax_id: str
-    payment_instructions: str
 
     @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> InvoiceSettings:
+    def from_env(cls, environment: Mapping[str, str]) -> TermsSettings:
         """Read the configuration.
 
         Raises:
             KeyError: a variable is missing; the error names it.
-            ValueError: a number of days is none.
+            ValueError: a variable is no whole number.
         """
         return cls(
             net_days=int(environment["PAYMENT_TERMS_DAYS"]),
             grace_days=int(environment["PAST_DUE_GRACE_DAYS"]),
-            seller_name=environment["SELLER_NAME"],
-            seller_address=environment.get("SELLER_ADDRESS", ""),
-            seller_tax_id=environment.get("SELLER_TAX_ID", ""),
+        )
+
+    @property
+    def terms(self) -> Terms:
+        """The same, as the domain has it."""
+        return Terms(timedelta(days=self.net_days), timedelta(days=self.grace_days))
+
+
+@dataclass(frozen=True, slots=True)
+class SellerSettings:
+    """Who invoices, as it stands on documents; "|" stands between lines."""
+
+    name: str
+    address: str
+    tax_id: str
+    payment_instructions: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> SellerSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(
+            name=environment["SELLER_NAME"],
+            address=environment.get("SELLER_ADDRESS", ""),
+            tax_id=environment.get("SELLER_TAX_ID", ""),
             payment_instructions=environment.get("PAYMENT_INSTRUCTIONS", ""),
         )
 

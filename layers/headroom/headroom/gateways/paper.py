@@ -24,7 +24,7 @@ from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTempl
 
 from headroom.domain.organization import Organization
 from headroom.domain.phrases import Phrases, phrases
-from headroom.settings import InvoiceSettings
+from headroom.settings import SellerSettings
 
 # Shipped with reportlab, under a licence that lets it be embedded.
 REGULAR: Final = "Vera"
@@ -53,12 +53,12 @@ class Seller:
     instructions: Sequence[str] = ()
 
     @classmethod
-    def of(cls, settings: InvoiceSettings) -> Seller:
+    def of(cls, settings: SellerSettings) -> Seller:
         """Return the seller that is configured; "|" stands between lines."""
         return cls(
-            settings.seller_name,
-            [line for line in settings.seller_address.split("|") if line],
-            settings.seller_tax_id,
+            settings.name,
+            [line for line in settings.address.split("|") if line],
+            settings.tax_id,
             [line for line in settings.payment_instructions.split("|") if line],
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, cast
+from typing import cast
 
 from pynamodb.attributes import UnicodeAttribute
 
@@ -14,9 +14,7 @@ from headroom.domain.invoice import ClosingState
 from headroom.store import keys
 from headroom.store.attributes import IntegerAttribute
 from headroom.store.models import Record
-from headroom.store.table import Change, Put, Range, Table
-
-PAGE: Final = 100
+from headroom.store.table import Change, Put, Range, Table, each
 
 
 class ClosingRecord(Record):
@@ -78,21 +76,11 @@ def last_closings(table: Table, org_id: str, *, limit: int) -> list[Closing]:
     return [_read(ClosingRecord.of(item)) for item in page.items]
 
 
-def list_due(table: Table, now: datetime) -> Iterator[Closing]:
-    """Walk through the periods that somebody has to see to, wherever they are.
-
-    Each page is read anew from the start, because whoever walks moves what was found.
-    """
-    for shard in range(keys.DUE_SHARDS):
-        due = Range(keys.closing_shard(shard), index="by_due", until=to_millis(now))
-        start = None
-        while True:
-            page = table.query(due, limit=PAGE, start=start)
-            for item in page.items:
-                yield _read(ClosingRecord.of(item))
-            start = page.next_key
-            if start is None:
-                break
+def list_due(table: Table, shard: int, now: datetime) -> Iterator[Closing]:
+    """Walk through the periods of a shard that somebody has to see to."""
+    due = Range(keys.closing_shard(shard), index="by_due", until=to_millis(now))
+    for item in each(table, due):
+        yield _read(ClosingRecord.of(item))
 
 
 def move_closing(table: Table, old: Closing, new: Closing, also: Sequence[Change] = ()) -> Closing:

@@ -40,7 +40,7 @@ from headroom.store.organizations import (
 from headroom.store.table import Contended, Put, Refused, Table
 from headroom.usecases.recalling import batches, recall_member
 from headroom.usecases.settling import expire_overdue
-from headroom.usecases.totalling import LedgerIncomplete, Share, read_share, write_share
+from headroom.usecases.totalling import Share, read_share, write_share
 
 ATTEMPTS_MAX: Final = 16
 
@@ -77,10 +77,10 @@ def first_closing(organization: Organization, period: str) -> Closing:
 
 
 def hand_out(
-    table: Table, now: datetime, may_go_on: Callable[[], bool] = lambda: True
+    table: Table, shard: int, now: datetime, may_go_on: Callable[[], bool] = lambda: True
 ) -> Iterator[Closing]:
-    """Walk through the closes that are due, each handed to this caller alone for half an hour."""
-    for due in list_due(table, now):
+    """Walk through the closes of a shard that are due, each this caller's for half an hour."""
+    for due in list_due(table, shard, now):
         if not may_go_on():
             return
         claimed = replace(due, attempts=due.attempts + 1, due_at=now + HANDED_OUT_FOR)
@@ -304,11 +304,6 @@ def _free_overdue(table: Table, past: Budget, now: datetime) -> int:
     expire_overdue(table, past, current, now)
     left = find_budgets_of(table, past.org_id, [past.user_id], past.period)[past.user_id]
     return max((hold.until_millis for hold in left.holds.values()), default=0)
-
-
-def unfinished(error: Exception) -> bool:
-    """Tell whether a step that failed so will succeed when it is repeated later."""
-    return isinstance(error, Contended | StillOpen | LedgerIncomplete)
 
 
 def shards_to_wire(shards: Sequence[Shard]) -> list[dict[str, Any]]:

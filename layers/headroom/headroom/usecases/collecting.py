@@ -20,7 +20,7 @@ from headroom.domain.money import NANOS_PER_CENT, format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.payments import Charge, Payment, PaymentEvent
 from headroom.errors import InvalidRequest, Overloaded
-from headroom.gateways.payments import Payments
+from headroom.gateways.payments import Payments, PaymentUnknown
 from headroom.store.announcements import put_announcement
 from headroom.store.audit import put_note
 from headroom.store.invoices import change_invoice, find_invoice, list_invoices, list_overdue
@@ -34,6 +34,7 @@ PAID: Final = "invoice.paid"
 PAST_DUE: Final = "invoice.past_due"
 
 # A processor remembers a charge's key for a day; later, asking must not charge again.
+PATIENCE: Final = timedelta(days=1)
 KEY_IS_SAFE_FOR: Final = timedelta(hours=20)
 _SKEW: Final = timedelta(hours=1)
 _KEY_PREFIX: Final = "invoice/"
@@ -92,22 +93,26 @@ def collect(table: Table, collector: Collector, invoice: Invoice, now: datetime)
 
 def apply_invoice_event(
     table: Table, collector: Collector, event: PaymentEvent, now: datetime
-) -> None:
+) -> bool:
     """Act on what the processor tells of an invoice's payment: in any order, and repeatedly.
 
-    Looks at the payment as it is by now, rather than believe what the event says of it.
+    Looks at the payment as it is by now, rather than believe what the event says of it. Returns
+    whether it was an invoice's.
 
     Raises:
         PaymentUnknown: the processor cannot be asked; deliver the event again.
     """
-    if not is_invoice_key(event.key) or event.payment_id is None or collector.payments is None:
-        return
-    assert event.key is not None, "it was looked at above"
-    org_id, invoice_id, _ = event.key.removeprefix(_KEY_PREFIX).split("/")
-    invoice = find_invoice(table, org_id, invoice_id)
+    if event.payment_id is None or collector.payments is None:
+        return False
+    if event.key is not None and not is_invoice_key(event.key):
+        return False
     payment = collector.payments.find_payment(event.payment_id)
-    if invoice is None or payment is None or payment.key != event.key:
-        return
+    if payment is None or payment.key is None or not is_invoice_key(payment.key):
+        return False
+    org_id, invoice_id, _ = payment.key.removeprefix(_KEY_PREFIX).split("/")
+    invoice = find_invoice(table, org_id, invoice_id)
+    if invoice is None:
+        return False
     invoice = _apply(table, collector, invoice, payment, now)
     disputed = event.amount_cents * NANOS_PER_CENT
     receipts = {
@@ -122,6 +127,7 @@ def apply_invoice_event(
     for receipt_id, amount in receipts:
         receipt = Receipt(receipt_id, amount, to_wire(event.created_at), PROCESSOR.id)
         invoice = _receive(table, collector, invoice, receipt, PROCESSOR, now)
+    return True
 
 
 def settle_invoice(
@@ -169,7 +175,12 @@ def chase(table: Table, collector: Collector, now: datetime, may_go_on: Callable
 
 def _see_to(table: Table, collector: Collector, invoice: Invoice, now: datetime) -> None:
     if invoice.charging is not None or (invoice.status == "open" and invoice.amount_due):
-        invoice = collect(table, collector, invoice, now)
+        try:
+            invoice = collect(table, collector, invoice, now)
+        except PaymentUnknown:
+            # A processor that is out of reach, or none at all, holds up a due date for a day.
+            if now < invoice.due_at + PATIENCE:
+                return
     if not invoice.amount_due:
         _lift(table, collector, invoice, now)
         return

@@ -1,0 +1,172 @@
+"""A month closes on the deployed stack: queue, state machine, bucket and API, under its roles."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import httpx2
+import pytest
+
+MONTH_AND_MORE = timedelta(days=40)
+PATIENCE_SECONDS = 90
+# Those whose month has to be over; the others go on in this one.
+AHEAD = ("InvoiceOrganization", "ServeBilling", "SettleInvoice")
+
+
+class Cloud:
+    """The services of the local AWS that the close uses."""
+
+    def __init__(self, stack: dict[str, Any]) -> None:
+        self._stack = stack
+        self._session = boto3.Session("test", "test", region_name=stack["region"])
+        cloudformation: Any = self.client("cloudformation")
+        (described,) = cloudformation.describe_stacks(StackName="headroom-local")["Stacks"]
+        self.outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
+
+    def client(self, service: Any) -> Any:
+        return self._session.client(service, endpoint_url=self._stack["aws_endpoint_url"])
+
+    def invoke(self, function: str, payload: dict[str, Any]) -> dict[str, Any]:
+        answer = self.client("lambda").invoke(
+            FunctionName=self._stack["functions"][function], Payload=json.dumps(payload).encode()
+        )
+        result: dict[str, Any] = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, result
+        return result
+
+    @contextmanager
+    def ahead(self, by: timedelta) -> Iterator[None]:
+        """Set the test clock of the functions that close."""
+        functions = self.client("lambda")
+        before: dict[str, dict[str, str]] = {}
+        for name in AHEAD:
+            place = {"FunctionName": self._stack["functions"][name]}
+            found = functions.get_function_configuration(**place)["Environment"]["Variables"]
+            before[name] = dict(found)
+            found["CLOCK_AHEAD_SECONDS"] = str(int(by.total_seconds()))
+            functions.update_function_configuration(**place, Environment={"Variables": found})
+        try:
+            yield
+        finally:
+            for name, variables in before.items():
+                functions.update_function_configuration(
+                    FunctionName=self._stack["functions"][name],
+                    Environment={"Variables": variables},
+                )
+
+    def close(self, org_id: str, period: str) -> None:
+        """Send what `close_periods` sends, and wait until the execution has ended."""
+        message = {"organization_id": org_id, "period": period, "attempt": 1}
+        queue = self.client("sqs")
+        name = self.outputs["ClosingQueueUrl"].rpartition("/")[2]
+        url = queue.get_queue_url(QueueName=name)["QueueUrl"]
+        queue.send_message(QueueUrl=url, MessageBody=json.dumps(message))
+        machine = self.client("stepfunctions")
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < patience:
+            found = machine.list_executions(stateMachineArn=self.outputs["ClosingMachineArn"])
+            for execution in found["executions"]:
+                if execution["name"] == f"{org_id}-{period}-1":
+                    if execution["status"] == "RUNNING":
+                        break
+                    told = machine.describe_execution(executionArn=execution["executionArn"])
+                    assert execution["status"] == "SUCCEEDED", told
+                    return
+            time.sleep(0.5)
+        pytest.fail("the period was not closed in time")
+
+
+def test_a_month_closes_on_the_deployed_stack(stack: dict[str, Any]) -> None:
+    cloud = Cloud(stack)
+    tenant = cloud.invoke("ProvisionOrganization", _document())
+    service, admin = ({"x-api-key": tenant[f"{kind}_key"]} for kind in ("service", "admin"))
+    used = httpx2.post(
+        f"{stack['api_url']}/v1/usage/events", headers=service, json={"events": [_event()]}
+    ).json()["results"][0]
+    assert used["status"] == "recorded"
+
+    with cloud.ahead(MONTH_AND_MORE):
+        cloud.close(tenant["id"], used["period"])
+
+        (listed,) = _get(stack, admin, "/v1/organizations/invoices").json()["data"]
+        assert (listed["period"], listed["status"]) == (used["period"], "open")
+        path = f"/v1/organizations/invoices/{listed['id']}"
+        whole = _get(stack, admin, path).json()
+        assert whole["subtotal"] == used["amount"]
+        assert _get(stack, admin, f"{path}/pdf").content.startswith(b"%PDF-")
+        detail = _get(stack, {**admin, "accept": "text/csv"}, path)
+        assert detail.text.startswith("user_id,name,")
+        draft = _get(stack, admin, "/v1/organizations/invoices/draft").json()
+        assert (draft["status"], draft["subtotal"]) == ("draft", "0")
+        settled = cloud.invoke(
+            "SettleInvoice",
+            {
+                "organization_id": tenant["id"],
+                "invoice_id": listed["id"],
+                "action": "paid",
+                "reference": "e2e",
+                "operator": "e2e",
+            },
+        )
+        assert (settled["status"], settled["amount_due"]) == ("paid", "0")
+        credited = cloud.invoke(
+            "SettleInvoice",
+            {
+                "organization_id": tenant["id"],
+                "invoice_id": listed["id"],
+                "action": "credit",
+                "amount": "1",
+                "reason": "e2e",
+                "reference": "e2e",
+                "operator": "e2e",
+            },
+        )
+        assert credited["kind"] == "credit_note"
+        assert _get(stack, admin, credited["pdf"]).content.startswith(b"%PDF-")
+
+
+def test_the_schedules_run_under_their_roles(stack: dict[str, Any]) -> None:
+    """Nothing is due in the month that runs."""
+    cloud = Cloud(stack)
+
+    assert cloud.invoke("ClosePeriods", {}) == {"handed_out": 0}
+    assert cloud.invoke("ChaseInvoices", {}).keys() == {"looked_at"}
+
+
+def _get(stack: dict[str, Any], headers: dict[str, str], path: str) -> httpx2.Response:
+    answer = httpx2.get(f"{stack['api_url']}{path}", headers=headers, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def _document() -> dict[str, Any]:
+    return {
+        "id": "closing-e2e",
+        "plan": "enterprise",
+        "name": "Closing",
+        "extra_usage": {"enabled": True},
+        "members": [
+            {
+                "user_id": "user_closing",
+                "name": "Clo Sing",
+                "email": "clo@closing.example",
+                "continue_with_extra_usage": True,
+            }
+        ],
+    }
+
+
+def _event() -> dict[str, Any]:
+    return {
+        "id": "msg_closing",
+        "user_id": "user_closing",
+        "model": "claude-sonnet-4-5",
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "usage": {"input_tokens": 12_345, "output_tokens": 6_789},
+    }
