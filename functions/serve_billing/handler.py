@@ -33,6 +33,9 @@ from headroom.wire.reports import CSV, parse_report, report_answer, report_csv, 
 SPARE_MILLIS = 4_000
 # A function's answer is at most 6 MB, and base64 makes a third more of it.
 CONTENT_BYTES_MAX = 4_000_000
+# A row has at most a few hundred characters.
+CSV_ROWS_MAX = 10_000
+REPORT = "usage_report.csv"
 DRAFT = "draft"
 
 logger = Logger()
@@ -52,12 +55,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 @api.route("GET", "/v1/organizations/usage_report")
-def get_usage_report(caller: Caller, now: datetime) -> dict[str, Any] | Content:
+def get_usage_report(caller: Caller, now: datetime) -> dict[str, Any] | Content | Elsewhere:
     asked = parse_report(api.request, caller.organization, now)
     made = report(table, caller.organization, asked.span, asked.groups, _may_go_on)
-    if asked.as_csv:
-        return Content(CSV, report_csv(made), "usage_report.csv")
-    return report_answer(made, asked.page)
+    if not asked.as_csv:
+        return report_answer(made, asked.page)
+    if len(made.rows) > CSV_ROWS_MAX:
+        # Larger than an answer may be: it is fetched from where it was streamed to.
+        name = f"reports/{caller.org_id}/{api.request.id}.csv"
+        files.put_stream(name, report_csv(made), CSV)
+        return Elsewhere(files.link(name, REPORT))
+    return Content(CSV, b"".join(report_csv(made)), REPORT)
 
 
 @api.route("GET", "/v1/organizations/invoices")

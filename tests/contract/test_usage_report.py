@@ -23,6 +23,7 @@ from headroom.usecases.keys import new_key
 from headroom.usecases.reporting import GroupBy, Span, report
 from tests.contract.governing import ANN, BEN, NOW, PAM, House
 from tests.in_process import Context, sample
+from tests.memory_files import MemoryFiles
 
 PERIOD = Span(NOW, NOW, period="2026-11")
 
@@ -186,6 +187,21 @@ def test_a_report_is_a_csv_file_for_whoever_accepts_that(house: House, desk: Des
     assert [row["product"] for row in rows] == ["", "'=HYPERLINK(1)", "claude_code"]
     shown = desk.json("period=2026-11&group_by[]=product&limit=1000")["data"]
     assert [row["amount"] for row in rows] == [row["amount"] for row in shown]
+
+
+def test_a_large_csv_file_waits_elsewhere(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = MemoryFiles()
+    monkeypatch.setattr(serve_billing, "files", files)
+    query = "period=2026-11&group_by[]=user&group_by[]=day"
+    whole = base64.b64decode(desk.get(query, accept="text/csv")["body"])
+    monkeypatch.setattr(serve_billing, "CSV_ROWS_MAX", 32)
+
+    answer = desk.get(query, accept="text/csv")
+
+    assert answer["statusCode"] == 303
+    ((name, body),) = files.documents.items()
+    assert body == whole
+    assert name in answer["headers"]["location"]
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
             **_PAGING,
         },
         other_media=("text/csv",),
+        elsewhere=True,
     ),
     ("GET", f"{_ORGANIZATION}/notifications"): Endpoint(
         NOTIFICATIONS,

@@ -510,18 +510,22 @@ def refresh_budget(table: Table, old: Budget | None, new: Budget, due_at_millis:
     table.transact(changes)
 
 
-def turn_budget(table: Table, old: Budget, new: Budget) -> None:
-    """Let a budget's next period begin, if nothing moved since `old` was read.
+def turn_budgets(table: Table, turning: Sequence[tuple[Budget, Budget]]) -> None:
+    """Let the next period of up to 50 budgets begin, if nothing moved since the old were read.
 
-    The old period keeps its counters and open holds in an item of its own.
+    Each is a pair of old and new. An old period keeps its counters and open holds in an item of
+    its own.
 
     Raises:
         Refused: something moved.
-        Contended: others are on the budget.
+        Contended: others are on the budgets.
     """
-    key = keys.budget(new.org_id, new.user_id)
-    item = BudgetRecord.from_domain(key, new).to_item()
-    table.transact([Put(key, item, _unmoved(old)), _filed(old)])
+    changes: list[Change] = []
+    for old, new in turning:
+        key = keys.budget(new.org_id, new.user_id)
+        item = BudgetRecord.from_domain(key, new).to_item()
+        changes += [Put(key, item, _unmoved(old)), _filed(old)]
+    table.transact(changes)
 
 
 def close_budget(table: Table, org_id: str, user_id: str) -> Budget | None:

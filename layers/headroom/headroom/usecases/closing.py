@@ -27,7 +27,7 @@ from headroom.store.budgets import (
     find_budget,
     find_budgets,
     find_budgets_of,
-    turn_budget,
+    turn_budgets,
 )
 from headroom.store.closings import Closing, find_closing, list_due, move_closing, put_closing
 from headroom.store.organizations import (
@@ -53,6 +53,8 @@ CLOSES_WITHIN: Final = timedelta(hours=26)
 # Holds are mostly settled long before they expire, so waiting looks again this often.
 LOOK_AGAIN: Final = timedelta(hours=1)
 SHARD_MEMBERS: Final = 250
+# Budgets turned in one transaction: few enough that seldom one of them moves meanwhile.
+TURN_TOGETHER: Final = 25
 
 CLOSED: Final = "billing_period.closed"
 
@@ -127,9 +129,10 @@ def turn_members(
     assert pool_period > period, "the pool was turned first"
     latest = 0
     for user_ids in batches(_ids(table, org_id, shard), READ_TOGETHER):
-        for budget in find_budgets(table, org_id, user_ids).values():
-            if budget.period <= period:
-                _turn_member(table, budget, pool_period, now)
+        found = find_budgets(table, org_id, user_ids).values()
+        behind = [budget for budget in found if budget.period <= period]
+        for together in batches(behind, TURN_TOGETHER):
+            _turn_together(table, together, pool_period, now)
         for past in find_budgets_of(table, org_id, user_ids, period).values():
             if past.holds:
                 latest = max(latest, _free_overdue(table, past, now))
@@ -279,6 +282,19 @@ def _ids(table: Table, org_id: str, shard: Shard) -> Iterator[str]:
         yield member.user_id
 
 
+def _turn_together(table: Table, budgets: Sequence[Budget], period: str, now: datetime) -> None:
+    """Turn several budgets in one transaction, and those that moved or hold something by one."""
+    ready = [budget for budget in budgets if not budget.allotment]
+    others = [budget for budget in budgets if budget.allotment]
+    try:
+        if ready:
+            turn_budgets(table, [(budget, turn(budget, period)) for budget in ready])
+    except (Refused, Contended):
+        others = list(budgets)
+    for budget in others:
+        _turn_member(table, budget, period, now)
+
+
 def _turn_member(table: Table, budget: Budget, period: str, now: datetime) -> None:
     current: Budget | None = budget
     for _ in range(ATTEMPTS_MAX):
@@ -288,7 +304,7 @@ def _turn_member(table: Table, budget: Budget, period: str, now: datetime) -> No
             recall_member(table, current, now)
         else:
             try:
-                turn_budget(table, current, turn(current, period))
+                turn_budgets(table, [(current, turn(current, period))])
             except Refused:
                 pass
             else:
