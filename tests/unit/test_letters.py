@@ -180,6 +180,11 @@ def test_whoever_decides_may_ask_that_nobody_is_told() -> None:
         assert notice_of(f"spend_limit.increase_{decision}", {**detail, "notify": False}) is None
 
 
+def test_a_wallet_that_is_low_because_it_is_empty_is_called_empty() -> None:
+    assert "is empty" in letter("wallet.low", {"balance": "0"}).subject
+    assert "running low" in letter("wallet.low", {"balance": "0.5"}).subject
+
+
 def test_other_events_are_not_for_mail() -> None:
     assert notice_of("wallet.topped_up", {}) is None
 

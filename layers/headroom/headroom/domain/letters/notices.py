@@ -73,6 +73,12 @@ def _surpassed(detail: Mapping[str, Any], level: int) -> bool:
     return any(higher > level for higher in crossed(spent, amount))
 
 
+def _low(detail: Mapping[str, Any]) -> Notice:
+    """A wallet that goes from plenty to nothing at once is announced as low, once."""
+    is_empty = detail.get("balance") == "0"
+    return Notice("wallet_empty" if is_empty else "wallet_low", "wallet", "owners", detail)
+
+
 def _decision(name: str) -> Callable[[Mapping[str, Any]], Notice | None]:
     def read(detail: Mapping[str, Any]) -> Notice | None:
         # Whoever decided may have asked that nobody be notified.
@@ -96,7 +102,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Notice | None]]] = {
     ),
     "spend_limit.increase_approved": _decision("request_approved"),
     "spend_limit.increase_denied": _decision("request_denied"),
-    "wallet.low": _told("wallet_low", "wallet"),
+    "wallet.low": _low,
     "wallet.empty": _told("wallet_empty", "wallet"),
     "wallet.reload_failed": _told("reload_failed", "reloads"),
     "wallet.reload_needs_action": _told("reload_needs_action", "reloads"),
