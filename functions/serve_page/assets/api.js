@@ -8,7 +8,7 @@ const WAIT_SECONDS_MAX = 4;
 const TIMEOUT_MS = 35_000;
 
 // What went wrong, in the terms of someone who has to do something about it.
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(kind, facts = {}) {
     super(facts.message ?? kind);
     this.kind = kind;

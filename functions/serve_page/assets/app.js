@@ -83,20 +83,42 @@ function show({ focus = false } = {}) {
 }
 
 const nav = (views, current) =>
-  h("nav", { class: "tabs", "aria-label": t("nav") },
-    views.map((name) => h("a", { href: `usage#${name}`, "aria-current": name === current ? "page" : null }, t(`nav.${name}`))));
+  h(
+    "nav",
+    { class: "tabs", "aria-label": t("nav") },
+    views.map((name) =>
+      h("a", { href: `usage#${name}`, "aria-current": name === current ? "page" : null }, t(`nav.${name}`)),
+    ),
+  );
 
 // The frame around every view: the name, the language, who is signed in.
 function frame(...content) {
   const signedIn = session();
   root.replaceChildren(
     h("a", { class: "skip", href: "#main", onclick: skip }, t("skip")),
-    h("header", { class: "top" },
-      h("span", { class: "brand" }, h("img", { src: new URL("mark.svg", import.meta.url).href, alt: "", width: 26, height: 26 }), "Headroom"),
-      h("div", { class: "top-end" },
+    h(
+      "header",
+      { class: "top" },
+      h(
+        "span",
+        { class: "brand" },
+        h("img", { src: new URL("mark.svg", import.meta.url).href, alt: "", width: 26, height: 26 }),
+        "Headroom",
+      ),
+      h(
+        "div",
+        { class: "top-end" },
         languages(),
         signedIn ? h("span", { class: "who soft" }, signedIn.name ?? "") : null,
-        signedIn ? h("button", { type: "button", class: "button quiet small", id: "sign-out", onclick: () => signOut(config?.sign_in) }, t("sign_out")) : null)),
+        signedIn
+          ? h(
+              "button",
+              { type: "button", class: "button quiet small", id: "sign-out", onclick: () => signOut(config?.sign_in) },
+              t("sign_out"),
+            )
+          : null,
+      ),
+    ),
     h("main", { id: "main" }, content),
     h("div", { id: "said", role: "status" }),
   );
@@ -111,28 +133,70 @@ function skip(event) {
 }
 
 function languages() {
-  return h("div", { class: "languages", role: "group", "aria-label": t("language") },
+  return h(
+    "div",
+    { class: "languages", role: "group", "aria-label": t("language") },
     Object.entries(LANGUAGES).map(([code, name]) =>
-      h("button", { type: "button", id: `language-${code}`, lang: code, "aria-pressed": String(code === language()), "aria-label": name,
-        async onclick() {
-          await speak(code, { remember: true });
-          if (session() && reader) show();
-          else if (session()) await enter();
-          else welcome();
-          document.getElementById(`language-${code}`)?.focus();
-        } }, code.toUpperCase())));
+      h(
+        "button",
+        {
+          type: "button",
+          id: `language-${code}`,
+          lang: code,
+          "aria-pressed": String(code === language()),
+          "aria-label": name,
+          async onclick() {
+            await speak(code, { remember: true });
+            if (session() && reader) show();
+            else if (session()) await enter();
+            else welcome();
+            document.getElementById(`language-${code}`)?.focus();
+          },
+        },
+        code.toUpperCase(),
+      ),
+    ),
+  );
 }
 
 function welcome(error = null) {
   reader = null;
   const configured = Boolean(config?.sign_in);
-  frame(h("div", { class: "welcome" },
-    h("h1", { tabindex: -1 }, t("welcome.title")),
-    h("p", { class: "lead" }, t("welcome.text")),
-    error ? h("div", { class: "notice bad", role: "alert" }, h("div", {}, h("p", {}, h("strong", {}, t("sign_in.failed")), " ", t("sign_in.failed.todo")), h("p", { class: "soft small" }, error.message))) : null,
-    configured
-      ? h("button", { type: "button", class: "button primary large", id: "sign-in", onclick: (event) => { event.currentTarget.setAttribute("aria-busy", "true"); signIn(config.sign_in); } }, t("sign_in"))
-      : h("button", { type: "button", class: "button", onclick: () => location.reload() }, t("retry"))));
+  frame(
+    h(
+      "div",
+      { class: "welcome" },
+      h("h1", { tabindex: -1 }, t("welcome.title")),
+      h("p", { class: "lead" }, t("welcome.text")),
+      error
+        ? h(
+            "div",
+            { class: "notice bad", role: "alert" },
+            h(
+              "div",
+              {},
+              h("p", {}, h("strong", {}, t("sign_in.failed")), " ", t("sign_in.failed.todo")),
+              h("p", { class: "soft small" }, error.message),
+            ),
+          )
+        : null,
+      configured
+        ? h(
+            "button",
+            {
+              type: "button",
+              class: "button primary large",
+              id: "sign-in",
+              onclick: (event) => {
+                event.currentTarget.setAttribute("aria-busy", "true");
+                signIn(config.sign_in);
+              },
+            },
+            t("sign_in"),
+          )
+        : h("button", { type: "button", class: "button", onclick: () => location.reload() }, t("retry")),
+    ),
+  );
   document.title = `${t("title.usage")} · Headroom`;
 }
 

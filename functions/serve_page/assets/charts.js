@@ -20,23 +20,37 @@ export function columns(bars, { title }) {
   const base = HEIGHT - FOOT;
   const every = Math.ceil((bars.length * 44) / (width - LEFT));
   const lines = [0n, 1n, 2n, 3n, 4n].map((quarter) => (top * quarter) / 4n);
-  const drawing = svg("svg", { class: "chart", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": title },
+  const drawing = svg(
+    "svg",
+    { class: "chart", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": title },
     lines.map((units) => {
       const y = base - scale(units);
       return [
         svg("line", { class: "grid", x1: LEFT, x2: width, y1: y, y2: y }),
-        svg("text", { class: "tick", x: LEFT - 10, y: y + 4, "text-anchor": "end" }, money(fromUnits(units)).replace(/[.,]00(?=\D*$)/, "")),
+        svg(
+          "text",
+          { class: "tick", x: LEFT - 10, y: y + 4, "text-anchor": "end" },
+          money(fromUnits(units)).replace(/[.,]00(?=\D*$)/, ""),
+        ),
       ];
     }),
     bars.map((bar, index) => {
       const height = scale(toUnits(bar.amount));
       const x = LEFT + index * step;
-      return svg("g", { class: "column" },
+      return svg(
+        "g",
+        { class: "column" },
         svg("title", {}, `${bar.name}: ${money(bar.amount)}`),
         svg("rect", { class: "hit", x, y: TOP, width: step, height: base - TOP }),
-        height > 0 ? svg("path", { class: "bar", d: rounded(x + step * 0.16, base, step * 0.68, Math.max(height, 1.5)) }) : null,
-        index % every === 0 ? svg("text", { class: "tick", x: x + step / 2, y: HEIGHT - 7, "text-anchor": "middle" }, bar.label) : null);
-    }));
+        height > 0
+          ? svg("path", { class: "bar", d: rounded(x + step * 0.16, base, step * 0.68, Math.max(height, 1.5)) })
+          : null,
+        index % every === 0
+          ? svg("text", { class: "tick", x: x + step / 2, y: HEIGHT - 7, "text-anchor": "middle" }, bar.label)
+          : null,
+      );
+    }),
+  );
   return h("figure", { class: "figure" }, drawing, asTable(bars, title));
 }
 
@@ -45,22 +59,55 @@ export function ranking(rows, { title, shown = 6, rest }) {
   const sorted = [...rows].sort((one, other) => (toUnits(other.amount) > toUnits(one.amount) ? 1 : -1));
   const first = sorted.slice(0, shown);
   const others = sorted.slice(shown);
-  if (others.length) first.push({ name: rest(others.length), amount: fromUnits(others.reduce((sum, each) => sum + toUnits(each.amount), 0n)) });
+  if (others.length)
+    first.push({
+      name: rest(others.length),
+      amount: fromUnits(others.reduce((sum, each) => sum + toUnits(each.amount), 0n)),
+    });
   const most = first.reduce((max, row) => (toUnits(row.amount) > max ? toUnits(row.amount) : max), 1n);
-  return h("ol", { class: "ranking", "aria-label": title }, first.map((row) => {
-    const bar = h("span", { class: "rank-bar", "aria-hidden": "true" });
-    bar.style.width = `${Number((toUnits(row.amount) * 1000n) / most) / 10}%`;
-    return h("li", {}, h("span", { class: "rank-name" }, row.name), h("span", { class: "rank-amount" }, money(row.amount)), h("span", { class: "rank-track" }, bar));
-  }));
+  return h(
+    "ol",
+    { class: "ranking", "aria-label": title },
+    first.map((row) => {
+      const bar = h("span", { class: "rank-bar", "aria-hidden": "true" });
+      bar.style.width = `${Number((toUnits(row.amount) * 1000n) / most) / 10}%`;
+      return h(
+        "li",
+        {},
+        h("span", { class: "rank-name" }, row.name),
+        h("span", { class: "rank-amount" }, money(row.amount)),
+        h("span", { class: "rank-track" }, bar),
+      );
+    }),
+  );
 }
 
 function asTable(bars, title) {
-  return h("details", { class: "as-table" },
+  return h(
+    "details",
+    { class: "as-table" },
     h("summary", {}, t("chart.as_table")),
-    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
-      h("table", {},
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("chart.day")), h("th", { scope: "col", class: "num" }, t("amount")))),
-        h("tbody", {}, bars.map((bar) => h("tr", {}, h("th", { scope: "row" }, bar.name), h("td", { class: "num" }, money(bar.amount))))))));
+    h(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h("tr", {}, h("th", { scope: "col" }, t("chart.day")), h("th", { scope: "col", class: "num" }, t("amount"))),
+        ),
+        h(
+          "tbody",
+          {},
+          bars.map((bar) =>
+            h("tr", {}, h("th", { scope: "row" }, bar.name), h("td", { class: "num" }, money(bar.amount))),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 const rounded = (x, base, width, height) => {

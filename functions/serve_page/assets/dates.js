@@ -20,15 +20,25 @@ export function month(period) {
 export function soon(text) {
   const then = new Date(text);
   const isToday = then.toDateString() === new Date().toDateString();
-  return format(isToday ? { timeStyle: "short" } : { weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }).format(then);
+  return format(
+    isToday
+      ? { timeStyle: "short" }
+      : { weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit" },
+  ).format(then);
 }
 
 // "PT5H" is "5 hours", "P7D" is "7 days".
 export function duration(text) {
   const [, days, hours, minutes] = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?$/.exec(text) ?? [];
-  const parts = [[days, "day"], [hours, "hour"], [minutes, "minute"]].filter(([amount]) => amount);
+  const parts = [
+    [days, "day"],
+    [hours, "hour"],
+    [minutes, "minute"],
+  ].filter(([amount]) => amount);
   return parts
-    .map(([amount, unit]) => new Intl.NumberFormat(language(), { style: "unit", unit, unitDisplay: "long" }).format(Number(amount)))
+    .map(([amount, unit]) =>
+      new Intl.NumberFormat(language(), { style: "unit", unit, unitDisplay: "long" }).format(Number(amount)),
+    )
     .join(" ");
 }
 

@@ -13,11 +13,22 @@ export function open(title, draw, { wide = false } = {}) {
   const heading = freshId("dialog");
   const body = h("div", { class: "dialog-body" });
   const errors = h("div", { class: "dialog-errors" });
-  const element = h("dialog", { class: wide ? "wide" : "", "aria-labelledby": heading },
-    h("div", { class: "dialog-head" },
+  const element = h(
+    "dialog",
+    { class: wide ? "wide" : "", "aria-labelledby": heading },
+    h(
+      "div",
+      { class: "dialog-head" },
       h("h2", { id: heading }, title),
-      h("button", { type: "button", class: "icon-button", "aria-label": t("close"), onclick: () => close() }, icon("close"))),
-    body, errors);
+      h(
+        "button",
+        { type: "button", class: "icon-button", "aria-label": t("close"), onclick: () => close() },
+        icon("close"),
+      ),
+    ),
+    body,
+    errors,
+  );
   let waiting = false;
 
   function close() {
@@ -69,16 +80,46 @@ export function confirm(title, what, label, action, { kind = "primary" } = {}) {
   const keys = keyring();
   open(title, (dialog) => [
     h("p", {}, what),
-    buttons(cancel(dialog), h("button", { type: "button", class: `button ${kind}`, onclick: (event) => dialog.run(() => action(keys), event.currentTarget) }, label)),
+    buttons(
+      cancel(dialog),
+      h(
+        "button",
+        {
+          type: "button",
+          class: `button ${kind}`,
+          onclick: (event) => dialog.run(() => action(keys), event.currentTarget),
+        },
+        label,
+      ),
+    ),
   ]);
 }
 
 // A field for money. `field.read()` returns whole cents, or null after saying what is wrong.
-export function amountField({ label, hint = null, value = "", least = "0", most = null, optional = null, changed = () => {} }) {
+export function amountField({
+  label,
+  hint = null,
+  value = "",
+  least = "0",
+  most = null,
+  optional = null,
+  changed = () => {},
+}) {
   const id = freshId("amount");
   const wrong = h("p", { class: "field-error", id: `${id}-error` });
-  const input = h("input", { id, type: "text", inputmode: "decimal", autocomplete: "off", value, "aria-describedby": `${id}-hint ${id}-error`, placeholder: optional,
-    oninput: () => { complain(null); changed(peek()); } });
+  const input = h("input", {
+    id,
+    type: "text",
+    inputmode: "decimal",
+    autocomplete: "off",
+    value,
+    "aria-describedby": `${id}-hint ${id}-error`,
+    placeholder: optional,
+    oninput: () => {
+      complain(null);
+      changed(peek());
+    },
+  });
 
   function complain(text) {
     wrong.textContent = text ?? "";
@@ -94,10 +135,13 @@ export function amountField({ label, hint = null, value = "", least = "0", most 
     if (found.problem) input.focus();
     return found.problem ? undefined : found.cents;
   }
-  const element = h("div", { class: "field" },
+  const element = h(
+    "div",
+    { class: "field" },
     h("label", { for: id }, label),
     h("div", { class: "money-input" }, h("span", { "aria-hidden": "true" }, currencySign()), input),
     h("p", { class: "soft small", id: `${id}-hint` }, hint),
-    wrong);
+    wrong,
+  );
   return { element, input, read, peek, complain };
 }

@@ -15,7 +15,7 @@ export const forget = () => {
 };
 
 export const isComplete = () => complete;
-export const all = () => [...members.values()];
+const all = () => [...members.values()];
 export const find = (userId) => members.get(userId);
 export const keep = (member) => members.set(member.user_id, { ...members.get(member.user_id), ...member });
 
@@ -23,7 +23,7 @@ export const keep = (member) => members.set(member.user_id, { ...members.get(mem
 export const nameOf = (userId) => members.get(userId)?.name ?? userId;
 
 // Read the next page; several who ask at once wait for the same one.
-export async function readMore() {
+async function readMore() {
   if (complete) return;
   reading ??= get("organizations/members", { limit: PAGE, page: next }).finally(() => (reading = null));
   const found = await reading;
@@ -51,4 +51,9 @@ export async function search(text, wanted, progress = () => {}) {
 }
 
 // "Zoë" is found by "zoe".
-const fold = (text) => text.normalize("NFD").replace(/\p{Diacritic}/gu, "").toLowerCase().trim();
+const fold = (text) =>
+  text
+    .normalize("NFD")
+    .replace(/\p{Diacritic}/gu, "")
+    .toLowerCase()
+    .trim();

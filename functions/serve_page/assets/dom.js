@@ -2,11 +2,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-export const h = (tag, attributes, ...children) =>
-  furnish(document.createElement(tag), attributes, children);
+export const h = (tag, attributes, ...children) => furnish(document.createElement(tag), attributes, children);
 
-export const svg = (tag, attributes, ...children) =>
-  furnish(document.createElementNS(SVG, tag), attributes, children);
+export const svg = (tag, attributes, ...children) => furnish(document.createElementNS(SVG, tag), attributes, children);
 
 // What an attribute is by its value: a function listens, `false` and `null` are left out.
 function furnish(element, attributes, children) {
@@ -15,7 +13,9 @@ function furnish(element, attributes, children) {
     if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -28,7 +28,8 @@ const PATHS = {
   left: "M14.5 6l-6 6 6 6",
   right: "M9.5 6l6 6-6 6",
   close: "M6 6l12 12M18 6L6 18",
-  alert: "M12 8v5M12 16.500h.01M10.3 4.200L2.8 17.500A2 2 0 0 0 4.5 20.500h15a2 2 0 0 0 1.7-3L13.7 4.200a2 2 0 0 0-3.4 0z",
+  alert:
+    "M12 8v5M12 16.500h.01M10.3 4.200L2.8 17.500A2 2 0 0 0 4.5 20.500h15a2 2 0 0 0 1.7-3L13.7 4.200a2 2 0 0 0-3.4 0z",
   info: "M12 11v5M12 8h.01M12 21a9 9 0 1 1 0-18 9 9 0 0 1 0 18z",
 };
 
@@ -36,7 +37,14 @@ export const icon = (name) =>
   svg(
     "svg",
     { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
-    svg("path", { d: PATHS[name], fill: "none", stroke: "currentColor", "stroke-width": name === "more" ? 3 : 1.8, "stroke-linecap": "round", "stroke-linejoin": "round" }),
+    svg("path", {
+      d: PATHS[name],
+      fill: "none",
+      stroke: "currentColor",
+      "stroke-width": name === "more" ? 3 : 1.8,
+      "stroke-linecap": "round",
+      "stroke-linejoin": "round",
+    }),
   );
 
 let count = 0;

@@ -51,7 +51,9 @@ export function money(cents, { exact = false } = {}) {
 // A price as price lists have it: of a million tokens, or of a thousand searches.
 export function price(cents, per, kind) {
   const many = kind === "web_search" ? 1000n : 1_000_000n;
-  return t(kind === "web_search" ? "price.searches" : "price.tokens", { price: money(fromUnits((toUnits(cents) * many) / BigInt(per))) });
+  return t(kind === "web_search" ? "price.searches" : "price.tokens", {
+    price: money(fromUnits((toUnits(cents) * many) / BigInt(per))),
+  });
 }
 
 // A cap: an amount, or "Unlimited".

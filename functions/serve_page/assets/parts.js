@@ -7,20 +7,34 @@ export const button = (label, onclick, { kind = "", id = null, sign = null, ...a
   h("button", { type: "button", class: `button ${kind}`, id, onclick, ...attributes }, sign ? icon(sign) : null, label);
 
 export const iconButton = (sign, label, onclick, attributes = {}) =>
-  h("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes }, icon(sign));
+  h(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes },
+    icon(sign),
+  );
 
 export const badge = (text, tone = "") => h("span", { class: `badge ${tone}` }, text);
 
 export function card(title, { id = freshId("card"), note = null, actions = null, tag = "section" } = {}, ...content) {
-  return h(tag, { class: "card", "aria-labelledby": id },
-    h("header", { class: "card-head" },
+  return h(
+    tag,
+    { class: "card", "aria-labelledby": id },
+    h(
+      "header",
+      { class: "card-head" },
       h("div", {}, h("h2", { id }, title), note ? h("p", { class: "soft" }, note) : null),
-      actions ? h("div", { class: "actions" }, actions) : null),
-    content);
+      actions ? h("div", { class: "actions" }, actions) : null,
+    ),
+    content,
+  );
 }
 
 export const facts = (...pairs) =>
-  h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  h(
+    "dl",
+    { class: "facts" },
+    pairs.filter(Boolean).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 
 export const loading = (label = t("loading")) =>
   h("p", { class: "loading" }, h("span", { class: "spinner", "aria-hidden": "true" }), h("span", {}, label));
@@ -33,14 +47,26 @@ export const notice = (tone, ...content) =>
 // What went wrong and what to do about it; the request's id is what support asks for.
 export function problem(error, retry = null) {
   const kind = error.kind ?? "broken";
-  if (kind === "missing" && !error.details?.field && /^path:/.test(error.message)) return notice("info", h("p", {}, t("error.not_here")));
+  if (kind === "missing" && !error.details?.field && /^path:/.test(error.message))
+    return notice("info", h("p", {}, t("error.not_here")));
   const values = { seconds: error.retryAfter ?? 60 };
-  return h("div", { class: "notice bad", role: "alert" }, icon("alert"),
-    h("div", {},
+  return h(
+    "div",
+    { class: "notice bad", role: "alert" },
+    icon("alert"),
+    h(
+      "div",
+      {},
       h("p", {}, h("strong", {}, t(`error.${kind}`, values)), " ", t(`error.${kind}.todo`, values)),
-      ["invalid", "conflict", "refused"].includes(kind) && error.message ? h("p", { class: "soft" }, error.message) : null,
-      error.requestId ? h("p", { class: "soft small" }, t("error.request_id"), " ", h("code", {}, error.requestId)) : null,
-      retry ? button(t("retry"), retry, { kind: "small" }) : null));
+      ["invalid", "conflict", "refused"].includes(kind) && error.message
+        ? h("p", { class: "soft" }, error.message)
+        : null,
+      error.requestId
+        ? h("p", { class: "soft small" }, t("error.request_id"), " ", h("code", {}, error.requestId))
+        : null,
+      retry ? button(t("retry"), retry, { kind: "small" }) : null,
+    ),
+  );
 }
 
 // A part of the page that loads by itself: it shows the wait, the content, or the error with a way on.
@@ -95,7 +121,15 @@ export function longList(read, draw, { none }) {
 }
 
 export function meter({ label, value, text, parts }) {
-  const bar = h("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(value * 100), "aria-valuetext": text });
+  const bar = h("div", {
+    class: "meter",
+    role: "meter",
+    "aria-label": label,
+    "aria-valuemin": 0,
+    "aria-valuemax": 100,
+    "aria-valuenow": Math.round(value * 100),
+    "aria-valuetext": text,
+  });
   for (const [kind, width] of parts) {
     const part = h("span", { class: kind });
     part.style.width = `${(width * 100).toFixed(2)}%`;
@@ -107,25 +141,53 @@ export function meter({ label, value, text, parts }) {
 // A switch that moves when the server has answered, not before.
 export function toggle({ label, checked, change, id = freshId("switch"), described = null, disabled = false }) {
   const wait = h("span", { class: "switch-state" }, checked ? t("on") : t("off"));
-  const control = h("button", { type: "button", role: "switch", class: "switch", id, "aria-checked": String(checked), "aria-label": label, "aria-describedby": described, disabled,
-    async onclick() {
-      if (control.getAttribute("aria-busy")) return;
-      control.setAttribute("aria-busy", "true");
-      wait.textContent = t("saving");
-      try {
-        await change(control.getAttribute("aria-checked") !== "true");
-        document.getElementById(id)?.focus();
-      } catch (error) {
-        control.removeAttribute("aria-busy");
-        wait.textContent = checked ? t("on") : t("off");
-        holder.append(problem(error));
-      }
-    } }, h("span", { class: "knob" }));
+  const control = h(
+    "button",
+    {
+      type: "button",
+      role: "switch",
+      class: "switch",
+      id,
+      "aria-checked": String(checked),
+      "aria-label": label,
+      "aria-describedby": described,
+      disabled,
+      async onclick() {
+        if (control.getAttribute("aria-busy")) return;
+        control.setAttribute("aria-busy", "true");
+        wait.textContent = t("saving");
+        try {
+          await change(control.getAttribute("aria-checked") !== "true");
+          document.getElementById(id)?.focus();
+        } catch (error) {
+          control.removeAttribute("aria-busy");
+          wait.textContent = checked ? t("on") : t("off");
+          holder.append(problem(error));
+        }
+      },
+    },
+    h("span", { class: "knob" }),
+  );
   const holder = h("div", { class: "switch-line" }, control, wait);
   return holder;
 }
 
-const TONES = { paid: "good", succeeded: "good", approved: "good", ready: "good", good: "good", open: "", pending: "wait", cooling_down: "wait", requires_action: "bad", needs_action: "bad", declined: "bad", past_due: "bad", denied: "", void: "" };
+const TONES = {
+  paid: "good",
+  succeeded: "good",
+  approved: "good",
+  ready: "good",
+  good: "good",
+  open: "",
+  pending: "wait",
+  cooling_down: "wait",
+  requires_action: "bad",
+  needs_action: "bad",
+  declined: "bad",
+  past_due: "bad",
+  denied: "",
+  void: "",
+};
 export const state = (stem, word) => badge(known(stem, word), TONES[word] ?? "");
 
 // Said to everyone when something was done: seen for a while, and read by a screen reader.

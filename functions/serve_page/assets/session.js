@@ -6,9 +6,9 @@ const LEEWAY_SECONDS = 30;
 // Where the issuer does not say; the API has the last word on a token in any case.
 const LASTS_SECONDS = 3600;
 
-export class SignInFailed extends Error {}
+class SignInFailed extends Error {}
 
-export const pageUrl = () => new URL("usage", document.baseURI).href.split(/[?#]/)[0];
+const pageUrl = () => new URL("usage", document.baseURI).href.split(/[?#]/)[0];
 
 export function session() {
   const held = JSON.parse(sessionStorage.getItem(HELD) ?? "null");
@@ -52,7 +52,10 @@ export async function finishSignIn(config) {
   if (!token) throw new SignInFailed(`no ${config.token}`);
   // By this machine's clock, which need not be the issuer's.
   const expires = Date.now() / 1000 + (tokens.expires_in ?? LASTS_SECONDS);
-  sessionStorage.setItem(HELD, JSON.stringify({ token, expires, name: claims.name ?? claims.email ?? null, id_token: tokens.id_token ?? null }));
+  sessionStorage.setItem(
+    HELD,
+    JSON.stringify({ token, expires, name: claims.name ?? claims.email ?? null, id_token: tokens.id_token ?? null }),
+  );
   return true;
 }
 
@@ -102,4 +105,8 @@ async function challengeOf(verifier) {
 }
 
 const random = (bytes) => packed(crypto.getRandomValues(new Uint8Array(bytes)));
-const packed = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const packed = (bytes) =>
+  btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");

@@ -34,6 +34,7 @@ export function t(key, values = {}) {
 }
 
 // The same where the API may say something that this page does not know yet: its own word is shown.
-export const known = (stem, word) => (`${stem}.${word}` in words ? t(`${stem}.${word}`) : String(word).replaceAll("_", " "));
+export const known = (stem, word) =>
+  `${stem}.${word}` in words ? t(`${stem}.${word}`) : String(word).replaceAll("_", " ");
 
 export const number = (value) => new Intl.NumberFormat(current).format(value);

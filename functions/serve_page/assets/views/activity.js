@@ -15,18 +15,41 @@ export function activity() {
     const [found] = await Promise.all([get("organizations/audit", { limit: 20, page }), ensure()]);
     return found;
   };
-  return card(t("activity.title"), { id: "activity-card", note: t("activity.note") }, longList(read, entry, { none: t("activity.none") }));
+  return card(
+    t("activity.title"),
+    { id: "activity-card", note: t("activity.note") },
+    longList(read, entry, { none: t("activity.none") }),
+  );
 }
 
 function entry(each) {
   const names = [...new Set([...Object.keys(each.before), ...Object.keys(each.after)])];
   const about = each.subject.startsWith("user_") ? ` · ${nameOf(each.subject)}` : "";
-  return h("div", { class: "row change" },
-    h("span", { class: "row-main" },
+  return h(
+    "div",
+    { class: "row change" },
+    h(
+      "span",
+      { class: "row-main" },
       h("span", {}, h("strong", {}, known("action", each.action)), about),
-      h("span", { class: "soft small" }, `${who(each.actor)} · ${moment(each.at)}`)),
-    h("ul", { class: "differences" }, names.map((name) =>
-      h("li", {}, h("span", { class: "soft" }, fact(name), " "), name in each.before ? [h("del", {}, value(name, each.before[name])), h("span", { "aria-hidden": "true" }, " → ")] : null, name in each.after ? h("ins", {}, value(name, each.after[name])) : t("activity.removed")))));
+      h("span", { class: "soft small" }, `${who(each.actor)} · ${moment(each.at)}`),
+    ),
+    h(
+      "ul",
+      { class: "differences" },
+      names.map((name) =>
+        h(
+          "li",
+          {},
+          h("span", { class: "soft" }, fact(name), " "),
+          name in each.before
+            ? [h("del", {}, value(name, each.before[name])), h("span", { "aria-hidden": "true" }, " → ")]
+            : null,
+          name in each.after ? h("ins", {}, value(name, each.after[name])) : t("activity.removed"),
+        ),
+      ),
+    ),
+  );
 }
 
 const who = (actor) => (actor.type === "user" ? nameOf(actor.id) : actor.type === "system" ? "Headroom" : t("by_key"));

@@ -31,7 +31,10 @@ export function adjustSeatCap(tier, refresh) {
     label: t("seat.amount"),
     read: async () => ({ amount: (await get("organizations/extra_usage")).seat_tiers[tier].spend_limit }),
     save: (amount) => put(`organizations/seat_tiers/${tier}/spend_limit`, { amount }),
-    consequence: (amount) => ({ tone: isZero(amount) ? "warn" : "info", text: t(isZero(amount) ? "seat.what.nothing" : "seat.what", { tier: name, amount: money(amount) }) }),
+    consequence: (amount) => ({
+      tone: isZero(amount) ? "warn" : "info",
+      text: t(isZero(amount) ? "seat.what.nothing" : "seat.what", { tier: name, amount: money(amount) }),
+    }),
     unlimited: t("seat.unlimited", { tier: name }),
     done: (amount) => t("seat.done", { tier: name, amount: limit(amount) }),
     refresh,
@@ -45,10 +48,19 @@ export function adjustMemberCap(member, refresh) {
     title: t("member.dialog", { name: member.name }),
     label: t("cap.amount"),
     read: async () => {
-      const found = await get("organizations/spend_limits/effective", { "user_ids[]": member.user_id, "period[]": "monthly" });
+      const found = await get("organizations/spend_limits/effective", {
+        "user_ids[]": member.user_id,
+        "period[]": "monthly",
+      });
       const row = found.data[0];
       if (!row) return { amount: null, gone: true };
-      return { amount: row.amount, spent: row.period_to_date_spend, held: "0", source: row.source.type, id: row.spend_limit_id };
+      return {
+        amount: row.amount,
+        spent: row.period_to_date_spend,
+        held: "0",
+        source: row.source.type,
+        id: row.spend_limit_id,
+      };
     },
     save: (amount, now) => post("organizations/spend_limits", { scope, amount }, keys, [amount, now.amount]),
     consequence: (amount, now) => consequence(amount, now, "member"),
@@ -63,8 +75,10 @@ export function adjustMemberCap(member, refresh) {
 // What an amount would do to a shared cap or a member's own, given what is spent.
 function consequence(amount, { spent, held }, stem) {
   const used = add(spent, held);
-  if (isBelow(amount, spent) || isZero(amount)) return { tone: "warn", text: t(`${stem}.what.below`, { spent: money(spent) }) };
-  if (isBelow(amount, used)) return { tone: "warn", text: t(`${stem}.what.held`, { spent: money(spent), held: money(held) }) };
+  if (isBelow(amount, spent) || isZero(amount))
+    return { tone: "warn", text: t(`${stem}.what.below`, { spent: money(spent) }) };
+  if (isBelow(amount, used))
+    return { tone: "warn", text: t(`${stem}.what.held`, { spent: money(spent), held: money(held) }) };
   return { tone: "info", text: t(`${stem}.what`, { left: money(subtract(amount, used)), spent: money(spent) }) };
 }
 
@@ -72,10 +86,19 @@ function adjust(asked) {
   open(asked.title, (dialog) => {
     const content = h("div", {}, loading(t("cap.reading")));
     const begin = () =>
-      asked.read().then(
-        (now) => content.replaceChildren(...form(asked, dialog, now)),
-        (error) => content.replaceChildren(problem(error, () => { content.replaceChildren(loading()); begin(); })),
-      ).then(() => content.querySelector("input")?.focus());
+      asked
+        .read()
+        .then(
+          (now) => content.replaceChildren(...form(asked, dialog, now)),
+          (error) =>
+            content.replaceChildren(
+              problem(error, () => {
+                content.replaceChildren(loading());
+                begin();
+              }),
+            ),
+        )
+        .then(() => content.querySelector("input")?.focus());
     begin();
     return content;
   });
@@ -90,7 +113,15 @@ function form(asked, dialog, first) {
   field.input.select?.();
 
   function show() {
-    present.replaceChildren(t("cap.present"), " ", h("strong", {}, limit(now.amount)), [asked.present?.(now)].filter(Boolean).map((each) => ` · ${each}`).join(""));
+    present.replaceChildren(
+      t("cap.present"),
+      " ",
+      h("strong", {}, limit(now.amount)),
+      [asked.present?.(now)]
+        .filter(Boolean)
+        .map((each) => ` · ${each}`)
+        .join(""),
+    );
     tell(field.peek());
   }
   function tell({ cents }) {
@@ -117,22 +148,54 @@ function form(asked, dialog, first) {
   show();
   const inherit = asked.inherit?.(now);
   return [
-    h("form", { novalidate: true, onsubmit(event) {
-      event.preventDefault();
-      const amount = field.read();
-      if (amount !== undefined) dialog.run(() => change(amount, (seen) => asked.save(amount, seen), asked.done(amount)), event.submitter);
-    } },
-    present, moved, field.element, told,
-    buttons(
-      cancel(dialog),
-      h("button", { type: "submit", class: "button primary" }, t("cap.set"))),
-    h("div", { class: "aside" },
-      h("p", { class: "soft" }, asked.unlimited),
-      h("button", { type: "button", class: "button small", onclick: (event) => dialog.run(() => change(null, (seen) => asked.save(null, seen), asked.done(null)), event.currentTarget) }, t("cap.set_unlimited"))),
-    inherit
-      ? h("div", { class: "aside" },
-          h("p", { class: "soft" }, t("member.inherit.what")),
-          h("button", { type: "button", class: "button small", onclick: (event) => dialog.run(() => change(undefined, inherit, t("member.inherit.done")), event.currentTarget) }, t("member.inherit")))
-      : null),
+    h(
+      "form",
+      {
+        novalidate: true,
+        onsubmit(event) {
+          event.preventDefault();
+          const amount = field.read();
+          if (amount !== undefined)
+            dialog.run(() => change(amount, (seen) => asked.save(amount, seen), asked.done(amount)), event.submitter);
+        },
+      },
+      present,
+      moved,
+      field.element,
+      told,
+      buttons(cancel(dialog), h("button", { type: "submit", class: "button primary" }, t("cap.set"))),
+      h(
+        "div",
+        { class: "aside" },
+        h("p", { class: "soft" }, asked.unlimited),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "button small",
+            onclick: (event) =>
+              dialog.run(() => change(null, (seen) => asked.save(null, seen), asked.done(null)), event.currentTarget),
+          },
+          t("cap.set_unlimited"),
+        ),
+      ),
+      inherit
+        ? h(
+            "div",
+            { class: "aside" },
+            h("p", { class: "soft" }, t("member.inherit.what")),
+            h(
+              "button",
+              {
+                type: "button",
+                class: "button small",
+                onclick: (event) =>
+                  dialog.run(() => change(undefined, inherit, t("member.inherit.done")), event.currentTarget),
+              },
+              t("member.inherit"),
+            ),
+          )
+        : null,
+    ),
   ];
 }

@@ -10,23 +10,54 @@ import { known, number, t } from "../words.js";
 import { download } from "./spending.js";
 
 export const invoices = (reader) =>
-  card(t("invoices.title"), {
-    id: "invoices-card",
-    note: t(`invoices.note.${reader.plan}`),
-    actions: [button(t("invoices.draft"), () => show({ id: "draft", kind: reader.plan === "team" ? "statement" : "invoice", period: reader.self.period }), { id: "open-draft" })],
-  },
-    longList((page) => get("organizations/invoices", { limit: 20, page }), line, { none: t("invoices.none") }));
+  card(
+    t("invoices.title"),
+    {
+      id: "invoices-card",
+      note: t(`invoices.note.${reader.plan}`),
+      actions: [
+        button(
+          t("invoices.draft"),
+          () =>
+            show({ id: "draft", kind: reader.plan === "team" ? "statement" : "invoice", period: reader.self.period }),
+          { id: "open-draft" },
+        ),
+      ],
+    },
+    longList((page) => get("organizations/invoices", { limit: 20, page }), line, { none: t("invoices.none") }),
+  );
 
 const name = (invoice) => invoice.number ?? t("invoice.draft");
 
 function line(invoice) {
-  return h("div", { class: "row invoice", "data-invoice": invoice.id },
-    h("span", { class: "row-main" }, h("strong", {}, month(invoice.period)), h("span", { class: "soft small" }, `${known("invoice.kind", invoice.kind)} · ${name(invoice)}`)),
+  return h(
+    "div",
+    { class: "row invoice", "data-invoice": invoice.id },
+    h(
+      "span",
+      { class: "row-main" },
+      h("strong", {}, month(invoice.period)),
+      h("span", { class: "soft small" }, `${known("invoice.kind", invoice.kind)} · ${name(invoice)}`),
+    ),
     state("invoice.status", invoice.status),
     h("span", { class: "row-amount" }, money(invoice.total)),
-    h("span", { class: "actions" },
-      button(t("invoice.open"), () => show(invoice), { kind: "small", id: `open-${invoice.id}`, "aria-label": `${t("invoice.open")}: ${month(invoice.period)}` }),
-      invoice.pdf ? button("PDF", (event) => pdf(invoice, event.currentTarget), { kind: "small", sign: "download", "aria-label": `PDF: ${month(invoice.period)}` }) : null));
+    h(
+      "span",
+      { class: "actions" },
+      button(t("invoice.open"), () => show(invoice), {
+        kind: "small",
+        id: `open-${invoice.id}`,
+        "aria-label": `${t("invoice.open")}: ${month(invoice.period)}`,
+      }),
+      invoice.pdf
+        ? button("PDF", (event) => pdf(invoice, event.currentTarget), {
+            kind: "small",
+            sign: "download",
+            "aria-label": `PDF: ${month(invoice.period)}`,
+          })
+        : null,
+    ),
+  );
 }
 
 async function pdf(invoice, control) {
@@ -42,50 +73,128 @@ async function pdf(invoice, control) {
 }
 
 function show(summary) {
-  open(`${known("invoice.kind", summary.kind)} · ${month(summary.period)}`, () =>
-    shown(() => get(`organizations/invoices/${summary.id}`), (invoice) => [
-      facts(
-        [t("invoice.number"), name(invoice)],
-        [t("invoice.state"), state("invoice.status", invoice.status)],
-        invoice.issued_at ? [t("invoice.issued"), day(invoice.issued_at)] : null,
-        invoice.due_at ? [t("invoice.due"), day(invoice.due_at)] : null,
-        invoice.paid_at ? [t("invoice.paid"), day(invoice.paid_at)] : null),
-      statement(invoice),
-      lines(invoice),
-      totals(invoice),
-      people(invoice),
-    ]), { wide: true });
+  open(
+    `${known("invoice.kind", summary.kind)} · ${month(summary.period)}`,
+    () =>
+      shown(
+        () => get(`organizations/invoices/${summary.id}`),
+        (invoice) => [
+          facts(
+            [t("invoice.number"), name(invoice)],
+            [t("invoice.state"), state("invoice.status", invoice.status)],
+            invoice.issued_at ? [t("invoice.issued"), day(invoice.issued_at)] : null,
+            invoice.due_at ? [t("invoice.due"), day(invoice.due_at)] : null,
+            invoice.paid_at ? [t("invoice.paid"), day(invoice.paid_at)] : null,
+          ),
+          statement(invoice),
+          lines(invoice),
+          totals(invoice),
+          people(invoice),
+        ],
+      ),
+    { wide: true },
+  );
 }
 
 const statement = (invoice) =>
-  invoice.opening_balance === undefined ? null
-    : facts(...["opening_balance", "purchases", "usage", "closing_balance"].map((each) => [t(`statement.${each}`), money(amountOf(invoice[each]))]));
+  invoice.opening_balance === undefined
+    ? null
+    : facts(
+        ...["opening_balance", "purchases", "usage", "closing_balance"].map((each) => [
+          t(`statement.${each}`),
+          money(amountOf(invoice[each])),
+        ]),
+      );
 
 const amountOf = (value) => (typeof value === "string" ? value : (value?.amount ?? "0"));
 
 const lines = (invoice) =>
-  invoice.lines?.length ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("invoice.lines") },
-    h("table", {},
-      h("caption", { class: "hidden" }, t("invoice.lines")),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("invoice.what")), h("th", { scope: "col", class: "num" }, t("invoice.quantity")), h("th", { scope: "col", class: "num" }, t("invoice.price")), h("th", { scope: "col", class: "num" }, t("amount")))),
-      h("tbody", {}, invoice.lines.map((each) => h("tr", {},
-        h("th", { scope: "row" }, each.model, h("span", { class: "soft small" }, known("token", each.kind))),
-        h("td", { class: "num" }, number(each.quantity)),
-        h("td", { class: "num" }, price(each.unit_price, each.per, each.kind)),
-        h("td", { class: "num" }, money(each.amount))))))) : null;
+  invoice.lines?.length
+    ? h(
+        "div",
+        { class: "scroll", tabindex: 0, role: "region", "aria-label": t("invoice.lines") },
+        h(
+          "table",
+          {},
+          h("caption", { class: "hidden" }, t("invoice.lines")),
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              h("th", { scope: "col" }, t("invoice.what")),
+              h("th", { scope: "col", class: "num" }, t("invoice.quantity")),
+              h("th", { scope: "col", class: "num" }, t("invoice.price")),
+              h("th", { scope: "col", class: "num" }, t("amount")),
+            ),
+          ),
+          h(
+            "tbody",
+            {},
+            invoice.lines.map((each) =>
+              h(
+                "tr",
+                {},
+                h("th", { scope: "row" }, each.model, h("span", { class: "soft small" }, known("token", each.kind))),
+                h("td", { class: "num" }, number(each.quantity)),
+                h("td", { class: "num" }, price(each.unit_price, each.per, each.kind)),
+                h("td", { class: "num" }, money(each.amount)),
+              ),
+            ),
+          ),
+        ),
+      )
+    : null;
 
 const totals = (invoice) =>
-  h("dl", { class: "totals" },
+  h(
+    "dl",
+    { class: "totals" },
     (invoice.adjustments ?? []).map((each) => pair(each.description ?? t("invoice.adjustment"), each.amount)),
     pair(t("invoice.subtotal"), invoice.subtotal),
     invoice.rounding && !isZero(invoice.rounding) ? pair(t("invoice.rounding"), invoice.rounding, true) : null,
     invoice.tax && !isZero(amountOf(invoice.tax)) ? pair(t("invoice.tax"), amountOf(invoice.tax)) : null,
     pair(t("invoice.total"), invoice.total),
-    invoice.amount_due === undefined ? null : pair(t("invoice.amount_due"), invoice.amount_due));
+    invoice.amount_due === undefined ? null : pair(t("invoice.amount_due"), invoice.amount_due),
+  );
 
-const pair = (label, amount, exact = false) => (amount === undefined || amount === null ? null : h("div", {}, h("dt", {}, label), h("dd", {}, money(amount, { exact }))));
+const pair = (label, amount, exact = false) =>
+  amount === undefined || amount === null
+    ? null
+    : h("div", {}, h("dt", {}, label), h("dd", {}, money(amount, { exact })));
 
 const people = (invoice) =>
-  invoice.by_member?.length ? h("details", { class: "as-table" }, h("summary", {}, t("invoice.by_member")),
-    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("members.column.member")), h("th", { scope: "col", class: "num" }, t("amount")))),
-      h("tbody", {}, invoice.by_member.map((each) => h("tr", {}, h("th", { scope: "row" }, each.name ?? each.user_id), h("td", { class: "num" }, money(each.amount))))))) : null;
+  invoice.by_member?.length
+    ? h(
+        "details",
+        { class: "as-table" },
+        h("summary", {}, t("invoice.by_member")),
+        h(
+          "table",
+          {},
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              h("th", { scope: "col" }, t("members.column.member")),
+              h("th", { scope: "col", class: "num" }, t("amount")),
+            ),
+          ),
+          h(
+            "tbody",
+            {},
+            invoice.by_member.map((each) =>
+              h(
+                "tr",
+                {},
+                h("th", { scope: "row" }, each.name ?? each.user_id),
+                h("td", { class: "num" }, money(each.amount)),
+              ),
+            ),
+          ),
+        ),
+      )
+    : null;

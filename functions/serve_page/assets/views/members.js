@@ -23,10 +23,19 @@ export function members(reader) {
   let mode = "everyone";
   let timer;
 
-  const input = h("input", { id: field, type: "search", autocomplete: "off", placeholder: t("members.search.hint"), oninput() {
-    clearTimeout(timer);
-    timer = setTimeout(() => { page = 0; refresh(); }, TYPING_PAUSE_MS);
-  } });
+  const input = h("input", {
+    id: field,
+    type: "search",
+    autocomplete: "off",
+    placeholder: t("members.search.hint"),
+    oninput() {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        page = 0;
+        refresh();
+      }, TYPING_PAUSE_MS);
+    },
+  });
 
   async function refresh() {
     const mine = ++turn;
@@ -35,15 +44,27 @@ export function members(reader) {
     try {
       const asked = input.value;
       const [found, settings] = await Promise.all([
-        search(asked, (page + 1) * PAGE + 1, (count) => mine === turn && (status.textContent = t("members.searching", { count: number(count) }))),
+        search(
+          asked,
+          (page + 1) * PAGE + 1,
+          (count) => mine === turn && (status.textContent = t("members.searching", { count: number(count) })),
+        ),
         get("organizations/extra_usage"),
       ]);
       const rows = found.slice(page * PAGE, (page + 1) * PAGE);
-      const limits = rows.length ? await get("organizations/spend_limits/effective", { "user_ids[]": rows.map((row) => row.user_id), "period[]": "monthly", limit: 100 }) : { data: [] };
+      const limits = rows.length
+        ? await get("organizations/spend_limits/effective", {
+            "user_ids[]": rows.map((row) => row.user_id),
+            "period[]": "monthly",
+            limit: 100,
+          })
+        : { data: [] };
       if (mine !== turn) return;
       mode = settings.members.mode;
       const of = new Map(limits.data.map((row) => [row.scope.user_id, row]));
-      body.replaceChildren(...(rows.length ? [table(rows, of)] : [empty(t(asked ? "members.none_found" : "members.none"))]));
+      body.replaceChildren(
+        ...(rows.length ? [table(rows, of)] : [empty(t(asked ? "members.none_found" : "members.none"))]),
+      );
       paging(found.length, rows.length);
     } catch (error) {
       if (mine !== turn) return;
@@ -58,7 +79,9 @@ export function members(reader) {
     const first = page * PAGE + 1;
     const last = first + shownRows - 1;
     const more = matching > last;
-    status.textContent = shownRows ? t(isComplete() ? "members.range" : "members.range.more", { first, last, all: number(matching) }) : "";
+    status.textContent = shownRows
+      ? t(isComplete() ? "members.range" : "members.range.more", { first, last, all: number(matching) })
+      : "";
     const go = (to) => async (event) => {
       const { id } = event.currentTarget;
       page = to;
@@ -68,40 +91,113 @@ export function members(reader) {
     };
     foot.replaceChildren(
       button(t("previous"), go(page - 1), { sign: "left", id: "previous-page", disabled: page === 0, kind: "small" }),
-      button(t("next"), go(page + 1), { sign: "right", id: "next-page", disabled: !more, kind: "small after" }));
+      button(t("next"), go(page + 1), { sign: "right", id: "next-page", disabled: !more, kind: "small after" }),
+    );
     foot.hidden = page === 0 && !more;
   }
 
   const table = (rows, of) =>
-    h("table", { class: "members" },
+    h(
+      "table",
+      { class: "members" },
       h("caption", { class: "hidden" }, t("members.title")),
-      h("thead", {}, h("tr", {}, ["member", "seat", "extra", "spent", "cap"].map((name) => h("th", { scope: "col", class: ["spent", "cap"].includes(name) ? "num" : "" }, t(`members.column.${name}`))), h("th", { scope: "col" }, h("span", { class: "hidden" }, t("members.column.actions"))))),
-      h("tbody", {}, rows.map((row) => line(row, of.get(row.user_id)))));
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          ["member", "seat", "extra", "spent", "cap"].map((name) =>
+            h("th", { scope: "col", class: ["spent", "cap"].includes(name) ? "num" : "" }, t(`members.column.${name}`)),
+          ),
+          h("th", { scope: "col" }, h("span", { class: "hidden" }, t("members.column.actions"))),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) => line(row, of.get(row.user_id))),
+      ),
+    );
 
   function line(row, cap) {
     const admitted = mode === "everyone" || row.extra_usage;
-    return h("tr", { "data-user": row.user_id },
-      h("th", { scope: "row" }, h("span", { class: "name" }, row.name, row.user_id === reader.self.user_id ? h("span", { class: "soft" }, ` (${t("you")})`) : null), h("span", { class: "soft small" }, row.email)),
+    return h(
+      "tr",
+      { "data-user": row.user_id },
+      h(
+        "th",
+        { scope: "row" },
+        h(
+          "span",
+          { class: "name" },
+          row.name,
+          row.user_id === reader.self.user_id ? h("span", { class: "soft" }, ` (${t("you")})`) : null,
+        ),
+        h("span", { class: "soft small" }, row.email),
+      ),
       h("td", { "data-label": t("members.column.seat") }, t(`tier.${row.seat_tier}`)),
-      h("td", { "data-label": t("members.column.extra") },
+      h(
+        "td",
+        { "data-label": t("members.column.extra") },
         mode === "selected" && reader.mayChange
-          ? toggle({ label: t("members.admit", { name: row.name }), checked: row.extra_usage, id: `admit-${row.user_id}`, change: (on) => admit(row, on) })
-          : badge(admitted ? t("on") : t("off"), admitted ? "good" : "")),
-      h("td", { class: "num", "data-label": t("members.column.spent") }, money(cap?.period_to_date_spend ?? "0"),
-        cap?.amount ? meter({ label: t("members.meter", { name: row.name }), value: share(cap.period_to_date_spend, cap.amount), text: t("cap.used", { spent: money(cap.period_to_date_spend), amount: money(cap.amount) }), parts: [["spent", share(cap.period_to_date_spend, cap.amount)]] }) : null),
-      h("td", { class: "num", "data-label": t("members.column.cap") }, h("span", { class: "cap" }, cap ? limit(cap.amount) : "–"), cap && cap.source.type !== "organization" ? h("span", { class: "soft small" }, t(`source.${cap.source.type}`)) : null),
-      h("td", { class: "end" }, reader.mayChange ? menu(t("members.actions", { name: row.name }), actions(row), { id: `actions-${row.user_id}` }) : null));
+          ? toggle({
+              label: t("members.admit", { name: row.name }),
+              checked: row.extra_usage,
+              id: `admit-${row.user_id}`,
+              change: (on) => admit(row, on),
+            })
+          : badge(admitted ? t("on") : t("off"), admitted ? "good" : ""),
+      ),
+      h(
+        "td",
+        { class: "num", "data-label": t("members.column.spent") },
+        money(cap?.period_to_date_spend ?? "0"),
+        cap?.amount
+          ? meter({
+              label: t("members.meter", { name: row.name }),
+              value: share(cap.period_to_date_spend, cap.amount),
+              text: t("cap.used", { spent: money(cap.period_to_date_spend), amount: money(cap.amount) }),
+              parts: [["spent", share(cap.period_to_date_spend, cap.amount)]],
+            })
+          : null,
+      ),
+      h(
+        "td",
+        { class: "num", "data-label": t("members.column.cap") },
+        h("span", { class: "cap" }, cap ? limit(cap.amount) : "–"),
+        cap && cap.source.type !== "organization"
+          ? h("span", { class: "soft small" }, t(`source.${cap.source.type}`))
+          : null,
+      ),
+      h(
+        "td",
+        { class: "end" },
+        reader.mayChange
+          ? menu(t("members.actions", { name: row.name }), actions(row), { id: `actions-${row.user_id}` })
+          : null,
+      ),
+    );
   }
 
   function actions(row) {
     const other = row.seat_tier === "standard" ? "premium" : "standard";
     return [
       { label: t("members.edit_limit"), act: () => adjustMemberCap(row, refresh) },
-      { label: t("members.move", { tier: t(`tier.${other}`) }), act: () => confirm(t("members.move.title", { name: row.name }), t("members.move.what", { tier: t(`tier.${other}`) }), t("members.move.do"), async () => {
-        keep(await put(`organizations/members/${row.user_id}`, { seat_tier: other }));
-        await refresh();
-        say(t("members.move.done", { name: row.name, tier: t(`tier.${other}`) }));
-      }) },
+      {
+        label: t("members.move", { tier: t(`tier.${other}`) }),
+        act: () =>
+          confirm(
+            t("members.move.title", { name: row.name }),
+            t("members.move.what", { tier: t(`tier.${other}`) }),
+            t("members.move.do"),
+            async () => {
+              keep(await put(`organizations/members/${row.user_id}`, { seat_tier: other }));
+              await refresh();
+              say(t("members.move.done", { name: row.name, tier: t(`tier.${other}`) }));
+            },
+          ),
+      },
     ];
   }
 
@@ -112,7 +208,18 @@ export function members(reader) {
   }
 
   refresh();
-  return card(t("members.title"), { id: "members-card", note: t("members.note") },
-    h("div", { class: "search" }, h("label", { class: "hidden", for: field }, t("members.search")), icon("search"), input),
-    status, body, foot);
+  return card(
+    t("members.title"),
+    { id: "members-card", note: t("members.note") },
+    h(
+      "div",
+      { class: "search" },
+      h("label", { class: "hidden", for: field }, t("members.search")),
+      icon("search"),
+      input,
+    ),
+    status,
+    body,
+    foot,
+  );
 }

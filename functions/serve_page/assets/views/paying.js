@@ -12,26 +12,46 @@ export function topUp(reader, refresh) {
   open(t("top_up.title"), (dialog) => {
     const content = h("div", {}, loading());
     const begin = () =>
-      get("organizations/wallet").then(
-        (wallet) => content.replaceChildren(topUpForm(wallet)),
-        (error) => content.replaceChildren(problem(error, begin)),
-      ).then(() => content.querySelector("input")?.focus());
+      get("organizations/wallet")
+        .then(
+          (wallet) => content.replaceChildren(topUpForm(wallet)),
+          (error) => content.replaceChildren(problem(error, begin)),
+        )
+        .then(() => content.querySelector("input")?.focus());
     begin();
 
     function topUpForm(wallet) {
       const told = h("div", { class: "consequence", "aria-live": "polite" });
-      const field = amountField({ label: t("top_up.amount"), hint: bounds(reader), ...reader.topUp, changed: ({ cents }) =>
-        told.replaceChildren(...(cents ? [notice("info", h("p", {}, t("top_up.what", { amount: money(cents) })))] : [])) });
+      const field = amountField({
+        label: t("top_up.amount"),
+        hint: bounds(reader),
+        ...reader.topUp,
+        changed: ({ cents }) =>
+          told.replaceChildren(
+            ...(cents ? [notice("info", h("p", {}, t("top_up.what", { amount: money(cents) })))] : []),
+          ),
+      });
       const card = chooseCard(wallet.payment_method, reader.cards);
-      return h("form", { novalidate: true, onsubmit(event) {
-        event.preventDefault();
-        const amount = field.read();
-        if (amount === undefined) return;
-        const body = { amount, ...card.read() };
-        dialog.run(() => pay(body), event.submitter);
-      } },
-      field.element, card.element, told,
-      buttons(cancel(dialog), h("button", { type: "submit", class: "button primary", disabled: !card.usable }, t("top_up.do"))));
+      return h(
+        "form",
+        {
+          novalidate: true,
+          onsubmit(event) {
+            event.preventDefault();
+            const amount = field.read();
+            if (amount === undefined) return;
+            const body = { amount, ...card.read() };
+            dialog.run(() => pay(body), event.submitter);
+          },
+        },
+        field.element,
+        card.element,
+        told,
+        buttons(
+          cancel(dialog),
+          h("button", { type: "submit", class: "button primary", disabled: !card.usable }, t("top_up.do")),
+        ),
+      );
     }
 
     async function pay(body) {
@@ -39,8 +59,16 @@ export function topUp(reader, refresh) {
       await refresh();
       if (made.status === "succeeded") return void say(t("top_up.done", { amount: money(made.amount) }));
       content.replaceChildren(
-        notice("warn", h("p", {}, h("strong", {}, t(`top_up.${made.status}`))), h("p", {}, t(`top_up.${made.status}.todo`))),
-        buttons(...cardPage(reader.cards), h("button", { type: "button", class: "button primary", onclick: dialog.close }, t("understood"))));
+        notice(
+          "warn",
+          h("p", {}, h("strong", {}, t(`top_up.${made.status}`))),
+          h("p", {}, t(`top_up.${made.status}.todo`)),
+        ),
+        buttons(
+          ...cardPage(reader.cards),
+          h("button", { type: "button", class: "button primary", onclick: dialog.close }, t("understood")),
+        ),
+      );
       return false;
     }
     return content;
@@ -49,15 +77,36 @@ export function topUp(reader, refresh) {
 
 export function autoReload(reader, present, refresh) {
   open(t("reload.dialog"), (dialog) => {
-    const threshold = amountField({ label: t("reload.threshold"), value: present?.threshold ? plain(present.threshold) : "", changed: tell });
-    const amount = amountField({ label: t("reload.amount"), hint: bounds(reader), value: present?.amount ? plain(present.amount) : "", ...reader.topUp, changed: tell });
-    const monthly = amountField({ label: t("reload.monthly"), hint: t("reload.monthly.hint"), value: present?.monthly_limit ? plain(present.monthly_limit) : "", optional: t("unlimited"), changed: tell });
+    const threshold = amountField({
+      label: t("reload.threshold"),
+      value: present?.threshold ? plain(present.threshold) : "",
+      changed: tell,
+    });
+    const amount = amountField({
+      label: t("reload.amount"),
+      hint: bounds(reader),
+      value: present?.amount ? plain(present.amount) : "",
+      ...reader.topUp,
+      changed: tell,
+    });
+    const monthly = amountField({
+      label: t("reload.monthly"),
+      hint: t("reload.monthly.hint"),
+      value: present?.monthly_limit ? plain(present.monthly_limit) : "",
+      optional: t("unlimited"),
+      changed: tell,
+    });
     const told = h("div", { class: "consequence", "aria-live": "polite" });
 
     function tell() {
       const [low, more, most] = [threshold, amount, monthly].map((field) => field.peek().cents);
       if (!low || !more || most === undefined) return told.replaceChildren();
-      const text = t(most === null ? "reload.what.unlimited" : "reload.what", { threshold: money(low), amount: money(more), monthly: most && money(most), times: most && toUnits(most) / toUnits(more) });
+      const text = t(most === null ? "reload.what.unlimited" : "reload.what", {
+        threshold: money(low),
+        amount: money(more),
+        monthly: most && money(most),
+        times: most && toUnits(most) / toUnits(more),
+      });
       told.replaceChildren(notice(most === null ? "warn" : "info", h("p", {}, text)));
     }
     function save(event, body, said) {
@@ -68,18 +117,48 @@ export function autoReload(reader, present, refresh) {
       }, event.submitter ?? event.currentTarget);
     }
     tell();
-    return h("form", { novalidate: true, onsubmit(event) {
-      event.preventDefault();
-      const [low, more, most] = [threshold, amount, monthly].map((field) => field.read());
-      if ([low, more, most].includes(undefined)) return;
-      if (most !== null && isBelow(most, more)) return monthly.complain(t("reload.monthly.too_small"));
-      save(event, { enabled: true, threshold: low, amount: more, monthly_limit: most }, t("reload.done"));
-    } },
-    h("p", { class: "soft" }, t("reload.note")), threshold.element, amount.element, monthly.element, told,
-    buttons(
-      cancel(dialog),
-      h("button", { type: "button", class: "button", id: "no-reload", onclick: (event) => save(event, { enabled: false, threshold: present?.threshold ?? null, amount: present?.amount ?? null, monthly_limit: present?.monthly_limit ?? null }, t("reload.off.done")) }, t(present?.enabled ? "reload.turn_off" : "reload.not_now")),
-      h("button", { type: "submit", class: "button primary" }, t("reload.save"))));
+    return h(
+      "form",
+      {
+        novalidate: true,
+        onsubmit(event) {
+          event.preventDefault();
+          const [low, more, most] = [threshold, amount, monthly].map((field) => field.read());
+          if ([low, more, most].includes(undefined)) return;
+          if (most !== null && isBelow(most, more)) return monthly.complain(t("reload.monthly.too_small"));
+          save(event, { enabled: true, threshold: low, amount: more, monthly_limit: most }, t("reload.done"));
+        },
+      },
+      h("p", { class: "soft" }, t("reload.note")),
+      threshold.element,
+      amount.element,
+      monthly.element,
+      told,
+      buttons(
+        cancel(dialog),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "button",
+            id: "no-reload",
+            onclick: (event) =>
+              save(
+                event,
+                {
+                  enabled: false,
+                  threshold: present?.threshold ?? null,
+                  amount: present?.amount ?? null,
+                  monthly_limit: present?.monthly_limit ?? null,
+                },
+                t("reload.off.done"),
+              ),
+          },
+          t(present?.enabled ? "reload.turn_off" : "reload.not_now"),
+        ),
+        h("button", { type: "submit", class: "button primary" }, t("reload.save")),
+      ),
+    );
   });
 }
 
@@ -94,9 +173,12 @@ function chooseCard(onFile, cards) {
       : notice("warn", h("p", {}, t("card.none")), h("p", {}, cardPage(cards)));
     return { element, usable: Boolean(onFile), read: () => ({}) };
   }
-  const select = h("select", { id: "card" },
+  const select = h(
+    "select",
+    { id: "card" },
     onFile ? h("option", { value: "" }, named) : null,
-    cards.examples.map((each) => h("option", { value: each.id }, t(`card.example.${each.behaviour}`))));
+    cards.examples.map((each) => h("option", { value: each.id }, t(`card.example.${each.behaviour}`))),
+  );
   return {
     element: h("div", { class: "field" }, h("label", { for: "card" }, t("card.label")), select),
     usable: true,
@@ -105,5 +187,12 @@ function chooseCard(onFile, cards) {
 }
 
 export const cardPage = (cards, kind = "") =>
-  cards.page ? [h("a", { class: `button ${kind}`, href: cards.page, target: "_blank", rel: "noopener noreferrer" }, t("card.open"))] : [];
-
+  cards.page
+    ? [
+        h(
+          "a",
+          { class: `button ${kind}`, href: cards.page, target: "_blank", rel: "noopener noreferrer" },
+          t("card.open"),
+        ),
+      ]
+    : [];

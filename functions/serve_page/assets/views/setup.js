@@ -30,37 +30,72 @@ export function setup(state, reader, refresh) {
     seat_tier_limits: () => adjustSeatCap("standard", refresh),
     members: () => chooseMembers(state, refresh),
   };
-  return h("section", { class: "card setup", "aria-labelledby": "setup" },
-    h("div", { class: "card-head" },
-      h("div", {}, h("h2", { id: "setup" }, t("setup.title")), h("p", { class: "soft" }, t("setup.note", { done: due, all: steps.length }))),
-      h("div", { class: "actions" }, button(t("setup.later"), later, { kind: "quiet", id: "setup-later" }))),
-    h("ol", { class: "steps" }, steps.map((step, index) =>
-      h("li", { class: index < due ? "done" : index === due ? "due" : "", "aria-current": index === due ? "step" : null },
-        h("span", { class: "step-mark", "aria-hidden": "true" }, index < due ? icon("check") : index + 1),
-        h("div", { class: "step-text" },
-          h("strong", {}, t(`step.${step}`), index < due ? h("span", { class: "hidden" }, ` (${t("step.is_done")})`) : null),
-          h("p", { class: "soft" }, t(`step.${step}.what`))),
-        index === due ? button(t(`step.${step}.do`), actions[step], { kind: "primary", id: "next-step" }) : null))));
+  return h(
+    "section",
+    { class: "card setup", "aria-labelledby": "setup" },
+    h(
+      "div",
+      { class: "card-head" },
+      h(
+        "div",
+        {},
+        h("h2", { id: "setup" }, t("setup.title")),
+        h("p", { class: "soft" }, t("setup.note", { done: due, all: steps.length })),
+      ),
+      h("div", { class: "actions" }, button(t("setup.later"), later, { kind: "quiet", id: "setup-later" })),
+    ),
+    h(
+      "ol",
+      { class: "steps" },
+      steps.map((step, index) =>
+        h(
+          "li",
+          { class: index < due ? "done" : index === due ? "due" : "", "aria-current": index === due ? "step" : null },
+          h("span", { class: "step-mark", "aria-hidden": "true" }, index < due ? icon("check") : index + 1),
+          h(
+            "div",
+            { class: "step-text" },
+            h(
+              "strong",
+              {},
+              t(`step.${step}`),
+              index < due ? h("span", { class: "hidden" }, ` (${t("step.is_done")})`) : null,
+            ),
+            h("p", { class: "soft" }, t(`step.${step}.what`)),
+          ),
+          index === due ? button(t(`step.${step}.do`), actions[step], { kind: "primary", id: "next-step" }) : null,
+        ),
+      ),
+    ),
+  );
 }
 
 export function chooseMembers(state, refresh) {
   open(t("who.title"), (dialog) => {
     const choice = (mode) =>
-      h("label", { class: "choice" },
+      h(
+        "label",
+        { class: "choice" },
         h("input", { type: "radio", name: "mode", value: mode, checked: state.members.mode === mode }),
-        h("span", {}, h("strong", {}, t(`members.${mode}`)), h("span", { class: "soft" }, t(`members.${mode}.what`))));
-    return h("form", { onsubmit(event) {
-      event.preventDefault();
-      const mode = new FormData(event.currentTarget).get("mode");
-      dialog.run(async () => {
-        await put("organizations/extra_usage/members", { mode });
-        await refresh();
-        say(t(`members.${mode}.done`));
-        if (mode === "selected") location.hash = "members";
-      }, event.submitter);
-    } },
-    h("fieldset", {}, h("legend", { class: "hidden" }, t("who.title")), choice("everyone"), choice("selected")),
-    notice("info", h("p", {}, t("who.what"))),
-    buttons(cancel(dialog), h("button", { type: "submit", class: "button primary" }, t("save"))));
+        h("span", {}, h("strong", {}, t(`members.${mode}`)), h("span", { class: "soft" }, t(`members.${mode}.what`))),
+      );
+    return h(
+      "form",
+      {
+        onsubmit(event) {
+          event.preventDefault();
+          const mode = new FormData(event.currentTarget).get("mode");
+          dialog.run(async () => {
+            await put("organizations/extra_usage/members", { mode });
+            await refresh();
+            say(t(`members.${mode}.done`));
+            if (mode === "selected") location.hash = "members";
+          }, event.submitter);
+        },
+      },
+      h("fieldset", {}, h("legend", { class: "hidden" }, t("who.title")), choice("everyone"), choice("selected")),
+      notice("info", h("p", {}, t("who.what"))),
+      buttons(cancel(dialog), h("button", { type: "submit", class: "button primary" }, t("save"))),
+    );
   });
 }

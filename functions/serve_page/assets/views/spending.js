@@ -12,8 +12,18 @@ import { t } from "../words.js";
 const report = (group) => get("organizations/usage_report", { "group_by[]": group, limit: 1000 });
 
 export function spending(period) {
-  return card(t("spend.title"), { id: "spending", note: t("spend.note"), actions: [button(t("spend.csv"), save, { kind: "quiet", id: "csv", sign: "download" })] },
-    shown(() => report("day"), (found) => byDay(found, period)));
+  return card(
+    t("spend.title"),
+    {
+      id: "spending",
+      note: t("spend.note"),
+      actions: [button(t("spend.csv"), save, { kind: "quiet", id: "csv", sign: "download" })],
+    },
+    shown(
+      () => report("day"),
+      (found) => byDay(found, period),
+    ),
+  );
 }
 
 function byDay(found, period) {
@@ -29,9 +39,17 @@ function byDay(found, period) {
     facts(
       [t("spend.extra"), money(totals.amount)],
       [t("spend.included"), money(totals.included_amount)],
-      isZero(totals.unbilled_amount) ? null : [t("spend.unbilled"), h("span", { title: t("spend.unbilled.what") }, money(totals.unbilled_amount))]),
+      isZero(totals.unbilled_amount)
+        ? null
+        : [t("spend.unbilled"), h("span", { title: t("spend.unbilled.what") }, money(totals.unbilled_amount))],
+    ),
     columns(bars, { title: t("spend.by_day") }),
-    h("div", { class: "columns" }, group("model", (row) => row.model, t("spend.by_model")), group("user", (row) => nameOf(row.user_id), t("spend.by_member"))),
+    h(
+      "div",
+      { class: "columns" },
+      group("model", (row) => row.model, t("spend.by_model")),
+      group("user", (row) => nameOf(row.user_id), t("spend.by_member")),
+    ),
   ];
 }
 
@@ -40,17 +58,24 @@ function group(by, name, title) {
     const [found] = await Promise.all([report(by), by === "user" ? ensure() : null]);
     return found;
   };
-  return h("div", {}, h("h3", {}, title), shown(read, (found) => {
-    const rows = found.data.map((row) => ({ name: name(row), amount: row.amount })).filter((row) => !isZero(row.amount));
-    // What further pages would name is shown as what it is: the rest of the total.
-    const named = rows.reduce((sum, row) => sum + toUnits(row.amount), 0n);
-    const beyond = toUnits(found.totals.amount) - named;
-    if (!rows.length) return empty(t("spend.none"));
-    return [
-      ranking(rows, { title, rest: (count) => t("spend.others", { count }) }),
-      beyond > 0n ? h("p", { class: "soft small" }, t("spend.beyond", { amount: money(fromUnits(beyond)) })) : null,
-    ];
-  }));
+  return h(
+    "div",
+    {},
+    h("h3", {}, title),
+    shown(read, (found) => {
+      const rows = found.data
+        .map((row) => ({ name: name(row), amount: row.amount }))
+        .filter((row) => !isZero(row.amount));
+      // What further pages would name is shown as what it is: the rest of the total.
+      const named = rows.reduce((sum, row) => sum + toUnits(row.amount), 0n);
+      const beyond = toUnits(found.totals.amount) - named;
+      if (!rows.length) return empty(t("spend.none"));
+      return [
+        ranking(rows, { title, rest: (count) => t("spend.others", { count }) }),
+        beyond > 0n ? h("p", { class: "soft small" }, t("spend.beyond", { amount: money(fromUnits(beyond)) })) : null,
+      ];
+    }),
+  );
 }
 
 async function save(event) {
@@ -72,4 +97,3 @@ export function download(content, name) {
   h("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
-
