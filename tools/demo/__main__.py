@@ -37,6 +37,7 @@ from tools.demo.client import Api
 from tools.demo.dealing import Person, Task, deal
 from tools.demo.progress import ReplayProgress
 from tools.demo.proof import prove
+from tools.demo.reloading import Reloading
 from tools.demo.replay import replay, warm_up
 from tools.demo.report import WIDTH_MAX, Run, print_report
 from tools.demo.traces import Trace, TraceUnreadable, open_trace
@@ -127,6 +128,8 @@ def _run(console: Console, stack: dict[str, Any], trace: Trace, choices: Choices
     api = Api(stack["api_url"], clients=choices.clients)
     with console.status(f"Starting workers for {choices.clients} clients"):
         warm_up(api, people[0].service_key, clients=choices.clients)
+    reloading = Reloading(stack)
+    reloading.arm()
     before = [read_counters(table, org_id) for org_id in org_ids]
     started_at, started = datetime.now(UTC), time.monotonic()
     with ReplayProgress(console, len(tasks)) as progress:
@@ -141,6 +144,8 @@ def _run(console: Console, stack: dict[str, Any], trace: Trace, choices: Choices
         console.print(f"  Stopped after {len(outcomes):,} of {len(tasks):,} requests.")
     with console.status("Counting the writes"):
         written = writes.count(org_ids)
+    with console.status("Letting the reload arrive"):
+        reloads = reloading.settle()
     books = [read_books(table, org_id, watch=watch) for org_id in org_ids]
     return Run(
         outcomes=outcomes,
@@ -149,6 +154,7 @@ def _run(console: Console, stack: dict[str, Any], trace: Trace, choices: Choices
         writes=written,
         books=books,
         proof=prove(before, books, outcomes, started_at=started_at),
+        reloads=reloads,
     )
 
 

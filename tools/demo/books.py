@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from headroom.domain.allotment import Pool
 from headroom.domain.budget import Budget
-from headroom.domain.money import parse_amount
 from headroom.domain.organization import UNLIMITED_NANOS, Member, Organization
 from headroom.store import keys
 from headroom.store.ledger import list_lines
 from headroom.store.models import LineRecord, PoolRecord, read_budget
 from headroom.store.organizations import find_organization, find_pool, list_members
 from headroom.store.table import Range, Table, each
-from headroom.usecases.provisioning import organization_id
-from tools.local_stack.provisioning import EXAMPLES
+from headroom.store.wallets import list_wallet_entries
 
 READ_ATTEMPTS_MAX: Final = 20
 READ_TOGETHER: Final = 100
@@ -68,12 +65,12 @@ class Counters:
 class Books:
     """Counters with the ledger that they have to agree with.
 
-    `given` is what the wallet was given altogether, None if nobody knows.
+    `given` is what the wallet was given altogether.
     """
 
     counters: Counters
     lines: tuple[Line, ...]
-    given: int | None
+    given: int
 
 
 def read_books(
@@ -86,8 +83,8 @@ def read_books(
 
     The members are gone through by way of `watch`, which may show how far that is.
 
-    The counters are read before the ledger and after it: if nothing moved, all of it belongs
-    together, since no line is written without a counter.
+    The counters are read before ledger and wallet, and after them: if nothing moved, all of it
+    belongs together, since neither a line nor an entry is written without a counter.
 
     Raises:
         BooksMoving: something moved every time.
@@ -100,9 +97,10 @@ def read_books(
             for period in counters.periods
             for record in list_lines(table, org_id, member.user_id, period)
         )
+        given = _given(table, counters.organization)
         again = read_counters(table, org_id)
         if again == counters:
-            return Books(counters, lines, _given(counters.organization))
+            return Books(counters, lines, given)
         counters = again
     raise BooksMoving(f"the books of {org_id} did not stand still")
 
@@ -160,16 +158,12 @@ def _line(record: LineRecord) -> Line:
     )
 
 
-def _given(organization: Organization) -> int | None:
-    """Return what the wallet was given: what the example was provisioned with.
+def _given(table: Table, organization: Organization) -> int:
+    """Return what the wallet was given: its entries, without those that book what was spent.
 
     An Enterprise organization is invoiced, and spends from a wallet without a bottom.
     """
     if organization.plan == "enterprise":
         return UNLIMITED_NANOS
-    for example in EXAMPLES.glob("*.json"):
-        document = json.loads(example.read_text())
-        if organization_id(document["id"]) == organization.org_id:
-            wallet = document.get("wallet") or {"balance": "0"}
-            return parse_amount(wallet["balance"], "wallet.balance")
-    return None
+    entries = list_wallet_entries(table, organization.org_id)
+    return sum(entry.amount for entry in entries if entry.kind != "usage")

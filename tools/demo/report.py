@@ -20,6 +20,7 @@ from headroom.domain.money import NANOS_PER_UNIT
 from headroom.domain.organization import Member, admits, effective_limits
 from tools.demo.books import Books
 from tools.demo.proof import Proof
+from tools.demo.reloading import Reload
 from tools.demo.replay import Outcome
 from tools.demo.writes import KINDS, OTHER
 
@@ -53,6 +54,7 @@ class Run:
     writes: Mapping[str, int]
     books: Sequence[Books]
     proof: Proof
+    reloads: Sequence[Reload] = ()
 
     @property
     def failures(self) -> list[str]:
@@ -173,13 +175,15 @@ def _organization(console: Console, books: Books, run: Run) -> list[RenderableTy
             _limit_bar(console, used, organization.cap_nanos, BAR_WIDTH),
             _usd_of(used, organization.cap_nanos),
         )
-    if organization.plan == "team" and books.given is not None:
+    if organization.plan == "team":
         spent = sum(each.spent + each.held for each in counters.budgets)
         grid.add_row(
             "spent of the wallet",
             _limit_bar(console, spent, books.given, BAR_WIDTH),
             _usd_of(spent, books.given),
         )
+        for reload in run.reloads:
+            grid.add_row("reloaded itself", "", Text(reload.told(), "green"))
     return [grid, Text(), _members(console, books, run)]
 
 

@@ -8,9 +8,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from tools import processes
@@ -25,6 +26,11 @@ START_PATIENCE_SECONDS = 30.0
 STOP_PATIENCE_SECONDS = 20.0
 # The local processor takes any key of this form.
 API_KEY = "sk_test_local"
+
+
+EXAMPLE_CARD = "pm_card_visa"
+# The least that can be bought: a card is saved by buying with it.
+EXAMPLE_PURCHASE_CENTS = "500"
 
 
 class ProcessorFailed(Exception):
@@ -101,7 +107,7 @@ class LocalProcessor:
             client.put_secret_value(SecretId=secret_arn, SecretString=json.dumps(known))
         self.configure("webhook", url=webhook_url, secret=known["webhook_secrets"][0])
 
-    def configure(self, path: str, **fields: str) -> None:
+    def configure(self, path: str, /, **fields: str) -> None:
         """Call what only makers of a scene may: `path` under /_config/."""
         request = urllib.request.Request(  # noqa: S310  (our own http address)
             f"{self.url}/_config/{path}", data=urlencode(fields).encode(), method="POST"
@@ -131,3 +137,28 @@ class LocalProcessor:
     @property
     def _port_file(self) -> Path:
         return self._folder / "port"
+
+
+def save_example_card(api_url: str, organization: Mapping[str, Any]) -> None:
+    """Buy a little for an example Team organization, once, so that it has a card to reload by.
+
+    Raises:
+        ProcessorFailed: the application did not take it.
+    """
+    owner = next(each for each in organization["members"] if each["role"] == "primary_owner")
+    body = {"amount": EXAMPLE_PURCHASE_CENTS, "payment_method": EXAMPLE_CARD}
+    request = urllib.request.Request(  # noqa: S310  (our own http address)
+        f"{api_url}/v1/organizations/wallet/top_ups",
+        data=json.dumps(body).encode(),
+        headers={
+            "authorization": f"Bearer {owner['token']}",
+            "content-type": "application/json",
+            "idempotency-key": "example-card",
+        },
+        method="POST",
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60):  # noqa: S310
+            pass
+    except urllib.error.HTTPError as error:
+        raise ProcessorFailed(f"the example card was not taken: {error.read().decode()}") from error

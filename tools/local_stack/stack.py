@@ -15,7 +15,7 @@ from botocore.config import Config
 from tools.local_stack import deployment
 from tools.local_stack.emulator import REGION, Emulator
 from tools.local_stack.issuer import Issuer
-from tools.local_stack.payments import PROGRAM, LocalProcessor
+from tools.local_stack.payments import PROGRAM, LocalProcessor, save_example_card
 from tools.local_stack.provisioning import EXAMPLES, provision
 from tools.local_stack.sign_in import SignIn
 
@@ -114,6 +114,9 @@ def _describe(emulator: Emulator, deployed: deployment.Deployment, ahead: timede
                 organization["id"], member["user_id"], now=datetime.now(UTC) + ahead
             )
     api_url = _api_url(emulator, deployed)
+    for organization in organizations:
+        if organization["plan"] == "team":
+            save_example_card(api_url, organization)
     page_url = f"{api_url}/settings/usage"
     sign_in = SignIn(emulator.home)
     sign_in.admit(page_url, _people(organizations), ahead=ahead)
