@@ -1,8 +1,7 @@
 """The local payment processor with the faults of a network and of a processor, on demand.
 
-Replies are lost before or after the processor acted, errors are answered in place of them, and
-webhooks come late, twice, out of order or not at all. `POST /_config/faults` and
-`POST /_config/webhook_faults` say what is next, so that a deployed stack can be tried as well.
+Replies are lost or late, before or after the processor acted, or errors are answered in their
+place. `POST /_config/faults` says what is next, so that a deployed stack can be tried as well.
 """
 
 from __future__ import annotations

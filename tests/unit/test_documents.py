@@ -44,3 +44,12 @@ def test_every_parameter_of_the_operations_page_is_the_templates() -> None:
 
     assert len(parameters) > 8
     assert set(parameters) <= template()["Parameters"].keys()
+
+
+def test_the_ten_lines_are_those_that_the_clients_tests_run() -> None:
+    """The client's tests run every snippet of its README; this one shows the first of them."""
+    text = (ROOT / "README.md").read_text()
+    shown = text[text.index("    import anthropic") : text.index("\nA LiteLLM proxy")]
+    lines = [line.removeprefix("    ") for line in shown.strip("\n").splitlines()]
+
+    assert "\n".join(lines).strip() in (ROOT / "clients" / "python" / "README.md").read_text()
