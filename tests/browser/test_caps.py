@@ -109,6 +109,33 @@ def test_of_two_browsers_the_later_sees_what_the_other_set_before_it_confirms(
     expect(one.page.locator("#present-cap")).to_contain_text("$300.00")
 
 
+def test_of_two_who_press_at_once_nobody_is_told_what_does_not_hold(
+    house: House, visit: Visit
+) -> None:
+    both = {"700": visit(house, "owner"), "300": visit(house, "owner")}
+    for typed, visitor in both.items():
+        visitor.button("Adjust limit").click()
+        visitor.dialog.get_by_label("Monthly cap").fill(typed)
+    for visitor in both.values():
+        visitor.dialog.get_by_role("button", name="Set cap", exact=True).click()
+    for visitor in both.values():
+        visitor.settle()
+
+    held = cap(house)
+
+    assert held in ("70000", "30000")
+    shown = f"${held[:3]}.00"
+    entries = house.send("GET", "/v1/organizations/audit", person="owner").json()["data"]
+    assert entries[0]["after"]["spend_limit"] == held
+    for visitor in both.values():
+        if visitor.dialog.count():
+            # Overtaken: what is there now waits for another confirmation.
+            expect(visitor.page.locator("#present-cap")).to_contain_text(shown)
+            visitor.page.keyboard.press("Escape")
+        visitor.button("Adjust limit").click()
+        expect(visitor.page.locator("#present-cap")).to_contain_text(shown)
+
+
 def test_seat_caps_have_a_pencil_each(house: House, visit: Visit) -> None:
     owner = visit(house, "owner")
     owner.button("Edit the cap of Premium seats").click()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
 from tests.browser.houses import house as provision
+from tests.browser.visitors import PHONE
 
 
 def test_the_running_month_is_shown_line_by_line(stack: dict[str, Any], visit: Visit) -> None:
@@ -26,3 +29,96 @@ def test_the_running_month_is_shown_line_by_line(stack: dict[str, Any], visit: V
     owner.dialog.get_by_text("By member").click()
     expect(owner.dialog.get_by_role("row", name="Kim Larsen")).to_contain_text("$0.30")
     owner.picture("invoice-draft")
+
+
+def test_a_teams_month_is_a_statement_of_its_wallet(stack: dict[str, Any], visit: Visit) -> None:
+    house = provision(stack, "team")
+    house.spend("m0", 20_000)
+    owner = visit(house, "owner")
+    owner.go("invoices")
+    owner.button("This month so far").click()
+    expect(owner.dialog).to_contain_text("Statement")
+    expect(owner.dialog).to_contain_text("Closing balance")
+    expect(owner.dialog).to_contain_text("$249.70")
+    owner.picture("statement-draft")
+
+
+def document(number: int, period: str, status: str, total: str, **more: Any) -> dict[str, Any]:
+    """A closed month as the API tells of it: closing one takes a clock that is a month ahead."""
+    return {
+        "type": "invoice",
+        "id": f"inv_{period.replace('-', '')}i{number:016x}",
+        "number": f"HR-2026-{number:06d}",
+        "organization_id": "org_example",
+        "kind": "invoice",
+        "status": status,
+        "period": period,
+        "currency": "USD",
+        "subtotal": "72041.25",
+        "rounding": "-0.25",
+        "tax": "0",
+        "total": total,
+        "amount_due": "0" if status == "paid" else total,
+        "issued_at": "2026-11-01T02:00:00.000Z",
+        "due_at": "2026-12-01T02:00:00.000Z",
+        "paid_at": None,
+        "pdf": "/v1/organizations/invoices/inv/pdf",
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("light", {}), ("phone", {"viewport": PHONE}), ("dark", {"scheme": "dark"})],
+)
+def test_closed_months_are_listed_with_their_state_and_paper(
+    stack: dict[str, Any], visit: Visit, tmp_path: Path, name: str, how: dict[str, Any]
+) -> None:
+    listed = [
+        document(42, "2026-10", "open", "72041"),
+        document(31, "2026-09", "past_due", "61200"),
+        document(17, "2026-08", "paid", "58210"),
+    ]
+    lines = [
+        {
+            "model": "claude-sonnet-4-5",
+            "kind": "cache_read",
+            "quantity": 240_138_000,
+            "unit_price": "0.00003",
+            "per": 1,
+            "price_version": "genai-prices",
+            "amount": "7204.14",
+        }
+    ]
+    opened = {**listed[0], "lines": lines, "adjustments": [], "by_member": []}
+    owner = visit(provision(stack, "enterprise"), "owner", **how)
+    owner.page.route(
+        "**/v1/organizations/invoices?*",
+        lambda route: route.fulfill(
+            json={"type": "list", "data": listed, "has_more": False, "next_page": None}
+        ),
+    )
+    owner.page.route(
+        f"**/v1/organizations/invoices/{listed[0]['id']}", lambda route: route.fulfill(json=opened)
+    )
+    owner.page.route(
+        "**/v1/organizations/invoices/*/pdf",
+        lambda route: route.fulfill(body=b"%PDF-1.7 paper", content_type="application/pdf"),
+    )
+    owner.go("invoices")
+    rows = owner.page.locator(".invoice")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(0)).to_contain_text("October 2026")
+    expect(rows.nth(0)).to_contain_text("$720.41")
+    expect(rows.nth(1)).to_contain_text("Past due")
+    owner.picture(f"{name}-invoices-closed")
+    with owner.page.expect_download() as download:
+        owner.button("PDF: October 2026").click()
+    assert download.value.suggested_filename == "HR-2026-000042.pdf"
+    download.value.save_as(tmp_path / "paper.pdf")
+    assert (tmp_path / "paper.pdf").read_bytes() == b"%PDF-1.7 paper"
+    owner.button("Details: October 2026").click()
+    expect(owner.dialog).to_contain_text("Rounding-$0.0025")
+    expect(owner.dialog).to_contain_text("Amount due$720.41")
+    expect(owner.dialog.get_by_role("row", name="Cache read")).to_contain_text("$0.30 / 1M")
+    owner.picture(f"{name}-invoice")
