@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from headroom.domain.invoice import Terms
 from headroom.domain.money import format_amount
-from headroom.errors import NotFound
+from headroom.errors import Conflict, NotFound
 from headroom.store.closings import find_closing
 from headroom.store.organizations import find_pool
 from headroom.store.table import Key
-from headroom.usecases.closing import begin
+from headroom.usecases.closing import StillOpen, begin, total_members, turn_members
+from headroom.usecases.invoicing import write_invoice
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, BEN, CENT, NOW, PAM, House
 from tests.state_machine import ExecutionFailed
@@ -278,3 +280,19 @@ def test_a_rounding_is_booked_beside_the_ledger(house: House, bureau: Bureau) ->
     assert invoice.rounding != 0
     key = Key(f"ORG#{house.org_id}#BOOKINGS", f"BOOKING#{invoice.invoice_id}#rounding")
     assert int(house.table.items[key]["amount"]["N"]) == invoice.rounding
+
+
+def test_sums_are_not_taken_while_something_is_held(house: House, bureau: Bureau) -> None:
+    house.ask(BEN, END - timedelta(minutes=1))
+    (shard,) = begin(house.table, house.org_id, "2026-11", AFTER)
+    assert turn_members(house.table, house.org_id, "2026-11", shard, AFTER) is not None
+
+    with pytest.raises(StillOpen):
+        total_members(house.table, bureau.files, house.org_id, "2026-11", shard)
+
+
+def test_nothing_is_invoiced_before_it_is_closed(house: House, bureau: Bureau) -> None:
+    begin(house.table, house.org_id, "2026-11", AFTER)
+
+    with pytest.raises(Conflict):
+        write_invoice(house.table, house.org_id, "2026-11", AFTER, terms=Terms())

@@ -12,11 +12,12 @@ import pytest
 
 from functions.invoice_organization import handler as invoice_organization
 from functions.receive_payment_event import handler as receive_payment_event
-from headroom.domain.invoice import Invoice
+from headroom.domain.invoice import Invoice, Receipt, round_to_cents, with_receipt
 from headroom.domain.payments import EventKind, PaymentEvent
 from headroom.gateways.payments import PaymentUnknown
 from headroom.store.invoices import find_invoice
-from headroom.usecases.collecting import apply_invoice_event, collect, is_invoice_key
+from headroom.usecases.collecting import PROCESSOR, apply_invoice_event, collect, is_invoice_key
+from headroom.usecases.crediting import credit_invoice
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, CENT, NOW, House
 from tests.fake_payments import (
@@ -482,3 +483,72 @@ def test_the_function_that_hears_the_processor_knows_an_invoices_payment(
     receive_payment_event._act(disputed, AFTER)
 
     assert office.invoice().amount_due == 100 * CENT
+
+
+def test_documents_written_at_once_have_numbers_of_their_own(cardless: Office) -> None:
+    """The second is written between the first one's look at the series and its write."""
+    office, table = cardless, cardless.house.table
+    terms = invoice_organization.collector.terms
+
+    def credit(reference: str) -> str:
+        return credit_invoice(
+            table,
+            terms,
+            office.invoice(),
+            amount=CENT,
+            reference=reference,
+            reason="Goodwill",
+            actor=PROCESSOR,
+            now=AFTER,
+        ).number
+
+    numbers: list[str] = []
+
+    def overtake(name: str) -> None:
+        if name == "transact" and not numbers:
+            numbers.append("")
+            numbers[0] = credit("fast")
+
+    table.step = overtake
+    numbers.append(credit("slow"))
+    table.step = lambda name: None
+
+    assert [number[-5:] for number in numbers] == ["C0001", "C0002"]
+    assert office.invoice().credited == 2 * CENT
+
+
+def test_a_receipt_counts_once() -> None:
+    invoice = replace(DRAFT, subtotal=100 * CENT)
+    receipt = Receipt("pi_1", 60 * CENT, "2026-12-02T00:00:00Z", "processor")
+
+    once = with_receipt(invoice, receipt, AFTER)
+
+    assert with_receipt(once, receipt, AFTER) == once
+    assert (once.amount_due, once.status) == (40 * CENT, "open")
+    assert with_receipt(once, receipt, DUE).receipts == once.receipts
+
+
+@pytest.mark.parametrize(
+    ("nanos", "cents"),
+    [(0, 0), (4_999_999, 0), (5_000_000, 0), (5_000_001, 1), (15_000_000, 2), (25_000_000, 2)],
+)
+def test_rounding_is_half_to_even(nanos: int, cents: int) -> None:
+    assert round_to_cents(nanos) == cents * CENT
+    assert round_to_cents(-nanos) == -cents * CENT
+
+
+DRAFT = Invoice(
+    org_id="org_1",
+    invoice_id="inv_202611i0000000000000000",
+    number="A-0001",
+    kind="invoice",
+    period="2026-11",
+    starts_at=AFTER,
+    ends_at=AFTER,
+    currency="USD",
+    subtotal=0,
+    rounding=0,
+    taxes=(),
+    issued_at=AFTER,
+    due_at=DUE,
+)
