@@ -371,6 +371,41 @@ def test_switched_off_with_the_outcome_unknown_it_is_only_looked_for(purse: Purs
     purse.prove_all_paid()
 
 
+@pytest.mark.parametrize("off_first", [False, True])
+def test_a_reload_begun_under_other_figures_is_only_looked_for(
+    purse: Purse, off_first: bool
+) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=1500, amount=50_000)
+    purse.payments.lose("charge", "before")
+    purse.reload()
+    if off_first:
+        purse.auto_reload_off()
+    purse.auto_reload(threshold=1500, amount=1000, limit=1000)
+
+    purse.wait(minutes=2)
+    purse.look()
+    assert len(purse.payments.payments) == 1
+    purse.wait(hours=1)
+    purse.look()
+
+    assert [each.amount_cents for each in purse.payments.payments.values()] == [500, 1000]
+    assert purse.wallet.reloaded == 1000 * CENT
+    purse.prove_all_paid()
+
+
+def test_a_reload_begun_under_other_figures_that_was_made_is_credited(purse: Purse) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=1500, amount=2000)
+    purse.payments.lose("charge", "after")
+    purse.reload()
+    purse.auto_reload(threshold=1500, amount=1000)
+    purse.wait(minutes=2)
+    purse.look()
+    assert purse.balance == 3500 * CENT
+    purse.prove_all_paid()
+
+
 def test_a_change_of_auto_reload_is_audited_and_checked(purse: Purse) -> None:
     purse.auto_reload(threshold=500, amount=2000, limit=9000)
     (entry, *_) = [

@@ -58,13 +58,18 @@ class AutoReload:
 
 @dataclass(frozen=True, slots=True)
 class PendingPayment:
-    """A payment that is under way; in decisions it counts as arrived."""
+    """A payment that is under way; in decisions it counts as arrived.
+
+    One that is `unwanted` was begun under settings that do not stand any more: it is looked for,
+    and not asked for again.
+    """
 
     intent_id: str
     kind: IntentKind
     amount: int
     created_at_millis: int
     needs_action: bool = False
+    unwanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +322,11 @@ def without_pending(wallet: Wallet, intent_id: str) -> Wallet:
     """Return the wallet without a payment that is not under way any more."""
     pending = tuple(each for each in wallet.pending if each.intent_id != intent_id)
     return replace(wallet, pending=pending)
+
+
+def is_unwanted(wallet: Wallet, intent_id: str) -> bool:
+    """Tell whether a payment is under way that nobody wants any more."""
+    return any(each.intent_id == intent_id and each.unwanted for each in wallet.pending)
 
 
 def _taken(

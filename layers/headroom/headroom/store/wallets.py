@@ -245,6 +245,7 @@ def _record(key: Key, wallet: Wallet) -> WalletRecord:
                 "amount": payment.amount,
                 "at": payment.created_at_millis,
                 "needs_action": payment.needs_action,
+                "unwanted": payment.unwanted,
             }
             for payment in wallet.pending
         ],
@@ -301,7 +302,14 @@ def _lot(raw: Mapping[str, Any]) -> Lot:
 
 
 def _pending(raw: Mapping[str, Any]) -> PendingPayment:
-    return PendingPayment(raw["id"], raw["kind"], raw["amount"], raw["at"], raw["needs_action"])
+    return PendingPayment(
+        raw["id"],
+        raw["kind"],
+        raw["amount"],
+        raw["at"],
+        raw["needs_action"],
+        raw.get("unwanted", False),
+    )
 
 
 def _auto_to_json(auto: AutoReload | None) -> dict[str, Any] | None:

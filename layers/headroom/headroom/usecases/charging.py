@@ -13,7 +13,7 @@ from typing import Any, Final
 from headroom.domain.instants import from_millis, to_millis
 from headroom.domain.money import NANOS_PER_CENT, format_amount
 from headroom.domain.payments import Charge, Payment
-from headroom.domain.wallet import Breaker, Step, Wallet, credit, without_pending
+from headroom.domain.wallet import Breaker, Step, Wallet, credit, is_unwanted, without_pending
 from headroom.gateways.payments import (
     KEYS_LAST,
     PaymentMethodRefused,
@@ -163,7 +163,7 @@ def _ask_again(table: Table, payments: Payments, intent: Intent, now: datetime) 
     """Send a charge again that the processor does not know, under the same key, if it may be."""
     wallet = find_wallet(table, intent.org_id)
     assert wallet is not None, "an intent is written with its wallet"
-    is_wanted = intent.kind == "purchase" or wallet.auto_reload is not None
+    is_wanted = not is_unwanted(wallet, intent.intent_id)
     age = _age(intent, now)
     if age >= KEYS_LAST or (not is_wanted and age >= LOST_AFTER):
         return void(table, intent, now)

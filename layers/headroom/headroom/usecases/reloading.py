@@ -25,16 +25,11 @@ from headroom.domain.wallet import AutoReload, PendingPayment, Wallet, balance_b
 from headroom.errors import InvalidRequest, Overloaded
 from headroom.gateways.payments import Payments
 from headroom.store.announcements import put_announcement
-from headroom.store.intents import (
-    Intent,
-    create_intent,
-    find_intent,
-    intent_id_of,
-    replace_intent,
-)
+from headroom.store.intents import Intent, create_intent, intent_id_of
 from headroom.store.table import Change, Contended, Refused, Table
 from headroom.store.wallets import put_wallet, save_wallet
-from headroom.usecases.charging import pursue, released
+from headroom.usecases.charging import pursue
+from headroom.usecases.disowning import disown_reloads
 from headroom.usecases.governing import Reason, change_organization
 from headroom.usecases.wallets import (
     balance_for_reload,
@@ -112,8 +107,8 @@ def set_auto_reload(
 ) -> Wallet:
     """Switch auto-reload on with these figures, or off (None keeps them for the next time).
 
-    Reloads that were begun and not asked for yet are voided in the same write. One that the
-    processor was asked for cannot be taken back, and counts as before.
+    Reloads that were begun under other figures are disowned in the same write: none of them is
+    asked for any more. One that the processor was asked for cannot be taken back, and counts.
 
     Raises:
         InvalidRequest: an amount is out of bounds.
@@ -197,15 +192,7 @@ def _begin_reload(
 
 
 def _writes(table: Table, wallet: Wallet, wanted: AutoReload | None, now: datetime) -> list[Change]:
-    changes: list[Change] = []
-    after = wallet
-    for payment in wallet.pending:
-        if payment.kind != "reload":
-            continue
-        intent = find_intent(table, wallet.org_id, payment.intent_id)
-        if intent is not None and intent.state == "created":
-            after = released(after, intent, now)
-            changes.append(replace_intent(intent, replace(intent, state="voided")))
+    after, changes = disown_reloads(table, wallet, now)
     after = replace(
         after,
         version=wallet.version + 1,

@@ -1,0 +1,33 @@
+"""Reloads under way that nobody wants any more, because what they were begun under has changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from headroom.domain.wallet import Wallet
+from headroom.store.intents import find_intent, replace_intent
+from headroom.store.table import Change, Table
+from headroom.usecases.charging import released
+
+
+def disown_reloads(table: Table, wallet: Wallet, now: datetime) -> tuple[Wallet, list[Change]]:
+    """Return the wallet without the reloads that can still be taken back, and the other writes.
+
+    One that was not asked for yet is voided. One that the processor may have been asked for counts
+    as before until its outcome is known, and is marked, so that it is not asked for again.
+    """
+    changes: list[Change] = []
+    after = wallet
+    for payment in wallet.pending:
+        if payment.kind != "reload":
+            continue
+        intent = find_intent(table, wallet.org_id, payment.intent_id)
+        if intent is not None and intent.state == "created":
+            after = released(after, intent, now)
+            changes.append(replace_intent(intent, replace(intent, state="voided")))
+        else:
+            marked = replace(payment, unwanted=True)
+            pending = tuple(marked if each is payment else each for each in after.pending)
+            after = replace(after, pending=pending)
+    return after, changes
