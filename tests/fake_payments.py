@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, cast
 
 from headroom.domain.payments import (
+    CANCELED,
     Charge,
     EventKind,
     Payment,
@@ -140,7 +141,7 @@ class FakePayments:
     def cancel(self, payment_id: str) -> Payment:
         with self._reachable("cancel"):
             if self.payments[payment_id].state in ("processing", "needs_action"):
-                self._end(payment_id, "declined", "canceled")
+                self._end(payment_id, "declined", CANCELED)
             return self.payments[payment_id]
 
     def refund(self, payment_id: str, amount_cents: int, *, key: str) -> Refund:

@@ -284,7 +284,7 @@ def test_a_reload_that_asks_for_the_holder_waits_for_them_and_no_other_is_made(
     purse.auto_reload(threshold=1500, amount=2000)
     purse.reload()
     for _ in range(3):
-        purse.wait(hours=30)
+        purse.wait(hours=7)
         purse.look()
     assert len(purse.payments.payments) == 2
     assert shown(purse)["auto_reload"]["state"] == "needs_action"
@@ -293,6 +293,124 @@ def test_a_reload_that_asks_for_the_holder_waits_for_them_and_no_other_is_made(
     purse.payments.settle("pi_2")
     purse.look()
     assert purse.balance == 3500 * CENT
+    purse.prove_all_paid()
+
+
+def waiting_for_its_holder(purse: Purse) -> None:
+    """A reload was begun with a card that asks for its holder, who does not act."""
+    with_card(purse)
+    with_new_card(purse, ASKING_CARD)
+    purse.auto_reload(threshold=1500, amount=2000)
+    purse.reload()
+    assert shown(purse)["auto_reload"]["state"] == "needs_action"
+
+
+def with_new_card(purse: Purse, card: str) -> None:
+    """A card is saved in the processor's own pages."""
+    customer_id = purse.wallet.customer_id
+    assert customer_id is not None
+    purse.payments.save_payment_method(customer_id, card)
+    purse.deliver(len(purse.payments.deliveries) - 1)
+
+
+def test_a_reload_whose_holder_does_not_act_for_a_day_is_declined(purse: Purse) -> None:
+    waiting_for_its_holder(purse)
+    purse.wait(hours=24)
+    purse.look()
+    assert purse.payments.payments["pi_2"].state == "declined"
+    assert not purse.wallet.pending
+    assert shown(purse)["auto_reload"]["state"] == "declined"
+    assert shown(purse)["auto_reload"]["reloaded_this_month"] == "0"
+    assert len(purse.told("wallet.reload_failed")) == 1
+
+    # As after any decline nothing is charged until the card changes.
+    purse.wait(hours=24)
+    purse.look()
+    assert len(purse.payments.payments) == 2
+    with_new_card(purse, GOOD_CARD)
+    assert purse.reload() == 1
+    purse.prove_all_paid()
+
+
+def test_a_reload_completed_before_it_could_be_given_up_is_credited(purse: Purse) -> None:
+    waiting_for_its_holder(purse)
+    purse.wait(hours=24)
+    purse.payments.settle("pi_2")
+    purse.look()
+    assert purse.balance == 3500 * CENT
+    assert not purse.told("wallet.reload_failed")
+    purse.prove_all_paid()
+
+
+def test_a_reload_is_given_up_again_when_the_processor_did_not_answer(purse: Purse) -> None:
+    waiting_for_its_holder(purse)
+    purse.wait(hours=24)
+    for when in ("before", "after"):
+        purse.payments.lose("cancel", when)
+        purse.look()
+        assert len(purse.wallet.pending) == 1
+    purse.look()
+    assert not purse.wallet.pending
+
+
+def test_with_a_new_card_a_reload_does_not_wait_for_the_old_cards_holder(purse: Purse) -> None:
+    waiting_for_its_holder(purse)
+    with_new_card(purse, GOOD_CARD)
+    assert shown(purse)["auto_reload"]["state"] == "pending"
+    assert shown(purse)["next_steps"] == []
+    purse.wait(minutes=2)
+    purse.look()
+    assert purse.payments.payments["pi_2"].state == "declined"
+    assert purse.kinds()[-1] == "reload"
+    assert not purse.told("wallet.reload_failed")
+    purse.prove_all_paid()
+
+
+def test_switched_off_and_on_a_reload_waits_for_its_holder_anew(purse: Purse) -> None:
+    """What was given up for the switch does not count as the card's decline."""
+    waiting_for_its_holder(purse)
+    purse.auto_reload_off()
+    purse.wait(minutes=2)
+    purse.look()
+    # The processor's own news of it, and its first, come late.
+    purse.deliver()
+    assert not purse.wallet.pending
+    assert purse.payments.payments["pi_2"].state == "declined"
+    purse.auto_reload(threshold=1500, amount=1000)
+    purse.reload()
+    assert shown(purse)["auto_reload"]["state"] == "needs_action"
+    assert len(purse.told("wallet.reload_needs_action")) == 2
+    assert not purse.told("wallet.reload_failed")
+
+
+def test_a_card_that_was_replaced_is_not_charged_for_a_reload_without_an_outcome(
+    purse: Purse,
+) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=1500, amount=2000)
+    purse.payments.lose("charge", "before")
+    purse.reload()
+    with_new_card(purse, DECLINING_CARD)
+    purse.wait(minutes=2)
+    purse.look()
+    assert len(purse.payments.payments) == 1
+
+
+def test_a_top_up_that_nobody_completes_is_given_up_after_an_hour(purse: Purse) -> None:
+    for number in range(20):
+        purse.top_up(500, key=f"left-{number}", card=ASKING_CARD)
+    purse.wait(minutes=59)
+    purse.look()
+    assert len(purse.wallet.pending) == 20
+    purse.payments.settle("pi_1")
+
+    purse.wait(minutes=1)
+    purse.look()
+    assert not purse.wallet.pending
+    assert purse.kinds() == ["promotional", "purchase"]
+    with pytest.raises(SpendRefused):
+        purse.top_up(500, key="left-1", card=ASKING_CARD)
+    assert purse.top_up(500, key="again")["status"] == "succeeded"
     purse.prove_all_paid()
 
 

@@ -27,6 +27,7 @@ PAYMENT_CALLS = frozenset(
         "charge",
         "find_payment",
         "find_charged",
+        "cancel",
         "refund",
     }
 )
@@ -114,6 +115,23 @@ def begin_slow(purse: Purse) -> None:
     purse.payments.settle("pi_1")
 
 
+def begin_abandoned(purse: Purse) -> None:
+    """A reload asks for the card's holder, who does not act."""
+    begin(purse)
+    purse.payments.save_payment_method(f"cus_{purse.org_id}", ASKING_CARD)
+    purse.deliver()
+    purse.auto_reload(threshold=2000, amount=2000)
+    purse.reload()
+    purse.wait(hours=24)
+
+
+def begin_replaced(purse: Purse) -> None:
+    """A reload asks for the holder of a card that was replaced."""
+    begin_abandoned(purse)
+    purse.wait(hours=-23)
+    purse.payments.save_payment_method(f"cus_{purse.org_id}", GOOD_CARD)
+
+
 def begin_disputed(purse: Purse) -> None:
     begin(purse)
     purse.spend(1300)
@@ -178,6 +196,8 @@ CASES: dict[str, tuple[Begin, Callable[[Purse], Any]]] = {
     "reload off the stream": (begin_crossed, lambda purse: purse.reload()),
     "reload by the schedule": (begin_crossed, lambda purse: purse.look()),
     "follow the spending to the threshold": (begin_crossing, lambda purse: purse.follow()),
+    "give up on a holder": (begin_abandoned, lambda purse: purse.look()),
+    "hear of a new card": (begin_replaced, lambda purse: purse.deliver()),
     "hear of a dispute": (begin_disputed, lambda purse: purse.deliver()),
     "hear that a dispute was won": (begin_won, lambda purse: purse.deliver()),
     "hear of somebody's refund": (begin_given_back, lambda purse: purse.deliver()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 # "processing" is an outcome that the processor itself does not know yet; "needs_action" waits for
 # the card's holder. Both end as "succeeded" or "declined", which are final.
@@ -22,6 +22,9 @@ EventKind = Literal[
     "payment_method_changed",
     "other",
 ]
+
+# The decline code of a payment that was given up.
+CANCELED: Final = "canceled"
 
 
 @dataclass(frozen=True, slots=True)

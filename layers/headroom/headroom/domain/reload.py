@@ -56,7 +56,7 @@ def reload_state(wallet: Wallet, month: str, now: datetime) -> ReloadState:
         return "off"
     for payment in wallet.pending:
         if payment.kind == "reload":
-            return "needs_action" if payment.needs_action else "pending"
+            return "needs_action" if payment.awaits_holder else "pending"
     if wallet.payment_method is None:
         return "no_payment_method"
     if wallet.breaker and wallet.breaker.payment_method_id == (

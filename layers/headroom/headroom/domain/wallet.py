@@ -61,7 +61,7 @@ class PendingPayment:
     """A payment that is under way; in decisions it counts as arrived.
 
     One that is `unwanted` was begun under settings that do not stand any more: it is looked for,
-    and not asked for again.
+    not asked for again, and given up if it waits for its holder.
     """
 
     intent_id: str
@@ -70,6 +70,11 @@ class PendingPayment:
     created_at_millis: int
     needs_action: bool = False
     unwanted: bool = False
+
+    @property
+    def awaits_holder(self) -> bool:
+        """Whether the card's holder should complete it."""
+        return self.needs_action and not self.unwanted
 
 
 @dataclass(frozen=True, slots=True)

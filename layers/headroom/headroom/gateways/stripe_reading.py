@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from headroom.domain.payments import (
+    CANCELED,
     EventKind,
     Payment,
     PaymentEvent,
@@ -131,7 +132,7 @@ def _state_of(intent: Mapping[str, Any]) -> PaymentState:
 
 def _decline_code(intent: Mapping[str, Any]) -> str:
     if intent["status"] == "canceled":
-        return "canceled"
+        return CANCELED
     error = intent.get("last_payment_error") or {}
     if error.get("code") == ASKS_FOR_HOLDER:
         return ASKS_FOR_HOLDER

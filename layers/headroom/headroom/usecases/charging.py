@@ -6,14 +6,23 @@ money. Anything may be cut off in between: whoever comes next goes on from the i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from headroom.domain.instants import from_millis, to_millis
 from headroom.domain.money import NANOS_PER_CENT, format_amount
-from headroom.domain.payments import Charge, Payment
-from headroom.domain.wallet import Breaker, Step, Wallet, credit, is_unwanted, without_pending
+from headroom.domain.payments import CANCELED, Charge, Payment
+from headroom.domain.wallet import (
+    Breaker,
+    IntentKind,
+    Step,
+    Wallet,
+    credit,
+    is_unwanted,
+    without_pending,
+)
 from headroom.gateways.payments import (
     KEYS_LAST,
     PaymentMethodRefused,
@@ -30,6 +39,11 @@ from headroom.usecases.wallets import until_it_holds
 STALE_AFTER: Final = timedelta(minutes=15)
 # A charge that nobody wants any more, and that the processor does not know by then, never was.
 LOST_AFTER: Final = timedelta(hours=1)
+# So long the card's holder has to complete a payment: a buyer sits before it, an owner gets mail.
+HOLDER_HAS: Final[Mapping[IntentKind, timedelta]] = {
+    "purchase": timedelta(hours=1),
+    "reload": timedelta(hours=24),
+}
 # How far the processor's clock may be behind ours.
 CLOCK_SKEW_MAX: Final = timedelta(minutes=10)
 
@@ -76,8 +90,11 @@ def resume(table: Table, payments: Payments, intent: Intent, now: datetime) -> I
     """Go on with a payment that somebody left behind.
 
     One that was never asked for is only asked for while it is fresh, and a top-up only by the
-    client who wanted it: nobody is charged who went away.
+    client who wanted it: nobody is charged who went away. One whose holder does not act in time,
+    or that nobody wants any more, is given up.
     """
+    if intent.state == "needs_action" and not _may_wait(table, intent, now):
+        return _give_up(table, payments, intent, now)
     if intent.state != "created":
         return pursue(table, payments, intent, now)
     if _age(intent, now) >= STALE_AFTER:
@@ -173,6 +190,23 @@ def _ask_again(table: Table, payments: Payments, intent: Intent, now: datetime) 
     return settle(table, intent.org_id, intent.intent_id, payment, now)
 
 
+def _may_wait(table: Table, intent: Intent, now: datetime) -> bool:
+    wallet = find_wallet(table, intent.org_id)
+    assert wallet is not None, "an intent is written with its wallet"
+    in_time = _age(intent, now) < HOLDER_HAS[intent.kind]
+    return in_time and not is_unwanted(wallet, intent.intent_id)
+
+
+def _give_up(table: Table, payments: Payments, intent: Intent, now: datetime) -> Intent:
+    """Cancel a payment that waits for its holder; one that they completed first is credited."""
+    assert intent.payment_id is not None, "the processor has it, or it would not wait"
+    try:
+        payment = payments.cancel(intent.payment_id)
+    except PaymentUnknown:
+        return intent
+    return settle(table, intent.org_id, intent.intent_id, payment, now)
+
+
 def _charge(payments: Payments, intent: Intent) -> Payment:
     return payments.charge(
         Charge(
@@ -207,13 +241,17 @@ def _credit(table: Table, wallet: Wallet, intent: Intent, payment_id: str, now: 
 
 
 def _decline(table: Table, wallet: Wallet, intent: Intent, code: str, now: datetime) -> Intent:
-    """Close a payment as declined; one that is closed already stays as it is."""
+    """Close a payment as declined; one that is closed already stays as it is.
+
+    A reload that was given up because nobody wanted it any more says nothing about the card.
+    """
     if intent.state not in ("created", "charging", "needs_action"):
         return intent
     after = replace(intent, state="declined", decline_code=code)
     changed = released(wallet, intent, now)
     changes = [replace_intent(intent, after)]
-    if intent.kind == "reload":
+    is_told = code != CANCELED or not is_unwanted(wallet, intent.intent_id)
+    if intent.kind == "reload" and is_told:
         changed = replace(changed, breaker=Breaker(intent.payment_method_id, code))
         facts = {
             "amount": format_amount(intent.amount),
@@ -234,7 +272,7 @@ def _wait_for_holder(
         for each in wallet.pending
     )
     changes = [replace_intent(intent, after)]
-    if intent.kind == "reload":
+    if intent.kind == "reload" and not is_unwanted(wallet, intent.intent_id):
         facts = {
             "amount": format_amount(intent.amount),
             "payment_id": payment_id,

@@ -15,7 +15,8 @@ def disown_reloads(table: Table, wallet: Wallet, now: datetime) -> tuple[Wallet,
     """Return the wallet without the reloads that can still be taken back, and the other writes.
 
     One that was not asked for yet is voided. One that the processor may have been asked for counts
-    as before until its outcome is known, and is marked, so that it is not asked for again.
+    as before until its outcome is known, and is marked, so that it is not asked for again and its
+    holder is not waited for.
     """
     changes: list[Change] = []
     after = wallet

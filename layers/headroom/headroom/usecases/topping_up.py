@@ -28,6 +28,7 @@ from headroom.store.wallets import (
     save_wallet,
 )
 from headroom.usecases.charging import pursue
+from headroom.usecases.disowning import disown_reloads
 from headroom.usecases.governing import Reason, change_organization
 from headroom.usecases.reloading import PENDING_LOOK
 from headroom.usecases.returning import hold_to_account
@@ -128,6 +129,8 @@ def keep_payment_method(
 ) -> None:
     """Remember which payment method the processor charges; a reload that waited for it may go on.
 
+    Reloads that were begun with another one are disowned.
+
     Raises:
         Overloaded: others are on the wallet; repeat it.
     """
@@ -143,15 +146,16 @@ def keep_payment_method(
             and seen.breaker is not None
             and seen.breaker.payment_method_id == method.payment_method_id
         )
+        disowned, changes = disown_reloads(table, seen, now)
         after = replace(
-            seen,
+            disowned,
             version=seen.version + 1,
             payment_method=method,
             breaker=seen.breaker if is_same else None,
             crossed=seen.auto_reload is not None and method is not None,
             due_at_millis=to_millis(now),
         )
-        return [put_wallet(seen, after)]
+        return [put_wallet(seen, after), *changes]
 
     def told() -> tuple[Facts, Facts]:
         return _facts(seen.payment_method), _facts(method)

@@ -58,7 +58,7 @@ def show_wallet(table: Table, organization: Organization, now: datetime) -> dict
                 "id": payment.intent_id,
                 "kind": payment.kind,
                 "amount": format_amount(payment.amount),
-                "status": "requires_action" if payment.needs_action else "pending",
+                "status": "requires_action" if payment.awaits_holder else "pending",
                 "created_at": to_wire(from_millis(payment.created_at_millis)),
             }
             for payment in wallet.pending
@@ -106,7 +106,7 @@ def _standing(
         return "payment_past_due", ["top_up", "update_payment_method"]
     if state == "declined":
         return "payment_declined", ["update_payment_method"]
-    if any(payment.needs_action for payment in wallet.pending):
+    if any(payment.awaits_holder for payment in wallet.pending):
         return "payment_needs_action", ["complete_payment"]
     step = NEXT_STEPS.get(state)
     return "good", [step] if step else []
