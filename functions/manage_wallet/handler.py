@@ -25,8 +25,10 @@ from headroom.usecases.wallet_view import auto_reload_to_wire, show_wallet
 from headroom.usecases.wallets import require_team
 from headroom.wire.api import Api
 from headroom.wire.pages import list_answer, parse_page
+from headroom.wire.rights import may
 from headroom.wire.wallets import parse_auto_reload, parse_top_up
 
+TOP_UPS = "/v1/organizations/wallet/top_ups"
 PAGING = frozenset({"limit", "page"})
 
 logger = Logger()
@@ -45,7 +47,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 @api.route("GET", "/v1/organizations/wallet")
 def get_wallet(caller: Caller, now: datetime) -> dict[str, Any]:
-    return show_wallet(table, _team(caller), now)
+    # What completes a payment is for those who may pay.
+    may_pay = may(caller, "POST", TOP_UPS)
+    return show_wallet(table, _team(caller), now, payments if may_pay else None)
 
 
 @api.route("GET", "/v1/organizations/wallet/entries")
@@ -58,7 +62,7 @@ def get_wallet_entries(caller: Caller, now: datetime) -> dict[str, Any]:
     return list_answer(rows, page.cursor(found.next_key))
 
 
-@api.route("POST", "/v1/organizations/wallet/top_ups")
+@api.route("POST", TOP_UPS)
 def post_top_up(caller: Caller, now: datetime) -> dict[str, Any]:
     key = api.request.idempotency_key()
     asked = parse_top_up(api.request.json(), None if key is None else caller.place_of(key))

@@ -17,7 +17,9 @@ from functions.reconcile_wallets import handler as reconcile_wallets
 from functions.reload_wallet import handler as reload_wallet
 from headroom.gateways.queue import SqsQueue
 from headroom.settings import QueueSettings, WalletSettings
-from tests.fake_payments import DECLINING_CARD, GOOD_CARD, FakePayments
+from headroom.store.credentials import put_key
+from headroom.usecases.keys import new_key
+from tests.fake_payments import ASKING_CARD, DECLINING_CARD, GOOD_CARD, FakePayments
 from tests.in_process import Answer, Application, Context, Organization, sample
 
 CENT = 10_000_000
@@ -105,6 +107,19 @@ def test_a_wallet_is_topped_up_once_a_key_and_shown(scene: Scene) -> None:
     assert [entry["kind"] for entry in entries["data"]] == ["purchase", "promotional"]
     assert entries["data"][0] == first.body["entry"]
     assert not entries["has_more"]
+
+
+def test_what_completes_a_payment_is_shown_to_those_who_may_pay(scene: Scene) -> None:
+    scene.send("top_up", payment_method=ASKING_CARD)
+    secret, key = new_key(scene.acme.id, "books", ["read:billing"])
+    scene.app.table.transact(list(put_key(key, datetime.now(UTC))))
+
+    (waiting,) = scene.send("get_wallet").body["pending"]
+    assert (waiting["status"], waiting["client_secret"]) == ("requires_action", "pi_1_secret")
+    (read,) = scene.send("get_wallet", key=secret).body["pending"]
+    assert read == {name: waiting[name] for name in waiting if name != "client_secret"}
+    scene.payments.lose("find_payment", "before")
+    assert scene.send("get_wallet").body["pending"] == [read]
 
 
 def test_a_top_up_needs_a_key_and_whole_cents_within_bounds(scene: Scene) -> None:
