@@ -308,7 +308,8 @@ class WalletWorld(World):
         for intent in books.intents:
             if intent.kind == "reload" and intent.intent_id not in known:
                 assert wallet.auto_reload is not None
-                arriving = wallet.pending_total - intent.amount
+                others = [each for each in wallet.pending if each.intent_id != intent.intent_id]
+                arriving = replace(wallet, pending=tuple(others)).pending_total
                 assert books.balance + arriving <= wallet.auto_reload.threshold, (
                     "a reload too early"
                 )

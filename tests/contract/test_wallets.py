@@ -425,6 +425,17 @@ def test_a_top_up_that_nobody_completes_is_given_up_after_an_hour(purse: Purse) 
     purse.prove_all_paid()
 
 
+def test_a_top_up_that_waits_for_its_holder_holds_up_no_reload(purse: Purse) -> None:
+    with_card(purse)
+    purse.top_up(2000, key="left", card=ASKING_CARD)
+    purse.top_up(500, key="paid", card=GOOD_CARD)
+    purse.auto_reload(threshold=500, amount=2000)
+    purse.spend(1600)
+    purse.follow()
+    assert purse.reload() == 1
+    purse.prove()
+
+
 def test_an_empty_wallet_is_told_of_once_a_credit_if_nothing_reloads_it(purse: Purse) -> None:
     purse.spend(950)
     for _ in range(3):

@@ -199,6 +199,13 @@ def test_the_threshold_is_reached_at_the_threshold_with_pending_money_as_arrived
     assert not has_crossed(ready(auto_reload=None), 0)
 
 
+def test_money_that_waits_for_its_holder_does_not_count_as_arrived() -> None:
+    waiting = PendingPayment("top_1", "purchase", 10, MILLIS, needs_action=True)
+    assert has_crossed(ready(pending=(waiting,)), 20)
+    assert not has_crossed(ready(pending=(waiting,)), 21)
+    assert is_low(ready(auto_reload=None, pending=(waiting,)), 10, "off")
+
+
 def test_a_month_begins_with_nothing_reloaded() -> None:
     assert reloaded_in(ready(reloaded=70), "2026-11") == 70
     assert reloaded_in(ready(reloaded=70), "2026-12") == 0

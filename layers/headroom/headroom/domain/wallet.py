@@ -58,7 +58,7 @@ class AutoReload:
 
 @dataclass(frozen=True, slots=True)
 class PendingPayment:
-    """A payment that is under way; in decisions it counts as arrived.
+    """A payment that is under way; in decisions it counts as arrived, unless its holder must act.
 
     One that is `unwanted` was begun under settings that do not stand any more: it is looked for,
     not asked for again, and given up if it waits for its holder.
@@ -133,8 +133,8 @@ class Wallet:
 
     @property
     def pending_total(self) -> int:
-        """What payments under way will bring."""
-        return sum(payment.amount for payment in self.pending)
+        """What payments under way will bring by themselves: nobody may ever act on the others."""
+        return sum(payment.amount for payment in self.pending if not payment.needs_action)
 
 
 @dataclass(frozen=True, slots=True)
