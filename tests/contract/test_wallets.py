@@ -789,6 +789,75 @@ def test_whoever_disputed_a_payment_is_not_charged_again_by_itself(purse: Purse)
     assert shown(purse)["auto_reload"]["state"] == "declined"
 
 
+def test_a_dispute_of_an_old_card_lets_no_declined_one_be_charged_again(purse: Purse) -> None:
+    with_card(purse)
+    with_new_card(purse, DECLINING_CARD)
+    purse.auto_reload(threshold=1500, amount=2000)
+    purse.reload()
+    assert shown(purse)["auto_reload"]["state"] == "declined"
+    purse.payments.dispute("pi_1", 100)
+    purse.deliver(len(purse.payments.deliveries) - 1)
+    for _ in range(3):
+        purse.wait(minutes=5)
+        purse.look()
+    assert len(purse.payments.payments) == 2
+    assert shown(purse)["auto_reload"]["state"] == "declined"
+
+
+def test_a_late_decline_of_an_old_card_does_not_end_what_a_dispute_stopped(purse: Purse) -> None:
+    with_card(purse)
+    with_new_card(purse, SLOW_CARD)
+    purse.auto_reload(threshold=1500, amount=2000)
+    purse.reload()
+    with_new_card(purse, GOOD_CARD)
+    purse.payments.dispute("pi_1", 100)
+    purse.deliver(len(purse.payments.deliveries) - 1)
+    purse.payments.fail("pi_2")
+    purse.deliver(len(purse.payments.deliveries) - 1)
+    purse.wait(minutes=5)
+    purse.look()
+    assert len(purse.payments.payments) == 2
+
+
+def test_once_all_disputes_are_won_reloads_go_on(purse: Purse) -> None:
+    with_card(purse)
+    purse.top_up(600, key="second", card=None)
+    purse.auto_reload(threshold=500, amount=2000)
+    for payment_id in ("pi_1", "pi_2"):
+        purse.payments.dispute(payment_id, 100)
+    purse.deliver()
+    purse.spend(1800)
+    purse.follow()
+
+    purse.payments.close_dispute("pi_1", won=True)
+    purse.deliver()
+    purse.look()
+    assert len(purse.payments.payments) == 2
+    purse.payments.close_dispute("pi_2", won=True)
+    purse.deliver()
+    purse.look()
+    assert purse.kinds()[-1] == "reload"
+    purse.prove_all_paid()
+
+
+def test_a_dispute_that_is_won_does_not_forget_a_decline(purse: Purse) -> None:
+    with_card(purse)
+    with_new_card(purse, DECLINING_CARD)
+    purse.payments.accept(DECLINING_CARD)
+    purse.top_up(500, key="by it", card=None)
+    purse.payments.save_payment_method(f"cus_{purse.org_id}", DECLINING_CARD)
+    purse.auto_reload(threshold=2500, amount=2000)
+    purse.reload()
+    purse.payments.dispute("pi_2", 100)
+    purse.deliver(len(purse.payments.deliveries) - 1)
+    purse.payments.close_dispute("pi_2", won=True)
+    purse.deliver(len(purse.payments.deliveries) - 1)
+    purse.wait(minutes=5)
+    purse.look()
+    assert shown(purse)["auto_reload"]["state"] == "declined"
+    assert len(purse.payments.payments) == 3
+
+
 # A wallet from before wallets had a ledger.
 
 

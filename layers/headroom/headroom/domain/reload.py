@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from headroom.domain.instants import to_millis
-from headroom.domain.wallet import Wallet
+from headroom.domain.wallet import Breaker, Wallet
 
 ReloadState = Literal[
     "off",
@@ -28,6 +28,8 @@ NEXT_STEPS: Final[Mapping[ReloadState, str]] = {
     "ceiling_reached": "raise_monthly_limit",
     "no_payment_method": "add_payment_method",
 }
+# Why reloads stop when a payment by the method was disputed.
+DISPUTED: Final = "disputed"
 # Without auto-reload a wallet is low at this share of what was last put in.
 LOW_SHARE: Final = 10
 
@@ -59,14 +61,34 @@ def reload_state(wallet: Wallet, month: str, now: datetime) -> ReloadState:
             return "needs_action" if payment.awaits_holder else "pending"
     if wallet.payment_method is None:
         return "no_payment_method"
-    if wallet.breaker and wallet.breaker.payment_method_id == (
-        wallet.payment_method.payment_method_id
-    ):
+    if wallet.breaker and wallet.breaker.payment_method_id == _charged_method(wallet):
         return "declined"
     limit = auto.monthly_limit
     if limit is not None and reloaded_in(wallet, month) + auto.amount > limit:
         return "ceiling_reached"
     return "cooling_down" if wallet.cool_until_millis > to_millis(now) else "ready"
+
+
+def with_breaker(wallet: Wallet, payment_method_id: str, code: str) -> Wallet:
+    """Return the wallet with its breaker open for a payment method.
+
+    What stops the method that is charged now stays: it is not replaced by another method's, and a
+    decline not by a dispute, which may be won.
+    """
+    standing = wallet.breaker
+    if standing is not None and payment_method_id != standing.payment_method_id:
+        if standing.payment_method_id == _charged_method(wallet):
+            return wallet
+    elif standing is not None and code == DISPUTED:
+        return wallet
+    return replace(wallet, breaker=Breaker(payment_method_id, code))
+
+
+def without_dispute(wallet: Wallet, payment_method_id: str) -> Wallet:
+    """Return the wallet without a breaker that disputes opened for a payment method."""
+    if wallet.breaker != Breaker(payment_method_id, DISPUTED):
+        return wallet
+    return replace(wallet, breaker=None)
 
 
 def has_crossed(wallet: Wallet, balance: int) -> bool:
@@ -83,3 +105,7 @@ def is_low(wallet: Wallet, balance: int, state: ReloadState) -> bool:
         return balance <= wallet.auto_reload.threshold
     # Nothing can be low where there never was anything.
     return wallet.credits > 0 and (balance + wallet.pending_total) * LOW_SHARE <= wallet.last_credit
+
+
+def _charged_method(wallet: Wallet) -> str | None:
+    return wallet.payment_method.payment_method_id if wallet.payment_method else None

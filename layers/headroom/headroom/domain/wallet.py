@@ -79,7 +79,7 @@ class PendingPayment:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Reloads are off because this payment method was declined."""
+    """Reloads are off because this payment method was declined, or a payment by it disputed."""
 
     payment_method_id: str
     decline_code: str

@@ -14,8 +14,8 @@ from typing import Any, Final
 from headroom.domain.instants import from_millis, to_millis
 from headroom.domain.money import NANOS_PER_CENT, format_amount
 from headroom.domain.payments import CANCELED, Charge, Payment
+from headroom.domain.reload import with_breaker
 from headroom.domain.wallet import (
-    Breaker,
     IntentKind,
     Step,
     Wallet,
@@ -252,7 +252,7 @@ def _decline(table: Table, wallet: Wallet, intent: Intent, code: str, now: datet
     changes = [replace_intent(intent, after)]
     is_told = code != CANCELED or not is_unwanted(wallet, intent.intent_id)
     if intent.kind == "reload" and is_told:
-        changed = replace(changed, breaker=Breaker(intent.payment_method_id, code))
+        changed = with_breaker(changed, intent.payment_method_id, code)
         facts = {
             "amount": format_amount(intent.amount),
             "decline_code": code,

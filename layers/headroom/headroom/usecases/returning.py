@@ -15,11 +15,12 @@ from headroom.domain.instants import to_millis
 from headroom.domain.money import NANOS_PER_CENT, format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.payments import Payment
-from headroom.domain.wallet import Breaker, EntryKind, Step, Wallet, credit, debit
+from headroom.domain.reload import DISPUTED, with_breaker, without_dispute
+from headroom.domain.wallet import EntryKind, Step, Wallet, credit, debit
 from headroom.errors import Overloaded
 from headroom.store import keys
 from headroom.store.announcements import put_announcement
-from headroom.store.intents import Intent, find_intent, replace_intent
+from headroom.store.intents import Intent, find_intent, list_intents, replace_intent
 from headroom.store.models import WalletRecord
 from headroom.store.organizations import find_organization
 from headroom.store.table import Change, Check, Put, Table
@@ -31,7 +32,6 @@ from headroom.usecases.wallets import ATTEMPTS_MAX, funds_beside, open_wallet, u
 
 PAST_DUE: Final = "wallet.payment_past_due"
 PAID: Final = "wallet.payment_settled"
-DISPUTED: Final = "disputed"
 
 
 def match_payment(
@@ -120,7 +120,9 @@ def _move(
     wallet = book_spending(table, organization, wallet, now)
     if after.disputed > before.disputed:
         # Whoever disputes a payment is not charged again by itself.
-        wallet = replace(wallet, breaker=Breaker(before.payment_method_id, DISPUTED))
+        wallet = with_breaker(wallet, before.payment_method_id, DISPUTED)
+    elif before.disputed and not after.disputed and not _is_disputed_otherwise(table, before):
+        wallet = without_dispute(wallet, before.payment_method_id)
     amount = after.disputed - before.disputed + after.returned - before.returned
     marked: list[Change] = [replace_intent(before, after)]
     payment_id = before.payment_id or ""
@@ -152,6 +154,15 @@ def _move(
             marked,
             now,
         )
+
+
+def _is_disputed_otherwise(table: Table, intent: Intent) -> bool:
+    """Whether another payment by the same payment method is disputed."""
+    return any(
+        other.disputed and other.payment_method_id == intent.payment_method_id
+        for other in list_intents(table, intent.org_id)
+        if other.intent_id != intent.intent_id
+    )
 
 
 def _collect(table: Table, organization: Organization, now: datetime) -> None:
