@@ -122,7 +122,8 @@ class FakePayments:
             method_id = charge.payment_method_id or (method and method.payment_method_id)
             if method_id is None:
                 raise PaymentMethodRefused(NO_PAYMENT_METHOD)
-            if method_id not in self._outcomes:
+            is_known = charge.customer_id in self._customers.values()
+            if method_id not in self._outcomes or not is_known:
                 raise PaymentMethodRefused("resource_missing")
             return self._pay(charge, self._outcomes[method_id])
 

@@ -174,6 +174,22 @@ class PaymentPromises:
             processor.charge(replace(charge, payment_method_id="pm_unheard_of"))
         assert processor.find_charged(charge.customer_id, charge.key, since=now - DAY) is None
 
+    def test_a_charge_that_cannot_be_made_at_all_is_refused(
+        self, processor: Processor, charge: Charge, now: datetime
+    ) -> None:
+        method = processor.save_payment_method(charge.customer_id, GOOD_CARD)
+        impossible = replace(
+            charge,
+            customer_id="cus_unheardof",
+            key=f"{charge.key}-2",
+            payment_method_id=method.payment_method_id,
+        )
+        for _ in range(2):
+            with pytest.raises(PaymentMethodRefused) as refused:
+                processor.charge(impossible)
+            assert refused.value.code == "resource_missing"
+        assert payments_with(processor, impossible.key, now) == []
+
     def test_a_declined_charge_says_why_and_stays_declined(
         self, processor: Processor, charge: Charge, now: datetime
     ) -> None:

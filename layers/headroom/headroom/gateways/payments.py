@@ -67,7 +67,7 @@ class Payments(Protocol):
         That holds for KEYS_LAST. The second of two calls at once may not know the outcome.
 
         Raises:
-            PaymentMethodRefused: there is none, or it is gone.
+            PaymentMethodRefused: there is none, or the processor cannot make this charge at all.
             KeyReused: the key is known for another amount.
         """
 

@@ -198,7 +198,7 @@ class StripePayments:
         """Charge; None if the key is known with another method, and no payment is at hand.
 
         Raises:
-            PaymentMethodRefused: the method cannot be charged at all.
+            PaymentMethodRefused: the method cannot be charged at all, or not with this charge.
         """
         from stripe import CardError, IdempotencyError, InvalidRequestError
 
@@ -228,8 +228,7 @@ class StripePayments:
                     raise
                 return None
             except InvalidRequestError as error:
-                if error.param != "payment_method":
-                    raise
+                # Whatever is wrong with it is so the next time, and nothing was charged.
                 raise PaymentMethodRefused(_code(error)) from error
         if headers.get("Idempotent-Replayed") == "true":
             # What is replayed is the first answer, and the payment may have moved on.
