@@ -14,6 +14,7 @@ from headroom.gateways.payments import KEYS_LAST
 from headroom.store import keys
 from headroom.store.audit import entry_to_wire, list_entries
 from headroom.usecases.adjusting import Adjustment, adjust
+from headroom.usecases.looking_after import due_wallets
 from headroom.usecases.overview import extra_usage
 from headroom.usecases.wallet_view import show_wallet
 from headroom.usecases.wallets import open_wallet
@@ -658,6 +659,17 @@ def test_an_adjustment_is_made_once_and_audited(purse: Purse) -> None:
     ]
     assert actions == ["wallet.adjusted", "wallet.adjusted"]
     purse.prove()
+
+
+def test_a_correction_to_below_the_threshold_is_followed_by_a_reload(purse: Purse) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=500, amount=2000)
+    purse.wait(minutes=1)
+    purse.look()
+    assert not list(due_wallets(purse.table, purse.now))
+    given(purse, -1200, "adjustment")
+    assert list(due_wallets(purse.table, purse.now)) == [purse.org_id]
+    assert purse.look() == 1
 
 
 def test_idle_money_of_members_can_be_taken_too(purse: Purse) -> None:

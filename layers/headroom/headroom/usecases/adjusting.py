@@ -136,7 +136,13 @@ def _write(table: Table, asked: Adjustment, now: datetime) -> Operation:
         funds = funds_beside(table, old)
         if -asked.amount > funds:
             raise Conflict(f"amount: only {format_amount(funds)} can be taken now")
-        step = debit(wallet, "adjustment", -asked.amount, now, description=asked.description)
+        step = debit(
+            replace(wallet, due_at_millis=to_millis(now)),
+            "adjustment",
+            -asked.amount,
+            now,
+            description=asked.description,
+        )
     else:
         kind: LotKind = "promotional" if asked.kind == "promotional" else "adjustment"
         step = credit(
