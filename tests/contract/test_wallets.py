@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -109,6 +110,33 @@ def test_a_card_that_asks_for_its_holder_is_credited_when_they_acted(purse: Purs
     assert purse.top_up(500, card=ASKING_CARD)["status"] == "succeeded"
     assert purse.balance == 1500 * CENT
     purse.prove_all_paid()
+
+
+def buying_beside(purse: Purse, number: int) -> list[str]:
+    """Before the table's `number`th operation, buy with another card; return what happened."""
+    steps: list[str] = []
+
+    def buy(name: str) -> None:
+        steps.append(name)
+        if len(steps) == number:
+            purse.table.step = lambda name: None
+            with pytest.raises(SpendRefused):
+                purse.top_up(600, key="other", card=DECLINING_CARD)
+
+    purse.table.step = buy
+    return steps
+
+
+def test_a_top_up_is_charged_to_the_card_it_names_whichever_is_saved_beside_it() -> None:
+    for number in count(1):
+        purse = Purse()
+        with_card(purse)
+        steps = buying_beside(purse, number)
+        assert purse.top_up(700, key="mine", card=GOOD_CARD)["status"] == "succeeded"
+        if len(steps) < number:
+            break
+        purse.prove_all_paid()
+    assert number > 10
 
 
 def test_a_payment_without_an_outcome_is_asked_again_and_never_charged_again(purse: Purse) -> None:

@@ -83,9 +83,10 @@ def top_up(
         least, most = (format_amount(bound) for bound in (terms.least, terms.most))
         if not terms.least <= asked.amount <= terms.most:
             raise InvalidRequest("amount", f"must be from {least} to {most}")
+        saved = None
         if asked.payment_method_id is not None:
-            _save_method(table, payments, organization, asked.payment_method_id, actor, now)
-        intent = _begin(table, organization, intent_id, asked, now)
+            saved = _save_method(table, payments, organization, asked.payment_method_id, actor, now)
+        intent = _begin(table, organization, intent_id, asked, saved, now)
     if intent.request != asked.request:
         raise Conflict("Idempotency-Key: it was used before for another request")
     intent = pursue(table, payments, intent, now)
@@ -176,9 +177,9 @@ def _save_method(
     payment_method_id: str,
     actor: Actor,
     now: datetime,
-) -> None:
+) -> PaymentMethod:
     try:
-        save_payment_method(table, payments, organization, payment_method_id, actor, now)
+        return save_payment_method(table, payments, organization, payment_method_id, actor, now)
     except PaymentMethodRefused as refused:
         raise PaymentDeclined(refused.code) from refused
     except PaymentUnknown as error:
@@ -196,14 +197,21 @@ def _keep_customer(
 
 
 def _begin(
-    table: Table, organization: Organization, intent_id: str, asked: TopUp, now: datetime
+    table: Table,
+    organization: Organization,
+    intent_id: str,
+    asked: TopUp,
+    saved: PaymentMethod | None,
+    now: datetime,
 ) -> Intent:
+    """Write the intent, with the method that was saved for it whichever was saved since."""
+
     def attempt() -> Intent:
         # A second request with the same key may have been faster.
         if found := find_intent(table, organization.org_id, intent_id):
             return found
         wallet = open_wallet(table, organization, now)
-        method = wallet.payment_method
+        method = saved or wallet.payment_method
         if method is None or wallet.customer_id is None:
             raise InvalidRequest("payment_method", "must be given: none is saved yet")
         if len(wallet.lots) >= LOTS_MAX or len(wallet.pending) >= PENDING_MAX:
