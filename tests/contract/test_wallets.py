@@ -15,6 +15,7 @@ from headroom.gateways.payments import KEYS_LAST
 from headroom.store import keys
 from headroom.store.audit import entry_to_wire, list_entries
 from headroom.usecases.adjusting import Adjustment, adjust
+from headroom.usecases.governing import set_enabled
 from headroom.usecases.looking_after import due_wallets
 from headroom.usecases.overview import extra_usage
 from headroom.usecases.wallet_view import show_wallet
@@ -463,6 +464,58 @@ def test_a_top_up_that_waits_for_its_holder_holds_up_no_reload(purse: Purse) -> 
     purse.follow()
     assert purse.reload() == 1
     purse.prove()
+
+
+def test_nothing_is_reloaded_while_extra_usage_is_off(purse: Purse) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=500, amount=2000)
+    purse.wait(minutes=5)
+    purse.look()
+    held = purse.hold(1400)
+    set_enabled(purse.table, purse.org_id, False, purse.now)
+    purse.settle(held, 1400)
+    for _ in range(2):
+        purse.wait(minutes=2)
+        purse.follow()
+        purse.look()
+    assert len(purse.payments.payments) == 1
+
+    set_enabled(purse.table, purse.org_id, True, purse.now)
+    assert purse.wallet.crossed
+    assert list(due_wallets(purse.table, purse.now)) == [purse.org_id]
+    assert purse.reload() == 1
+    purse.prove_all_paid()
+
+
+def switching_off(purse: Purse, number: int) -> list[str]:
+    """Before the table's `number`th operation, switch extra usage off; return what happened."""
+    steps: list[str] = []
+
+    def switch_off(name: str) -> None:
+        steps.append(name)
+        if len(steps) == number:
+            purse.table.step = lambda name: None
+            set_enabled(purse.table, purse.org_id, False, purse.now)
+            assert "created" not in [each.state for each in purse.intents()]
+
+    purse.table.step = switch_off
+    return steps
+
+
+def test_switched_off_at_any_step_of_a_reload_nothing_is_charged_afterwards() -> None:
+    for number in count(1):
+        purse = Purse()
+        with_card(purse)
+        purse.auto_reload(threshold=1500, amount=2000)
+        steps = switching_off(purse, number)
+        purse.payments.lose("charge", "before")
+        purse.reload()
+        if len(steps) < number:
+            break
+        purse.wait(minutes=2)
+        purse.look()
+        assert len(purse.payments.payments) == 1, f"charged although off at step {number}"
+    assert number > 5
 
 
 def test_an_empty_wallet_is_told_of_once_a_credit_if_nothing_reloads_it(purse: Purse) -> None:

@@ -5,10 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from headroom.domain.instants import to_millis
 from headroom.domain.wallet import Wallet
 from headroom.store.intents import find_intent, replace_intent
 from headroom.store.table import Change, Table
+from headroom.store.wallets import find_wallet, put_wallet
 from headroom.usecases.charging import released
+
+
+def switch_writes(table: Table, org_id: str, enabled: bool, now: datetime) -> list[Change]:
+    """Return what extra usage's going on or off does to the wallet, if there is one.
+
+    Without extra usage nothing is reloaded, and what is under way is disowned. With it the balance
+    is looked at again.
+    """
+    wallet = find_wallet(table, org_id)
+    if wallet is None or wallet.auto_reload is None:
+        return []
+    after, changes = (wallet, []) if enabled else disown_reloads(table, wallet, now)
+    after = replace(
+        after, version=wallet.version + 1, crossed=enabled, due_at_millis=to_millis(now)
+    )
+    return [put_wallet(wallet, after), *changes]
 
 
 def disown_reloads(table: Table, wallet: Wallet, now: datetime) -> tuple[Wallet, list[Change]]:

@@ -34,6 +34,7 @@ from headroom.store.organizations import (
     find_pool,
 )
 from headroom.store.table import Change, Contended, Refused, Table
+from headroom.usecases.disowning import switch_writes
 from headroom.usecases.recalling import recall, recall_member, recall_where
 
 # Each of them waits for other transactions several times, and an answer is due in time.
@@ -81,14 +82,18 @@ def set_cap(
 def set_enabled(
     table: Table, org_id: str, enabled: bool, now: datetime, reason: Reason = UNKNOWN
 ) -> Organization:
-    """Let extra usage begin, or end: holds in flight may settle, nothing new starts.
+    """Let extra usage begin, or end: holds in flight may settle, nothing new starts or is reloaded.
 
     Raises:
         NotFound: there is no such organization.
         Overloaded: the change is written, but not yet in force everywhere; repeat it.
     """
+
+    def also() -> list[Change]:
+        return [*reason.also(), *switch_writes(table, org_id, enabled, now)]
+
     return change_organization(
-        table, org_id, lambda old: replace(old, enabled=enabled), now, reason
+        table, org_id, lambda old: replace(old, enabled=enabled), now, replace(reason, also=also)
     )
 
 

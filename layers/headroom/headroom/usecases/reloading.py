@@ -26,6 +26,7 @@ from headroom.errors import InvalidRequest, Overloaded
 from headroom.gateways.payments import Payments
 from headroom.store.announcements import put_announcement
 from headroom.store.intents import Intent, create_intent, intent_id_of
+from headroom.store.organizations import find_organization
 from headroom.store.table import Change, Contended, Refused, Table
 from headroom.store.wallets import put_wallet, save_wallet
 from headroom.usecases.charging import pursue
@@ -142,7 +143,7 @@ def set_auto_reload(
 def _begin_reload(
     table: Table, organization: Organization, now: datetime, terms: PaymentTerms
 ) -> Intent | None:
-    """Write the intent of a reload, if one is due."""
+    """Write the intent of a reload, if one is due and extra usage is on in that moment."""
     month = _month(organization, now)
 
     def attempt() -> Intent | None:
@@ -159,6 +160,10 @@ def _begin_reload(
         if auto is None or method is None or wallet.customer_id is None:
             return None
         if reload_state(wallet, month, now) != "ready":
+            return None
+        # Switching it writes the wallet too: settings that are read after it stand while it does.
+        settings = find_organization(table, wallet.org_id)
+        if settings is None or not settings.enabled:
             return None
         if not has_crossed(wallet, balance_for_reload(table, organization, wallet, now)):
             return None
