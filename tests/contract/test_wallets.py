@@ -829,7 +829,9 @@ def test_a_dispute_takes_what_is_there_and_the_rest_is_owed_until_paid(purse: Pu
     refused = purse.refusal(1)
     assert refused is not None
     assert refused["reason"] == "payment_past_due"
+    assert refused["next_steps"][0] == "top_up"
     assert shown(purse)["standing"] == "payment_past_due"
+    assert shown(purse)["next_steps"] == refused["next_steps"]
     purse.prove()
 
     purse.top_up(1000, key="later")

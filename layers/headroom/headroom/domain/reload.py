@@ -28,6 +28,8 @@ NEXT_STEPS: Final[Mapping[ReloadState, str]] = {
     "ceiling_reached": "raise_monthly_limit",
     "no_payment_method": "add_payment_method",
 }
+# What pays what a wallet owes: money put in, by its owner or by a reload with a card that works.
+OWING_STEPS: Final = ("top_up", "update_payment_method")
 # Why reloads stop when a payment by the method was disputed.
 DISPUTED: Final = "disputed"
 # Without auto-reload a wallet is low at this share of what was last put in.

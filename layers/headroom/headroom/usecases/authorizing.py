@@ -30,6 +30,7 @@ from headroom.domain.instants import from_millis, to_millis, to_wire
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.periods import day_bounds, day_of
+from headroom.domain.reload import OWING_STEPS
 from headroom.errors import Conflict, Overloaded, SpendRefused
 from headroom.price_book import PRICE_BOOK
 from headroom.store import keys
@@ -284,6 +285,8 @@ def _explained(
 ) -> SpendRefused:
     """Return a refusal as clients see it; for an empty wallet a reload is asked for first."""
     error = refused(refusal, now, bound)
+    if refusal.reason == "payment_past_due" and organization.plan == "team":
+        error.facts["next_steps"] = list(OWING_STEPS)
     if refusal.reason == "wallet_empty":
         wallet = ask_for_reload(table, organization, now)
         if wallet is not None:

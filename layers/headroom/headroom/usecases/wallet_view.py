@@ -9,7 +9,13 @@ from headroom.domain.instants import from_millis, to_wire
 from headroom.domain.money import format_amount, format_limit
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_of, time_zone
-from headroom.domain.reload import NEXT_STEPS, ReloadState, reload_state, reloaded_in
+from headroom.domain.reload import (
+    NEXT_STEPS,
+    OWING_STEPS,
+    ReloadState,
+    reload_state,
+    reloaded_in,
+)
 from headroom.domain.wallet import PendingPayment, Wallet, draw
 from headroom.gateways.payments import Payments, PaymentUnknown
 from headroom.store.intents import find_intent
@@ -132,7 +138,7 @@ def _standing(
     organization: Organization, wallet: Wallet, state: ReloadState
 ) -> tuple[str, list[str]]:
     if organization.past_due or wallet.owed:
-        return "payment_past_due", ["top_up", "update_payment_method"]
+        return "payment_past_due", list(OWING_STEPS)
     if state == "declined":
         return "payment_declined", ["update_payment_method"]
     if any(payment.awaits_holder for payment in wallet.pending):
