@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -10,11 +13,15 @@ from typing import Any
 import pytest
 
 from headroom.domain.instants import to_wire
+from headroom.domain.payments import Charge
 from headroom.errors import Conflict, InvalidRequest, SpendRefused
 from headroom.gateways.payments import KEYS_LAST
 from headroom.store import keys
 from headroom.store.audit import entry_to_wire, list_entries
+from headroom.store.table import Refused
+from headroom.store.wallets import find_customer, put_customer
 from headroom.usecases.adjusting import Adjustment, adjust
+from headroom.usecases.charging import STALE_AFTER
 from headroom.usecases.governing import set_enabled
 from headroom.usecases.looking_after import due_wallets
 from headroom.usecases.overview import extra_usage
@@ -47,6 +54,24 @@ def facts(item: Any) -> dict[str, Any]:
 def with_card(purse: Purse, card: str = GOOD_CARD) -> None:
     """Save a card, by buying something small with it."""
     purse.top_up(500, key=f"first-{card}", card=card)
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+@contextmanager
+def dying_at(purse: Purse, operation: str) -> Iterator[None]:
+    """Let the process die before the table's first operation of this name."""
+
+    def die(name: str) -> None:
+        if name == operation:
+            raise Died
+
+    purse.table.step = die
+    with pytest.raises(Died):
+        yield
+    purse.table.step = lambda name: None
 
 
 # Top-ups.
@@ -174,12 +199,46 @@ def test_money_that_arrives_for_a_payment_given_up_is_credited_all_the_same(purs
     purse.look()
     assert purse.intents()[0].state == "declined"
     paid = purse.payments.payments["pi_1"]
-    purse.payments.payments["pi_1"] = type(paid)(
-        **{**{name: getattr(paid, name) for name in paid.__slots__}, "state": "succeeded"}
-    )
+    purse.payments.payments["pi_1"] = replace(paid, state="succeeded")
     purse.deliver(len(purse.payments.deliveries) - 1)
     assert purse.balance == 1500 * CENT
     purse.prove_all_paid()
+
+
+def test_a_payment_of_another_amount_is_nobodys_order(purse: Purse) -> None:
+    with_card(purse, SLOW_CARD)
+    asked = purse.payments.payments["pi_1"]
+    purse.payments.payments["pi_1"] = replace(asked, state="succeeded", amount_cents=499)
+    purse.deliver()
+    purse.look()
+    assert purse.balance == 1000 * CENT
+    assert purse.kinds() == ["promotional"]
+    assert [intent.state for intent in purse.intents()] == ["charging"]
+
+
+def test_a_top_up_that_was_cut_off_before_the_charge_is_given_up_when_it_is_stale(
+    purse: Purse,
+) -> None:
+    with_card(purse)
+    with dying_at(purse, "update"):
+        purse.top_up(700, card=None)
+    purse.wait(seconds=STALE_AFTER.total_seconds() - 1)
+    purse.look()
+    assert [payment.amount for payment in purse.wallet.pending] == [700 * CENT]
+    purse.wait(seconds=1)
+    purse.look()
+    assert not purse.wallet.pending
+    with pytest.raises(Conflict, match="new key"):
+        purse.top_up(700, card=None)
+    assert len(purse.payments.payments) == 1
+
+
+def test_a_customer_belongs_to_one_organization(purse: Purse) -> None:
+    for _ in range(2):
+        purse.table.transact([put_customer("org_first", "cus_1")])
+    with pytest.raises(Refused):
+        purse.table.transact([put_customer("org_second", "cus_1")])
+    assert find_customer(purse.table, "cus_1") == "org_first"
 
 
 # Auto-reload.
@@ -548,18 +607,8 @@ def test_switched_off_before_the_charge_no_charge_is_made(purse: Purse) -> None:
     """The process died between writing the intent and asking the processor."""
     with_card(purse)
     purse.auto_reload(threshold=1500, amount=2000)
-
-    class Died(BaseException):
-        pass
-
-    def die(name: str) -> None:
-        if name == "update":
-            raise Died
-
-    purse.table.step = die
-    with pytest.raises(Died):
+    with dying_at(purse, "update"):
         purse.reload()
-    purse.table.step = lambda name: None
     assert [intent.state for intent in purse.intents()].count("created") == 1
 
     purse.auto_reload_off()
@@ -590,6 +639,48 @@ def test_switched_off_with_the_outcome_unknown_it_is_only_looked_for(purse: Purs
         purse.look()
     assert len(purse.payments.payments) == 1
     assert not purse.wallet.pending
+    purse.prove_all_paid()
+
+
+def test_a_reload_that_was_cut_off_before_the_charge_is_begun_anew_when_it_is_stale(
+    purse: Purse,
+) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=1500, amount=2000)
+    with dying_at(purse, "update"):
+        purse.reload()
+    purse.wait(seconds=STALE_AFTER.total_seconds())
+    purse.look()
+    states = {each.intent_id: each.state for each in purse.intents() if each.kind == "reload"}
+    assert sorted(states.values()) == ["succeeded", "voided"]
+    assert purse.wallet.reloaded == 2000 * CENT
+    purse.prove_all_paid()
+
+
+def test_a_reload_that_was_given_up_and_is_paid_after_all_counts_in_its_month(
+    purse: Purse,
+) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=1500, amount=2000, limit=3000)
+    purse.payments.lose("charge", "before")
+    purse.reload()
+    (intent,) = [each for each in purse.intents() if each.kind == "reload"]
+    purse.auto_reload_off()
+    purse.wait(hours=1)
+    purse.look()
+    assert purse.wallet.reloaded == 0
+
+    # The request was on its way all the time.
+    late = Charge(intent.customer_id, 2000, "USD", intent.key, intent.payment_method_id)
+    purse.payments.charge(late)
+    for _ in range(2):
+        purse.deliver(len(purse.payments.deliveries) - 1)
+    assert purse.balance == 3500 * CENT
+    assert purse.wallet.reloaded == 2000 * CENT
+    purse.auto_reload(threshold=4000, amount=2000, limit=3000)
+    purse.reload()
+    assert shown(purse)["auto_reload"]["state"] == "ceiling_reached"
+    assert len(purse.payments.payments) == 2
     purse.prove_all_paid()
 
 
