@@ -483,6 +483,35 @@ def test_switched_off_and_on_a_reload_waits_for_its_holder_anew(purse: Purse) ->
     assert not purse.told("wallet.reload_failed")
 
 
+def test_a_reload_that_nobody_wants_any_more_still_tells_what_it_says_of_the_card(
+    purse: Purse,
+) -> None:
+    with_card(purse)
+    with_new_card(purse, DECLINING_CARD)
+    purse.auto_reload(threshold=1500, amount=2000)
+    purse.payments.lose("charge", "after")
+    purse.reload()
+    purse.auto_reload(threshold=1500, amount=1000)
+    purse.wait(minutes=2)
+    purse.look()
+    assert shown(purse)["auto_reload"]["state"] == "declined"
+    assert len(purse.payments.payments) == 2
+
+
+def test_nobody_is_asked_to_complete_a_reload_that_nobody_wants_any_more(purse: Purse) -> None:
+    with_card(purse)
+    with_new_card(purse, ASKING_CARD)
+    purse.auto_reload(threshold=1500, amount=2000)
+    purse.payments.lose("charge", "after")
+    purse.reload()
+    purse.auto_reload_off()
+    for _ in range(2):
+        purse.wait(minutes=2)
+        purse.look()
+    assert not purse.told("wallet.reload_needs_action")
+    assert not purse.wallet.pending
+
+
 def test_a_card_that_was_replaced_is_not_charged_for_a_reload_without_an_outcome(
     purse: Purse,
 ) -> None:
