@@ -39,6 +39,7 @@ CALLS = frozenset(
         "charge",
         "find_payment",
         "find_charged",
+        "cancel",
         "refund",
     }
 )
