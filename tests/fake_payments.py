@@ -205,6 +205,14 @@ class FakePayments:
         with self._lock:
             self._move_back(self.payments[payment_id], amount_cents)
 
+    def fail_refund(self, payment_id: str, amount_cents: int) -> None:
+        """Let the bank return a refund that was made: the processor has its money again."""
+        with self._lock:
+            payment = self.payments[payment_id]
+            left = payment.refunded_cents - amount_cents
+            assert left >= 0
+            self._put(replace(payment, refunded_cents=left), "payment_refunded", left)
+
     def dispute(self, payment_id: str, amount_cents: int | None = None) -> None:
         """Let the card's holder dispute a payment; the money is taken back at once."""
         with self._lock:

@@ -932,6 +932,59 @@ def test_a_refund_that_is_refused_is_given_back(purse: Purse) -> None:
     purse.prove()
 
 
+def test_a_refund_that_fails_days_after_it_was_made_is_given_back(purse: Purse) -> None:
+    with_card(purse)
+    for cents, done_id in ((300, "first"), (200, "second")):
+        given(purse, cents, "refund", id=done_id, payment_id="pi_1")
+    assert purse.balance == 1000 * CENT
+    purse.wait(days=5)
+    purse.payments.fail_refund("pi_1", 300)
+    for _ in range(2):
+        purse.deliver()
+        assert purse.balance == 1300 * CENT
+        purse.prove()
+    # It is the payment's money again, and can be refunded again.
+    assert given(purse, 300, "refund", id="third", payment_id="pi_1")["status"] == "succeeded"
+    purse.deliver()
+    assert purse.balance == 1000 * CENT
+    purse.prove()
+
+
+def test_while_a_refund_is_under_way_its_money_is_not_taken_for_returned(purse: Purse) -> None:
+    with_card(purse)
+    purse.payments.lose("refund", "before")
+    assert given(purse, 300, "refund", payment_id="pi_1")["status"] == "pending"
+    # The processor has nothing of it yet, whoever asks.
+    purse.deliver()
+    assert purse.balance == 1200 * CENT
+    purse.look()
+    purse.deliver()
+    assert purse.balance == 1200 * CENT
+    purse.prove()
+
+
+def test_news_that_was_overtaken_does_not_undo_what_is_known_since(
+    purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked the processor first may write last: they must not write what was then."""
+    with_card(purse)
+    find_payment, asked = purse.payments.find_payment, []
+
+    def overtaken(payment_id: str) -> Any:
+        before = find_payment(payment_id)
+        asked.append(payment_id)
+        # The event asks once, the match looks at what it may have to recall, then it writes.
+        if len(asked) == 3:
+            assert given(purse, 300, "refund", payment_id="pi_1")["status"] == "succeeded"
+        return before
+
+    purse.payments.give_back("pi_1", 100)
+    monkeypatch.setattr(purse.payments, "find_payment", overtaken)
+    purse.deliver(len(purse.payments.deliveries) - 1)
+    assert purse.balance == 1100 * CENT
+    purse.prove()
+
+
 # Disputes.
 
 

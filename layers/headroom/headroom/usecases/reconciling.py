@@ -187,7 +187,7 @@ def _prove_payments(
         if payment is None or paid != intent.amount:
             drifts.append(_drift(intent, "payment_missing", intent.payment_id, paid))
         else:
-            match_payment(table, organization, intent.intent_id, payment, now)
+            match_payment(table, payments, organization, intent.intent_id, now)
     return drifts
 
 

@@ -18,9 +18,16 @@ from headroom.domain.payments import Payment
 from headroom.domain.reload import DISPUTED, with_breaker, without_dispute
 from headroom.domain.wallet import EntryKind, Step, Wallet, credit, debit
 from headroom.errors import Overloaded
+from headroom.gateways.payments import Payments
 from headroom.store import keys
 from headroom.store.announcements import put_announcement
-from headroom.store.intents import Intent, find_intent, list_intents, replace_intent
+from headroom.store.intents import (
+    Intent,
+    find_intent,
+    find_operation,
+    list_intents,
+    replace_intent,
+)
 from headroom.store.models import WalletRecord
 from headroom.store.organizations import find_organization
 from headroom.store.table import Change, Check, Put, Table
@@ -35,31 +42,47 @@ PAID: Final = "wallet.payment_settled"
 
 
 def match_payment(
-    table: Table, organization: Organization, intent_id: str, payment: Payment, now: datetime
+    table: Table, payments: Payments, organization: Organization, intent_id: str, now: datetime
 ) -> None:
     """Bring the ledger to what went back of a payment by now. Repeating it changes nothing.
 
     Raises:
+        PaymentUnknown: the processor cannot be asked now.
         Overloaded: others are on the wallet or the settings; repeat it.
     """
     org_id = organization.org_id
     intent = find_intent(table, org_id, intent_id)
-    if intent is None or intent.state != "succeeded" or intent.payment_id != payment.payment_id:
+    if intent is None or intent.state != "succeeded" or intent.payment_id is None:
+        return
+    payment = payments.find_payment(intent.payment_id)
+    if payment is None:
         return
     if _returned(intent, payment) > intent.returned or _disputed(payment) > intent.disputed:
         until_it_holds(lambda: recall(table, org_id, now))
 
     def attempt() -> None:
+        # The wallet first and the payment last: whoever writes what they learned of the payment
+        # meanwhile changes the wallet too, so nothing older than theirs is written over it.
+        wallet = open_wallet(table, organization, now)
         current = find_intent(table, org_id, intent_id)
         assert current is not None, "intents are never erased"
+        assert current.payment_id is not None, "it succeeded"
+        payment = payments.find_payment(current.payment_id)
+        if payment is None:
+            return
         disputed, returned = _disputed(payment), _returned(current, payment)
         if disputed != current.disputed:
             after = replace(current, disputed=disputed)
-            _move(table, organization, current, after, "chargeback", now)
+            wallet = _move(table, organization, wallet, current, after, "chargeback", now)
             current = after
-        if returned != current.returned:
-            after = replace(current, returned=returned)
-            _move(table, organization, current, after, "refund", now)
+        after = replace(current, returned=returned)
+        if payment.refunded_cents * NANOS_PER_CENT < current.refunded and not _is_refunding(
+            table, wallet, current
+        ):
+            # A refund of ours that was made has failed since: its money is here again.
+            after = replace(after, refunded=payment.refunded_cents * NANOS_PER_CENT)
+        if after != current:
+            _move(table, organization, wallet, current, after, "refund", now)
 
     until_it_holds(attempt)
     hold_to_account(table, organization, now)
@@ -110,27 +133,27 @@ def _set_standing(table: Table, wallet: Wallet, now: datetime) -> None:
 def _move(
     table: Table,
     organization: Organization,
+    wallet: Wallet,
     before: Intent,
     after: Intent,
     kind: EntryKind,
     now: datetime,
-) -> None:
+) -> Wallet:
     """Take more of a payment out of the wallet, or put some of it back in."""
-    wallet = open_wallet(table, organization, now)
     wallet = book_spending(table, organization, wallet, now)
     if after.disputed > before.disputed:
         # Whoever disputes a payment is not charged again by itself.
         wallet = with_breaker(wallet, before.payment_method_id, DISPUTED)
     elif before.disputed and not after.disputed and not _is_disputed_otherwise(table, before):
         wallet = without_dispute(wallet, before.payment_method_id)
-    amount = after.disputed - before.disputed + after.returned - before.returned
+    amount = _gone(after) - _gone(before)
     marked: list[Change] = [replace_intent(before, after)]
     payment_id = before.payment_id or ""
     if amount > 0:
         there = min(amount, funds_beside(table, wallet))
         lacking = wallet.owed.get(payment_id, 0) + amount - there
         told = _told(wallet, kind, amount, payment_id, now)
-        _write(
+        return _write(
             table,
             wallet,
             _with_owed(wallet, payment_id, lacking),
@@ -140,20 +163,19 @@ def _move(
             [*marked, told],
             now,
         )
-    else:
-        # What was never paid is not owed any more; only the rest is money that comes back.
-        owed = wallet.owed.get(payment_id, 0)
-        forgiven = min(owed, -amount)
-        _write(
-            table,
-            wallet,
-            _with_owed(wallet, payment_id, owed - forgiven),
-            kind,
-            -amount - forgiven,
-            payment_id,
-            marked,
-            now,
-        )
+    # What was never paid is not owed any more; only the rest is money that comes back.
+    owed = wallet.owed.get(payment_id, 0)
+    forgiven = min(owed, -amount)
+    return _write(
+        table,
+        wallet,
+        _with_owed(wallet, payment_id, owed - forgiven),
+        kind,
+        -amount - forgiven,
+        payment_id,
+        marked,
+        now,
+    )
 
 
 def _is_disputed_otherwise(table: Table, intent: Intent) -> bool:
@@ -194,7 +216,7 @@ def _write(
     payment_id: str,
     also: list[Change],
     now: datetime,
-) -> None:
+) -> Wallet:
     """Write a change of what is owed, with the money that moves if any does."""
     new = replace(new, due_at_millis=to_millis(now))
     step: Step
@@ -203,9 +225,8 @@ def _write(
     elif moved < 0:
         step = debit(new, kind, -moved, now, payment_id=payment_id)
     else:
-        save_wallet(table, old, new, also)
-        return
-    take_step(table, old, step, also)
+        return save_wallet(table, old, new, also)
+    return take_step(table, old, step, also)
 
 
 def _with_owed(wallet: Wallet, payment_id: str, owed: int) -> Wallet:
@@ -215,6 +236,16 @@ def _with_owed(wallet: Wallet, payment_id: str, owed: int) -> Wallet:
 
 def _disputed(payment: Payment) -> int:
     return payment.disputed_cents * NANOS_PER_CENT
+
+
+def _gone(intent: Intent) -> int:
+    return intent.disputed + intent.returned + intent.refunded
+
+
+def _is_refunding(table: Table, wallet: Wallet, intent: Intent) -> bool:
+    """Whether a refund of this payment is under way, whose money the processor still has."""
+    operations = (find_operation(table, wallet.org_id, each) for each in wallet.refunds)
+    return any(each is not None and each.payment_id == intent.payment_id for each in operations)
 
 
 def _returned(intent: Intent, payment: Payment) -> int:
