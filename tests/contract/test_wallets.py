@@ -923,9 +923,7 @@ def test_a_refund_that_is_refused_is_given_back(purse: Purse) -> None:
     purse.payments.give_back("pi_1", 400)
     answer = given(purse, 300, "refund", payment_id="pi_1")
     assert answer["status"] == "failed"
-    assert purse.balance == 1500 * CENT
-    # Somebody had refunded 400 in the processor's pages; now we hear of it.
-    purse.deliver()
+    # Somebody had refunded 400 in the processor's pages, which is seen at the same time.
     assert purse.balance == 1100 * CENT
     purse.deliver()
     assert purse.balance == 1100 * CENT
@@ -960,6 +958,48 @@ def test_while_a_refund_is_under_way_its_money_is_not_taken_for_returned(purse: 
     purse.look()
     purse.deliver()
     assert purse.balance == 1200 * CENT
+    purse.prove()
+
+
+def test_what_somebody_else_refunds_instead_of_ours_goes_out_once(purse: Purse) -> None:
+    with_card(purse)
+    purse.payments.lose("refund", "before")
+    assert given(purse, 500, "refund", payment_id="pi_1")["status"] == "pending"
+    purse.payments.give_back("pi_1", 500)
+    # Its only news comes while ours is still under way, and looks like ours.
+    purse.deliver()
+    for _ in range(2):
+        purse.look()
+        assert given(purse, 500, "refund", payment_id="pi_1")["status"] == "failed"
+        assert purse.balance == 1000 * CENT
+        purse.prove()
+
+
+def test_of_a_refund_that_is_refused_only_what_others_left_comes_back(purse: Purse) -> None:
+    with_card(purse)
+    purse.payments.lose("refund", "before")
+    given(purse, 300, "refund", payment_id="pi_1")
+    purse.payments.give_back("pi_1", 400)
+    purse.deliver()
+    assert purse.balance == 1100 * CENT
+    purse.look()
+    # Ours of 300 was more than the 100 that were left, so it is not made.
+    assert given(purse, 300, "refund", payment_id="pi_1")["status"] == "failed"
+    assert purse.balance == 1100 * CENT
+    purse.prove()
+
+
+def test_what_somebody_else_refunds_beside_ours_goes_out_too(purse: Purse) -> None:
+    with_card(purse)
+    purse.payments.lose("refund", "before")
+    given(purse, 300, "refund", payment_id="pi_1")
+    purse.payments.give_back("pi_1", 200)
+    purse.deliver()
+    purse.look()
+    assert given(purse, 300, "refund", payment_id="pi_1")["status"] == "succeeded"
+    assert purse.balance == 1000 * CENT
+    purse.deliver()
+    assert purse.balance == 1000 * CENT
     purse.prove()
 
 

@@ -12,7 +12,7 @@ from headroom.domain.audit import Entry as AuditEntry
 from headroom.domain.instants import to_millis
 from headroom.domain.money import NANOS_PER_CENT, format_amount
 from headroom.domain.organization import Organization
-from headroom.domain.wallet import LotKind, Step, credit, debit, unspent_of
+from headroom.domain.wallet import LotKind, Step, Wallet, credit, debit, unspent_of
 from headroom.errors import Conflict, NotFound
 from headroom.gateways.payments import Payments, PaymentUnknown, RefundRefused
 from headroom.store.audit import put_entry
@@ -30,6 +30,7 @@ from headroom.store.table import Change, Table
 from headroom.store.wallets import entry_to_wire, find_entry, save_wallet, take_step
 from headroom.usecases.booking import book_spending
 from headroom.usecases.recalling import recall
+from headroom.usecases.returning import match_payment
 from headroom.usecases.wallets import funds_beside, open_wallet, require_team, until_it_holds
 
 AdjustmentKind = Literal["promotional", "adjustment", "refund"]
@@ -93,14 +94,28 @@ def finish_refund(
             operation.amount // NANOS_PER_CENT,
             key=f"{operation.org_id}.{operation.operation_id}",
         )
+        state = refund.state
+    except RefundRefused:
+        state = "failed"
     except PaymentUnknown:
         return operation
-    except RefundRefused:
-        return until_it_holds(lambda: _close(table, operation, "failed", now))
-    if refund.state == "pending":
+    if state == "pending":
         return operation
-    state: Literal["done", "failed"] = "done" if refund.state == "succeeded" else "failed"
-    return until_it_holds(lambda: _close(table, operation, state, now))
+    organization = _organization(table, operation.org_id)
+    intent = next(each for each in list_intents(table, operation.org_id) if _is_of(each, operation))
+    try:
+        if state == "succeeded":
+            # What somebody else refunded meanwhile was taken for ours. It is matched before ours is
+            # closed: whatever is cut off then is done again.
+            match_payment(table, payments, organization, intent.intent_id, now)
+            return until_it_holds(lambda: _close(table, organization, operation, now))
+        closed = until_it_holds(
+            lambda: _give_back(table, payments, organization, operation, intent.intent_id, now)
+        )
+        match_payment(table, payments, organization, intent.intent_id, now)
+    except PaymentUnknown:
+        return _again(table, operation)
+    return closed
 
 
 def _write(table: Table, asked: Adjustment, now: datetime) -> Operation:
@@ -173,35 +188,71 @@ def _write(table: Table, asked: Adjustment, now: datetime) -> Operation:
 
 
 def _close(
-    table: Table, operation: Operation, state: Literal["done", "failed"], now: datetime
+    table: Table, organization: Organization, operation: Operation, now: datetime
 ) -> Operation:
-    org_id = operation.org_id
-    current = find_operation(table, org_id, operation.operation_id)
-    assert current is not None, "operations are never erased"
+    current = _again(table, operation)
     if current.state != "reserved":
         return current
-    wallet = open_wallet(table, _organization(table, org_id), now)
-    refunds = tuple(each for each in wallet.refunds if each != operation.operation_id)
-    after = replace(wallet, refunds=refunds)
-    closed = replace(current, state=state)
-    if state == "done":
-        save_wallet(table, wallet, after, [put_operation(current, closed)])
+    wallet = open_wallet(table, organization, now)
+    closed = replace(current, state="done")
+    save_wallet(table, wallet, _without(wallet, operation), [put_operation(current, closed)])
+    return closed
+
+
+def _give_back(
+    table: Table,
+    payments: Payments,
+    organization: Organization,
+    operation: Operation,
+    intent_id: str,
+    now: datetime,
+) -> Operation:
+    """Credit what was taken out for a refund that is not made, less what others refunded of it.
+
+    Their refund was taken for ours as long as ours was under way, so it takes this money over in
+    the same transaction: at no instant is it here and at the processor's gone.
+    """
+    wallet = open_wallet(table, organization, now)
+    current, intent = _again(table, operation), find_intent(table, operation.org_id, intent_id)
+    assert intent is not None, "intents are never erased"
+    if current.state != "reserved":
+        return current
+    payment = payments.find_payment(operation.payment_id or "")
+    gone = 0 if payment is None else payment.refunded_cents * NANOS_PER_CENT
+    refunded = intent.refunded - operation.amount
+    kept = min(operation.amount, max(0, gone - refunded - intent.returned))
+    closed = replace(current, state="failed")
+    changes = [
+        put_operation(current, closed),
+        replace_intent(intent, replace(intent, refunded=refunded, returned=intent.returned + kept)),
+    ]
+    wallet = book_spending(table, organization, wallet, now)
+    after = replace(_without(wallet, operation), due_at_millis=to_millis(now))
+    if kept == operation.amount:
+        save_wallet(table, wallet, after, changes)
         return closed
-    intent = next(each for each in list_intents(table, org_id) if _is_of(each, operation))
     step = credit(
         after,
         "refund",
         intent.kind,
-        operation.amount,
+        operation.amount - kept,
         now,
         payment_id=operation.payment_id,
         description="The refund was refused by the payment processor",
     )
-    given_back = replace_intent(
-        intent, replace(intent, refunded=intent.refunded - operation.amount)
-    )
-    take_step(table, wallet, step, [put_operation(current, closed), given_back])
+    take_step(table, wallet, step, changes)
     return closed
+
+
+def _without(wallet: Wallet, operation: Operation) -> Wallet:
+    refunds = tuple(each for each in wallet.refunds if each != operation.operation_id)
+    return replace(wallet, refunds=refunds)
+
+
+def _again(table: Table, operation: Operation) -> Operation:
+    found = find_operation(table, operation.org_id, operation.operation_id)
+    assert found is not None, "operations are never erased"
+    return found
 
 
 def _intent_of(table: Table, asked: Adjustment) -> Intent:
