@@ -26,7 +26,7 @@ from headroom.usecases.governing import set_enabled
 from headroom.usecases.looking_after import due_wallets
 from headroom.usecases.overview import extra_usage
 from headroom.usecases.wallet_view import show_wallet
-from headroom.usecases.wallets import open_wallet
+from headroom.usecases.wallets import open_wallet, spent_by_period
 from tests.fake_payments import (
     ASKING_CARD,
     DECLINING_CARD,
@@ -805,6 +805,26 @@ def test_spending_is_booked_once_from_the_totals(purse: Purse) -> None:
     purse.prove()
 
 
+def test_a_wallet_that_was_credited_and_spent_since_it_was_read_is_read_again(
+    purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_card(purse)
+    overtaken: list[bool] = []
+
+    def late(*args: Any) -> dict[str, int]:
+        if not overtaken:
+            overtaken.append(True)
+            purse.top_up(2000, key="meanwhile")
+            purse.spend(3000)
+            purse.follow()
+        return spent_by_period(*args)
+
+    monkeypatch.setattr("headroom.usecases.booking.spent_by_period", late)
+    assert given(purse, 100)["entry"]["amount"] == "100"
+    assert purse.wallet.total == purse.balance == 600 * CENT
+    purse.prove()
+
+
 def test_lots_shown_sum_up_to_the_balance_before_anything_is_booked(purse: Purse) -> None:
     purse.spend(300)
     view = shown(purse)
@@ -1008,7 +1028,8 @@ def test_news_that_was_overtaken_does_not_undo_what_is_known_since(
 ) -> None:
     """Whoever asked the processor first may write last: they must not write what was then."""
     with_card(purse)
-    find_payment, asked = purse.payments.find_payment, []
+    find_payment = purse.payments.find_payment
+    asked: list[str] = []
 
     def overtaken(payment_id: str) -> Any:
         before = find_payment(payment_id)

@@ -14,7 +14,13 @@ from headroom.store.announcements import put_announcement
 from headroom.store.table import Table
 from headroom.store.wallets import save_wallet, take_step
 from headroom.usecases.recalling import recall
-from headroom.usecases.wallets import funds_beside, open_wallet, spent_by_period, until_it_holds
+from headroom.usecases.wallets import (
+    Overtaken,
+    funds_beside,
+    open_wallet,
+    spent_by_period,
+    until_it_holds,
+)
 
 # How long before money expires the owner hears of it.
 NOTICE: Final = timedelta(days=7)
@@ -29,10 +35,13 @@ def book_spending(
     of its time.
 
     Raises:
-        Refused: the wallet is not this one any more.
+        Refused, Overtaken: the wallet is not this one any more.
         Contended: others are on it.
     """
     for period, spent in sorted(spent_by_period(table, organization, wallet, now).items()):
+        if spent - wallet.booked.get(period, 0) > wallet.total:
+            # Only money that came in since the wallet was read can have been spent beyond it.
+            raise Overtaken
         step = book(wallet, period, spent, now)
         if step is not None:
             wallet = take_step(table, wallet, step)
