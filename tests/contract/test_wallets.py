@@ -850,6 +850,14 @@ def test_credit_expires_at_its_time_after_one_notice(purse: Purse) -> None:
     purse.prove()
 
 
+def test_of_many_credits_that_expire_together_each_is_told_of_once(purse: Purse) -> None:
+    for number in range(105):
+        given(purse, 1, id=f"adj-{number}", expires_at=NOW + timedelta(days=3))
+    for _ in range(2):
+        purse.look()
+        assert len(purse.told("wallet.credit_expiring")) == 105
+
+
 def test_money_held_at_its_expiry_is_spendable_and_expires_when_given_back() -> None:
     purse = Purse()
     given(purse, 400, expires_at=NOW + timedelta(minutes=5))

@@ -24,6 +24,8 @@ from headroom.usecases.wallets import (
 
 # How long before money expires the owner hears of it.
 NOTICE: Final = timedelta(days=7)
+# Each notice is a write of its own beside the wallet's; a transaction takes 100.
+NOTICES_TOGETHER_MAX: Final = 50
 
 
 def book_spending(
@@ -69,15 +71,18 @@ def expire_lots(table: Table, organization: Organization, now: datetime) -> None
         if step is not None:
             take_step(table, wallet, step, funds_seen=funds)
 
-    until_it_holds(lambda: _give_notice(table, organization, now))
+    while until_it_holds(lambda: _give_notice(table, organization, now)):
+        pass
     until_it_holds(attempt)
 
 
-def _give_notice(table: Table, organization: Organization, now: datetime) -> None:
+def _give_notice(table: Table, organization: Organization, now: datetime) -> bool:
+    """Tell of some lots that will expire, and whether there may be more of them."""
     wallet = open_wallet(table, organization, now)
     soon = [lot for lot in wallet.lots if _expires_soon(lot, now) and not lot.noticed]
+    soon = soon[:NOTICES_TOGETHER_MAX]
     if not soon:
-        return
+        return False
     lots = tuple(replace(lot, noticed=True) if lot in soon else lot for lot in wallet.lots)
     told = [
         put_announcement(
@@ -94,6 +99,7 @@ def _give_notice(table: Table, organization: Organization, now: datetime) -> Non
         for lot in soon
     ]
     save_wallet(table, wallet, replace(wallet, lots=lots), told)
+    return True
 
 
 def _expires_soon(lot: Lot, now: datetime) -> bool:
