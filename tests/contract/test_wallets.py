@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from headroom.domain.instants import to_wire
+from headroom.domain.money import format_amount
 from headroom.domain.payments import Charge
 from headroom.errors import Conflict, InvalidRequest, SpendRefused
 from headroom.gateways.payments import KEYS_LAST
@@ -86,6 +87,15 @@ def test_a_top_up_is_charged_credited_and_announced_once(purse: Purse) -> None:
     assert purse.kinds() == ["promotional", "purchase"]
     assert len(purse.told("wallet.topped_up")) == 1
     purse.prove_all_paid()
+
+
+def test_a_purchase_says_the_balance_that_there_is_after_it(purse: Purse) -> None:
+    with_card(purse)
+    purse.spend(900)
+    purse.follow()
+    answer = purse.top_up(500, key="later", card=None)
+    assert answer["entry"]["balance"] == format_amount(purse.balance) == "1100"
+    purse.prove()
 
 
 def test_a_key_with_another_request_is_a_conflict(purse: Purse) -> None:

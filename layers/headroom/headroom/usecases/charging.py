@@ -31,8 +31,10 @@ from headroom.gateways.payments import (
 )
 from headroom.store.announcements import put_announcement
 from headroom.store.intents import Intent, begin_charging, find_intent, replace_intent
+from headroom.store.organizations import find_organization
 from headroom.store.table import Contended, Put, Refused, Table
 from headroom.store.wallets import find_wallet, save_wallet, take_step
+from headroom.usecases.booking import book_spending
 from headroom.usecases.wallets import until_it_holds
 
 # A reload that was begun and never asked for is not asked for any more after this long.
@@ -221,6 +223,10 @@ def _charge(payments: Payments, intent: Intent) -> Payment:
 
 
 def _credit(table: Table, wallet: Wallet, intent: Intent, payment_id: str, now: datetime) -> Intent:
+    organization = find_organization(table, intent.org_id)
+    assert organization is not None, "organizations are never erased"
+    # So that the balance that the entry says is what there is to spend.
+    wallet = book_spending(table, organization, wallet, now)
     base = replace(without_pending(wallet, intent.intent_id), due_at_millis=to_millis(now))
     is_counted = any(each.intent_id == intent.intent_id for each in wallet.pending)
     if intent.kind == "reload" and not is_counted and wallet.month == intent.month:
