@@ -159,5 +159,36 @@ def test_a_dispute_that_we_never_heard_of_is_found(purse: Purse) -> None:
     purse.prove()
 
 
+@pytest.mark.parametrize("days", [30, 110])
+def test_money_that_went_back_of_an_old_payment_is_found_within_a_week(
+    purse: Purse, days: int
+) -> None:
+    purse.wait(days=days)
+    before = purse.balance
+    purse.payments.give_back("pi_1", 500)
+    asked = len(purse.payments.calls)
+    for _ in range(7):
+        assert prove(purse) == Proof()
+        purse.wait(days=1)
+    assert purse.balance == before - 500 * CENT
+    # It was looked at on one day only, and once more before what was found was written.
+    assert purse.payments.calls[asked:].count("find_payment") == 2
+    purse.prove()
+
+
+def test_a_dispute_that_ends_after_many_months_is_found(purse: Purse) -> None:
+    before = purse.balance
+    purse.payments.dispute("pi_1", 500)
+    assert prove(purse) == Proof()
+    assert purse.balance == before - 500 * CENT
+    purse.wait(days=200)
+    purse.payments.close_dispute("pi_1", won=True)
+    for _ in range(7):
+        prove(purse)
+        purse.wait(days=1)
+    assert purse.balance == before
+    purse.prove()
+
+
 def test_an_invoiced_organization_has_nothing_to_prove(purse: Purse) -> None:
     assert reconcile(purse.table, purse.payments, "org_nobody", purse.now, lambda: True) == Proof()

@@ -48,7 +48,7 @@ def apply_payment_event(
     if organization is None:
         return False
     intent = settle(table, *key, payment, now)
-    match_payment(table, payments, organization, intent.intent_id, now)
+    match_payment(table, payments, organization, intent.intent_id, now, seen=payment)
     if intent.state == "succeeded":
         _after_credit(table, payments, organization, now, terms)
     return True

@@ -6,6 +6,7 @@ and is announced with what to do about it. An index lags, so what only it says i
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from headroom.domain.budget import Budget
-from headroom.domain.instants import to_millis
+from headroom.domain.instants import from_millis
 from headroom.domain.money import NANOS_PER_CENT, format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.payments import Payment
@@ -35,8 +36,13 @@ from headroom.usecases.wallets import open_wallet
 
 DRIFT: Final = "reconciliation.drift_found"
 ATTEMPTS_MAX: Final = 5
-# Payments are looked at until they are this old; what was right then does not change unheard.
+# Payments are looked at every day until they are this old.
 PAYMENTS_BACK: Final = timedelta(days=3)
+# Then once in so many days, as long as their holders and banks may still take something back
+# (docs.stripe.com/disputes/how-disputes-work: within 120 days); a dispute takes its time.
+RETURNS_BACK: Final = timedelta(days=120)
+DISPUTES_BACK: Final = timedelta(days=365)
+TURN_DAYS: Final = 7
 # What is on its way between processor and us needs this long at most.
 SETTLING: Final = timedelta(hours=1)
 NEVER_MILLIS: Final = 10**15
@@ -179,16 +185,25 @@ def _prove_payments(
 ) -> list[Drift]:
     drifts = []
     for intent in list_intents(table, organization.org_id):
-        is_recent = intent.created_at_millis >= to_millis(now - PAYMENTS_BACK)
-        if intent.state != "succeeded" or intent.payment_id is None or not is_recent:
+        if intent.state != "succeeded" or intent.payment_id is None or not _has_turn(intent, now):
             continue
         payment = payments.find_payment(intent.payment_id)
         paid = _paid(payment)
         if payment is None or paid != intent.amount:
             drifts.append(_drift(intent, "payment_missing", intent.payment_id, paid))
         else:
-            match_payment(table, payments, organization, intent.intent_id, now)
+            match_payment(table, payments, organization, intent.intent_id, now, seen=payment)
     return drifts
+
+
+def _has_turn(intent: Intent, now: datetime) -> bool:
+    """Whether a payment is looked at today: by its age, and later on a day of its own."""
+    age = now - from_millis(intent.created_at_millis)
+    if age <= PAYMENTS_BACK:
+        return True
+    turn = zlib.crc32(intent.intent_id.encode()) + now.toordinal()
+    reach = DISPUTES_BACK if intent.disputed else RETURNS_BACK
+    return age <= reach and turn % TURN_DAYS == 0
 
 
 def _prove_entries(table: Table, org_id: str) -> list[Drift]:

@@ -42,9 +42,17 @@ PAID: Final = "wallet.payment_settled"
 
 
 def match_payment(
-    table: Table, payments: Payments, organization: Organization, intent_id: str, now: datetime
+    table: Table,
+    payments: Payments,
+    organization: Organization,
+    intent_id: str,
+    now: datetime,
+    *,
+    seen: Payment | None = None,
 ) -> None:
     """Bring the ledger to what went back of a payment by now. Repeating it changes nothing.
+
+    With `seen`, the payment as it just was, the processor is only asked if that differs.
 
     Raises:
         PaymentUnknown: the processor cannot be asked now.
@@ -54,37 +62,13 @@ def match_payment(
     intent = find_intent(table, org_id, intent_id)
     if intent is None or intent.state != "succeeded" or intent.payment_id is None:
         return
-    payment = payments.find_payment(intent.payment_id)
-    if payment is None:
+    payment = seen or payments.find_payment(intent.payment_id)
+    if payment is None or payment.payment_id != intent.payment_id:
         return
-    if _returned(intent, payment) > intent.returned or _disputed(payment) > intent.disputed:
-        until_it_holds(lambda: recall(table, org_id, now))
-
-    def attempt() -> None:
-        # The wallet first and the payment last: whoever writes what they learned of the payment
-        # meanwhile changes the wallet too, so nothing older than theirs is written over it.
-        wallet = open_wallet(table, organization, now)
-        current = find_intent(table, org_id, intent_id)
-        assert current is not None, "intents are never erased"
-        assert current.payment_id is not None, "it succeeded"
-        payment = payments.find_payment(current.payment_id)
-        if payment is None:
-            return
-        disputed, returned = _disputed(payment), _returned(current, payment)
-        if disputed != current.disputed:
-            after = replace(current, disputed=disputed)
-            wallet = _move(table, organization, wallet, current, after, "chargeback", now)
-            current = after
-        after = replace(current, returned=returned)
-        if payment.refunded_cents * NANOS_PER_CENT < current.refunded and not _is_refunding(
-            table, wallet, current
-        ):
-            # A refund of ours that was made has failed since: its money is here again.
-            after = replace(after, refunded=payment.refunded_cents * NANOS_PER_CENT)
-        if after != current:
-            _move(table, organization, wallet, current, after, "refund", now)
-
-    until_it_holds(attempt)
+    if _differs(intent, payment):
+        if _returned(intent, payment) > intent.returned or _disputed(payment) > intent.disputed:
+            until_it_holds(lambda: recall(table, org_id, now))
+        until_it_holds(lambda: _match(table, payments, organization, intent_id, now))
     hold_to_account(table, organization, now)
 
 
@@ -106,6 +90,33 @@ def hold_to_account(table: Table, organization: Organization, now: datetime) -> 
             continue
         return
     raise Overloaded("others are on this wallet; try again")
+
+
+def _match(
+    table: Table, payments: Payments, organization: Organization, intent_id: str, now: datetime
+) -> None:
+    # The wallet first and the payment last: whoever writes what they learned of the payment
+    # meanwhile changes the wallet too, so nothing older than theirs is written over it.
+    wallet = open_wallet(table, organization, now)
+    current = find_intent(table, organization.org_id, intent_id)
+    assert current is not None, "intents are never erased"
+    assert current.payment_id is not None, "it succeeded"
+    payment = payments.find_payment(current.payment_id)
+    if payment is None:
+        return
+    disputed, returned = _disputed(payment), _returned(current, payment)
+    if disputed != current.disputed:
+        after = replace(current, disputed=disputed)
+        wallet = _move(table, organization, wallet, current, after, "chargeback", now)
+        current = after
+    after = replace(current, returned=returned)
+    if payment.refunded_cents * NANOS_PER_CENT < current.refunded and not _is_refunding(
+        table, wallet, current
+    ):
+        # A refund of ours that was made has failed since: its money is here again.
+        after = replace(after, refunded=payment.refunded_cents * NANOS_PER_CENT)
+    if after != current:
+        _move(table, organization, wallet, current, after, "refund", now)
 
 
 class _Moved(Exception):
@@ -236,6 +247,14 @@ def _with_owed(wallet: Wallet, payment_id: str, owed: int) -> Wallet:
 
 def _disputed(payment: Payment) -> int:
     return payment.disputed_cents * NANOS_PER_CENT
+
+
+def _differs(intent: Intent, payment: Payment) -> bool:
+    return (
+        _disputed(payment) != intent.disputed
+        or _returned(intent, payment) != intent.returned
+        or payment.refunded_cents * NANOS_PER_CENT < intent.refunded
+    )
 
 
 def _gone(intent: Intent) -> int:
