@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from functions.reconcile_wallets import handler as reconcile_wallets
 from functions.reload_wallet import handler as reload_wallet
 from headroom.gateways.queue import SqsQueue
 from headroom.settings import QueueSettings, WalletSettings
+from headroom.store import keys
 from headroom.store.credentials import put_key
 from headroom.usecases.keys import new_key
 from tests.fake_payments import ASKING_CARD, DECLINING_CARD, GOOD_CARD, FakePayments
@@ -258,15 +259,42 @@ def test_an_operators_mistake_names_its_field(
     assert scene.send("get_wallet").body["balance"] == "1000"
 
 
-def test_every_wallet_is_proved_by_a_message_of_its_own(scene: Scene) -> None:
+def test_every_wallet_is_proved_by_messages_of_its_own(scene: Scene) -> None:
     scene.send("top_up")
-    assert run(reconcile_wallets, sample("reconcile_wallets/schedule")) == {"wallets": 1}
-    assert scene.line.messages == [{"payments": True}, {"organization_id": scene.acme.id}]
-    answer = run(reconcile_wallets, scene.line.batch("reconcile_wallets/wallets"))
-    assert answer == {"batchItemFailures": []}
-    assert not scene.line.messages
+    begun = run(reconcile_wallets, sample("reconcile_wallets/schedule"))
+    shards = [{"shard": shard} for shard in range(keys.DUE_SHARDS)]
+    assert scene.line.messages == [{"payments": True}, *shards]
+    assert begun == {"messages": len(scene.line.messages)}
+    for expected in ([{}, {"after": ""}], []):
+        answer = run(reconcile_wallets, scene.line.batch("reconcile_wallets/wallets"))
+        assert answer == {"batchItemFailures": []}
+        assert scene.line.messages == [{"organization_id": scene.acme.id} | one for one in expected]
     told = [item for item in scene.app.everything() if "detail_type" in item]
     assert "reconciliation.drift_found" not in {item["detail_type"]["S"] for item in told}
+
+
+def test_what_is_not_proved_in_time_goes_on_by_a_message(scene: Scene) -> None:
+    shard = int(keys.wallet_shard(scene.acme.id).rpartition("#")[2])
+    org: dict[str, Any] = {"organization_id": scene.acme.id}
+    scene.line.messages = [
+        {"payments": True},
+        {"shard": shard},
+        {**org, "after": ""},
+        {**org, "looks": 3},
+    ]
+    batch = scene.line.batch("reconcile_wallets/wallets")
+    answer = reconcile_wallets.handler(batch, cast("Any", Context(remaining_millis=29_000)))
+    assert answer == {"batchItemFailures": []}
+    paid, *rest = scene.line.messages
+    assert paid["payments"]
+    assert datetime.fromisoformat(paid["after"]) < datetime.now(UTC) - timedelta(days=2)
+    assert rest == [{"shard": shard, "after": None}, {**org, "after": ""}, {**org, "looks": 4}]
+    assert scene.line.delays == [0, 0, 0, 900]
+
+    scene.line.messages = [{**org, "looks": 80}]
+    batch = scene.line.batch("reconcile_wallets/wallets")
+    answer = reconcile_wallets.handler(batch, cast("Any", Context(remaining_millis=29_000)))
+    assert (answer, scene.line.messages) == ({"batchItemFailures": []}, [])
 
 
 def test_a_card_can_be_changed_with_a_top_up(scene: Scene) -> None:

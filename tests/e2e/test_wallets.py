@@ -78,7 +78,7 @@ def test_a_wallet_is_proved_on_the_deployed_stack(stack: dict[str, Any], house: 
     batch = sample("reconcile_wallets/wallets")
     batch["Records"][1]["body"] = json.dumps({"organization_id": house.org_id})
     assert run(stack, "ReconcileWallets", batch) == {"batchItemFailures": []}
-    assert run(stack, "ReconcileWallets", sample("reconcile_wallets/schedule"))["wallets"] >= 1
+    assert run(stack, "ReconcileWallets", sample("reconcile_wallets/schedule"))["messages"] >= 1
 
     dynamodb = boto3.client("dynamodb", endpoint_url=stack["aws_endpoint_url"])
     told = dynamodb.query(

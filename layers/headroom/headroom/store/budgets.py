@@ -138,8 +138,14 @@ def find_past_budgets(table: Table, budget: Budget) -> list[Budget]:
 
 def list_budgets(table: Table, org_id: str, user_id: str) -> Iterator[Budget]:
     """Walk through a member's budgets, the current one and those of all past periods."""
+    for _, budget in walk_budgets(table, org_id, user_id):
+        yield budget
+
+
+def walk_budgets(table: Table, org_id: str, user_id: str) -> Iterator[tuple[Key, Budget]]:
+    """Walk through a member's budgets, each with the place that it is at now."""
     for item in each(table, Range(keys.budget(org_id, user_id).pk, prefix="BUDGET")):
-        yield read_budget(item, org_id, user_id)
+        yield Key(item["pk"]["S"], item["sk"]["S"]), read_budget(item, org_id, user_id)
 
 
 def find_budgets(table: Table, org_id: str, user_ids: Sequence[str]) -> dict[str, Budget]:

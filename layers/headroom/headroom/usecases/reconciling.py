@@ -23,14 +23,16 @@ from headroom.errors import Overloaded
 from headroom.gateways.payments import Payments
 from headroom.store import keys
 from headroom.store.announcements import put_announcement
-from headroom.store.budgets import list_budgets
+from headroom.store.budgets import list_budgets, walk_budgets
 from headroom.store.intents import Intent, find_intent, list_intents, parse_key
 from headroom.store.ledger import list_lines
-from headroom.store.organizations import find_organization, find_pool, list_members
-from headroom.store.table import Contended, Refused, Table
-from headroom.store.wallets import find_wallet, list_due, list_wallet_entries
+from headroom.store.models import PoolRecord, read_budget
+from headroom.store.organizations import find_organization, list_members
+from headroom.store.table import Contended, Item, Key, Refused, Table
+from headroom.store.wallets import find_wallet, list_due, list_wallet_entries, read_wallet
 from headroom.usecases.charging import settle
 from headroom.usecases.following import Announced, follow
+from headroom.usecases.recalling import TOGETHER_MAX, batches
 from headroom.usecases.returning import match_payment
 from headroom.usecases.wallets import open_wallet
 
@@ -45,6 +47,10 @@ DISPUTES_BACK: Final = timedelta(days=365)
 TURN_DAYS: Final = 7
 # What is on its way between processor and us needs this long at most.
 SETTLING: Final = timedelta(hours=1)
+# What is listed at the processor before time is looked at again.
+STRETCH: Final = timedelta(minutes=30)
+# Budgets read at one instant together with the wallet and the pool.
+MOVING_MAX: Final = 98
 NEVER_MILLIS: Final = 10**15
 
 ADVICE: Final = {
@@ -74,70 +80,114 @@ class Drift:
 
 @dataclass(slots=True)
 class Proof:
-    """What a reconciliation found: drift, and what has to be looked at once more to be sure."""
+    """What a reconciliation found: drift, and what has to be looked at once more to be sure.
+
+    `goes_on_after` is where to go on if time ran out, `is_moving` whether money moved too fast
+    for the pool to be proved now.
+    """
 
     drifts: list[Drift] = field(default_factory=list)
     suspects: list[str] = field(default_factory=list)
     goes_on_after: str | None = None
+    is_moving: bool = False
 
 
-def all_wallets(table: Table) -> Iterator[str]:
-    """Walk through all organizations that have a wallet."""
-    for shard in range(keys.DUE_SHARDS):
-        yield from list_due(table, shard, NEVER_MILLIS)
+def wallets_of(table: Table, shard: int, after: str | None = None) -> Iterator[str]:
+    """Walk through the organizations of a shard that have a wallet, by id, or what comes after."""
+    for org_id in sorted(set(list_due(table, shard, NEVER_MILLIS))):
+        if after is None or org_id > after:
+            yield org_id
 
 
-def reconcile(
+def reconcile_wallet(
+    table: Table, payments: Payments, org_id: str, now: datetime, may_go_on: Callable[[], bool]
+) -> Proof:
+    """Prove one organization's payments, its wallet's entries, and its pool.
+
+    Raises:
+        PaymentUnknown: the processor cannot be asked now.
+        Overloaded: others are on the wallet; try again.
+    """
+    proof = Proof()
+    organization = _team(table, org_id)
+    if organization is not None:
+        open_wallet(table, organization, now)
+        proof.drifts += _prove_payments(table, payments, organization, now)
+        proof.drifts += _prove_entries(table, org_id)
+        _prove_pool(table, organization, now, may_go_on, proof)
+        _announce_all(table, proof, now)
+    return proof
+
+
+def reconcile_pool(
+    table: Table, org_id: str, now: datetime, may_go_on: Callable[[], bool]
+) -> Proof:
+    """Prove the pool that moved too fast for it before.
+
+    Raises:
+        Overloaded: others are on the wallet; try again.
+    """
+    proof = Proof()
+    organization = _team(table, org_id)
+    if organization is not None:
+        _prove_pool(table, organization, now, may_go_on, proof)
+        _announce_all(table, proof, now)
+    return proof
+
+
+def reconcile_lines(
     table: Table,
-    payments: Payments,
     org_id: str,
     now: datetime,
     may_go_on: Callable[[], bool],
     *,
     suspected: tuple[str, ...] = (),
-    after_user_id: str | None = None,
+    after_user_id: str = "",
 ) -> Proof:
-    """Prove one organization's wallet, and its ledger member by member from the one said.
+    """Prove one organization's ledger of usage, member by member from the one said.
 
     `suspected` are differences that an earlier look saw; if they are still the same they are drift.
     If time runs out the proof says with which member to go on.
-
-    Raises:
-        PaymentUnknown: the processor cannot be asked now.
-        Overloaded: the organization is too busy to be proved now.
     """
     proof = Proof()
-    organization = find_organization(table, org_id)
-    if organization is None or organization.plan != "team":
-        return proof
-    if after_user_id is None and not suspected:
-        open_wallet(table, organization, now)
-        proof.drifts += _prove_payments(table, payments, organization, now)
-        proof.drifts += _prove_entries(table, org_id)
-        proof.drifts += _prove_pool(table, organization, now)
-    _prove_lines(table, organization, now, may_go_on, proof, suspected, after_user_id)
-    for drift in proof.drifts:
-        announce(table, drift, now)
+    organization = _team(table, org_id)
+    if organization is not None:
+        _prove_lines(table, organization, now, may_go_on, proof, suspected, after_user_id)
+        _announce_all(table, proof, now)
     return proof
 
 
 def reconcile_payments(
-    table: Table, payments: Payments, now: datetime, may_go_on: Callable[[], bool]
-) -> list[Drift]:
+    table: Table,
+    payments: Payments,
+    now: datetime,
+    may_go_on: Callable[[], bool],
+    *,
+    after: str | None = None,
+) -> Proof:
     """Prove that whatever the processor was paid is in a wallet; credit what is not yet.
+
+    It goes through the last days a stretch at a time; if time runs out the proof says after which
+    moment to go on.
 
     Raises:
         PaymentUnknown: the processor cannot be asked now.
     """
-    drifts: list[Drift] = []
-    for payment in payments.list_payments(since=now - PAYMENTS_BACK, until=now - SETTLING):
+    proof = Proof()
+    begin = now - PAYMENTS_BACK if after is None else datetime.fromisoformat(after)
+    until = now - SETTLING
+    while begin < until:
         if not may_go_on():
+            proof.goes_on_after = begin.isoformat()
             break
-        drift = _prove_credited(table, payment, now)
-        if drift is not None:
-            drifts.append(drift)
-            announce(table, drift, now)
-    return drifts
+        end = min(begin + STRETCH, until)
+        for payment in payments.list_payments(since=begin, until=end):
+            drift = _prove_credited(table, payment, now)
+            if drift is not None:
+                proof.drifts.append(drift)
+        begin = end
+    _announce_all(table, proof, now)
+    return proof
 
 
 def announce(table: Table, drift: Drift, now: datetime) -> None:
@@ -160,6 +210,16 @@ def announce(table: Table, drift: Drift, now: datetime) -> None:
         return
     except Contended as error:
         raise Overloaded("others announce the same; try again") from error
+
+
+def _announce_all(table: Table, proof: Proof, now: datetime) -> None:
+    for drift in proof.drifts:
+        announce(table, drift, now)
+
+
+def _team(table: Table, org_id: str) -> Organization | None:
+    organization = find_organization(table, org_id)
+    return organization if organization is not None and organization.plan == "team" else None
 
 
 def _prove_credited(table: Table, payment: Payment, now: datetime) -> Drift | None:
@@ -226,27 +286,82 @@ def _prove_entries(table: Table, org_id: str) -> list[Drift]:
     raise Overloaded("the wallet is too busy to be proved; try again")
 
 
-def _prove_pool(table: Table, organization: Organization, now: datetime) -> list[Drift]:
-    """Prove that what the wallet was given is in the pool or with members, held or spent."""
+def _prove_pool(
+    table: Table,
+    organization: Organization,
+    now: datetime,
+    may_go_on: Callable[[], bool],
+    proof: Proof,
+) -> None:
+    """Prove that what the wallet was given is in the pool or with members, held or spent.
+
+    Money moves while the members are walked through. So the budgets that move, all of them in a
+    small organization, are read at one instant together with the pool; the others count if they
+    were the same before that instant and after it.
+    """
     org_id = organization.org_id
+    before = _walk(table, organization, now, may_go_on)
+    moving = list(before) if before and len(before) <= MOVING_MAX else []
     for _ in range(ATTEMPTS_MAX):
-        wallet, pool = find_wallet(table, org_id), find_pool(table, org_id)
-        assert wallet is not None, "it was opened before"
-        granted = 0
-        budgets: list[Budget] = []
-        for member in list_members(table, org_id):
-            found = list(list_budgets(table, org_id, member.user_id))
-            granted += sum(budget.granted for budget in found)
-            budgets += found
-        again = find_wallet(table, org_id)
-        if find_pool(table, org_id) != pool or again is None or again.version != wallet.version:
+        if before is None or len(moving) > MOVING_MAX:
+            break
+        try:
+            found = table.snapshot([keys.wallet(org_id), keys.pool(org_id), *moving])
+        except Contended:
             continue
+        after = _walk(table, organization, now, may_go_on)
+        if after is None:
+            break
+        moved = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+        others = set(moved) - set(moving)
+        if others:
+            moving += others
+            before = after
+            continue
+        wallet_item, pool_item, *items = found
+        assert wallet_item is not None, "it was opened before"
+        assert pool_item is not None, "an organization is written together with its pool"
+        granted = sum(sum_ for key, (sum_, _) in before.items() if key not in set(moving))
+        granted += sum(_granted(org_id, key, item) for key, item in zip(moving, items, strict=True))
+        funds, given = PoolRecord.of(pool_item).to_domain().funds, read_wallet(wallet_item).given
+        if funds + granted != given:
+            proof.drifts.append(Drift(org_id, "pool", "funds", given, funds + granted))
+        return
+    proof.is_moving = True
+
+
+def _walk(
+    table: Table, organization: Organization, now: datetime, may_go_on: Callable[[], bool]
+) -> dict[Key, tuple[int, int]] | None:
+    """Return what each budget was granted, and what tells whether it moved; None without time."""
+    found: dict[Key, tuple[int, int]] = {}
+    for members in batches(list_members(table, organization.org_id), TOGETHER_MAX):
+        if not may_go_on():
+            return None
+        budgets: list[Budget] = []
+        for member in members:
+            for key, budget in walk_budgets(table, organization.org_id, member.user_id):
+                budgets.append(budget)
+                found[key] = budget.granted, hash(_state(budget))
         # A record that the stream lost for good is made up for here.
         follow(table, budgets, Announced(), now)
-        if pool.funds + granted != wallet.given:
-            return [Drift(org_id, "pool", "funds", wallet.given, pool.funds + granted)]
-        return []
-    raise Overloaded("the pool is too busy to be proved; try again")
+    return found
+
+
+def _state(budget: Budget) -> tuple[object, ...]:
+    return (
+        budget.period,
+        budget.epoch,
+        budget.granted_at_millis,
+        budget.granted,
+        budget.spent,
+        budget.held,
+        budget.allotment,
+    )
+
+
+def _granted(org_id: str, key: Key, item: Item | None) -> int:
+    return 0 if item is None else read_budget(item, org_id, key.pk.rpartition("#")[2]).granted
 
 
 def _prove_lines(
@@ -256,16 +371,15 @@ def _prove_lines(
     may_go_on: Callable[[], bool],
     proof: Proof,
     suspected: tuple[str, ...],
-    after_user_id: str | None,
+    after: str,
 ) -> None:
     running = period_of(now, time_zone(organization.time_zone))
     periods = {running, previous_period(running)}
     if suspected:
         _look_again(table, organization.org_id, suspected, proof)
         return
-    after = after_user_id or ""
     for member in list_members(table, organization.org_id):
-        if after_user_id is not None and member.user_id <= after_user_id:
+        if member.user_id <= after:
             continue
         if not may_go_on():
             proof.goes_on_after = after
