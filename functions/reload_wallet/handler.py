@@ -1,14 +1,14 @@
 """Wallets that reached their threshold, by the table's stream; and every minute those that are due.
 
-The schedule only finds the wallets: each is looked after by a message of its own, so that many are
-looked after at the same time and one that fails comes again alone.
+The schedule only begins: each shard of wallets is gone through by a message of its own, from where
+another one ran out of time, and each wallet that is due is looked after by one more. So many are
+looked after at the same time, and one that fails comes again alone.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -19,8 +19,15 @@ from headroom.clock import Clock
 from headroom.gateways.queue import SqsQueue
 from headroom.gateways.stripe import connect_payments
 from headroom.settings import PaymentSettings, QueueSettings, Settings, WalletSettings
+from headroom.store import keys
 from headroom.store.connect import connect
 from headroom.usecases.looking_after import due_wallets, look_after, reload_marked
+from headroom.usecases.recalling import batches
+
+# What is not sent by then goes on in another message.
+SPARE_MILLIS = 15_000
+# What is sent before time is looked at again.
+TOGETHER = 200
 
 logger = Logger()
 metrics = Metrics()
@@ -36,14 +43,12 @@ queue = SqsQueue(QueueSettings.from_env(os.environ))
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Look after the wallets of a batch, or find those that are due."""
     if "Records" not in event:
-        return {
-            "due": queue.send({"organization_id": each} for each in due_wallets(table, clock.now()))
-        }
+        return {"messages": queue.send({"shard": shard} for shard in range(keys.DUE_SHARDS))}
     failures: list[dict[str, str]] = []
     reloads = 0
     for record in event["Records"]:
         try:
-            reloads += _look(record)
+            reloads += _look(record, context)
         except Exception:
             # The process edge: this one comes again, the others of the batch do not.
             logger.exception("a wallet could not be looked after")
@@ -55,14 +60,24 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return {"batchItemFailures": failures}
 
 
-def _look(record: dict[str, Any]) -> int:
+def _look(record: dict[str, Any], context: LambdaContext) -> int:
     if "dynamodb" in record:
         image = record["dynamodb"].get("NewImage") or {}
-        work: Callable[..., int] = reload_marked
-        org_id = image["org_id"]["S"]
-    else:
-        work, org_id = look_after, json.loads(record["body"])["organization_id"]
-    return work(table, payments, org_id, clock.now(), terms)
+        return reload_marked(table, payments, image["org_id"]["S"], clock.now(), terms)
+    message = json.loads(record["body"])
+    if "shard" in message:
+        _send_due(message["shard"], message.get("after"), context)
+        return 0
+    return look_after(table, payments, message["organization_id"], clock.now(), terms)
+
+
+def _send_due(shard: int, after: str | None, context: LambdaContext) -> None:
+    for org_ids in batches(due_wallets(table, shard, clock.now(), after), TOGETHER):
+        if context.get_remaining_time_in_millis() <= SPARE_MILLIS:
+            queue.send([{"shard": shard, "after": after}])
+            return
+        queue.send({"organization_id": org_id} for org_id in org_ids)
+        after = org_ids[-1]
 
 
 def _identifier(record: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
@@ -207,13 +207,40 @@ def test_the_schedule_finds_what_is_due_and_each_wallet_is_looked_after_alone(
     scene.send("top_up", key=other.admin_key)
     scene.send("set_auto_reload", key=other.admin_key)
 
-    # Both were marked due when something began.
-    found = run(reload_wallet, sample("reload_wallet/schedule"))
-    assert found["due"] == len(scene.line.messages) >= 1
+    # Both are due later on, because something is under way or to be done.
+    begun = run(reload_wallet, sample("reload_wallet/schedule"))
+    assert scene.line.messages == [{"shard": shard} for shard in range(keys.DUE_SHARDS)]
+    assert begun == {"messages": keys.DUE_SHARDS}
+    assert run(reload_wallet, scene.line.batch("reload_wallet/due")) == {"batchItemFailures": []}
+    assert {"organization_id": other.id} in scene.line.messages
     scene.line.messages = [{"organization_id": scene.acme.id}, {"organization_id": "org_gone"}]
     assert run(reload_wallet, scene.line.batch("reload_wallet/due")) == {"batchItemFailures": []}
     assert scene.send("top_up").body["status"] == "succeeded"
     assert len(scene.payments.payments) == 2
+
+
+@dataclass(frozen=True, slots=True)
+class Hurried(Context):
+    """Time that runs out at the third look at it."""
+
+    left: Iterator[int] = field(default_factory=lambda: iter([300_000, 300_000, 1_000]))
+
+    def get_remaining_time_in_millis(self) -> int:
+        return next(self.left)
+
+
+def test_a_shard_goes_on_where_time_ran_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    due = [f"org_{number}" for number in range(5)]
+    monkeypatch.setattr("headroom.usecases.looking_after.list_due", lambda *_: iter(due))
+    monkeypatch.setattr(reload_wallet, "TOGETHER", 2)
+    scene.line.messages = [{"shard": 3}]
+    reload_wallet.handler(scene.line.batch("reload_wallet/due"), cast("Any", Hurried()))
+    *sent, rest = scene.line.messages
+    assert [each["organization_id"] for each in sent] == due[:4]
+    assert rest == {"shard": 3, "after": "org_3"}
+    scene.line.messages = [rest]
+    reload_wallet.handler(scene.line.batch("reload_wallet/due"), cast("Any", Hurried()))
+    assert scene.line.messages == [{"organization_id": "org_4"}]
 
 
 def test_a_message_that_cannot_be_read_comes_back_alone(scene: Scene) -> None:

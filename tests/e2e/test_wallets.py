@@ -57,7 +57,7 @@ def test_an_operator_credits_once_and_the_schedule_books_what_was_spent(
     assert first == again
     assert first["status"] == "succeeded"
 
-    assert run(stack, "ReloadWallet", sample("reload_wallet/schedule"))["due"] >= 1
+    assert run(stack, "ReloadWallet", sample("reload_wallet/schedule"))["messages"] >= 1
 
     def booked() -> list[str] | None:
         kinds = [entry["kind"] for entry in entries(house)]

@@ -12,7 +12,6 @@ from headroom.domain.organization import Organization
 from headroom.domain.reload import PaymentTerms
 from headroom.domain.wallet import Wallet, expired_of
 from headroom.gateways.payments import Payments
-from headroom.store import keys
 from headroom.store.intents import find_intent, find_operation
 from headroom.store.organizations import find_organization
 from headroom.store.table import Table
@@ -28,10 +27,11 @@ from headroom.usecases.wallets import LOOK_EVERY_MILLIS, open_wallet, until_it_h
 EXPIRED_LOOK: Final = timedelta(minutes=10)
 
 
-def due_wallets(table: Table, now: datetime) -> Iterator[str]:
-    """Walk through the organizations whose wallets should be looked at by now."""
-    for shard in range(keys.DUE_SHARDS):
-        yield from list_due(table, shard, to_millis(now))
+def due_wallets(table: Table, shard: int, now: datetime, after: str | None = None) -> Iterator[str]:
+    """Walk through a shard's wallets to be looked at by now, by organization, or the rest of it."""
+    for org_id in sorted(set(list_due(table, shard, to_millis(now)))):
+        if after is None or org_id > after:
+            yield org_id
 
 
 def look_after(
