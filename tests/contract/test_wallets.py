@@ -15,7 +15,7 @@ import pytest
 from headroom.domain.instants import to_wire
 from headroom.domain.money import format_amount
 from headroom.domain.payments import Charge
-from headroom.errors import Conflict, InvalidRequest, SpendRefused
+from headroom.errors import Conflict, InvalidRequest, PaymentDeclined, SpendRefused
 from headroom.gateways.payments import KEYS_LAST
 from headroom.store import keys
 from headroom.store.audit import entry_to_wire, list_entries
@@ -103,6 +103,20 @@ def test_a_key_with_another_request_is_a_conflict(purse: Purse) -> None:
     with pytest.raises(Conflict, match="Idempotency-Key"):
         purse.top_up(2600)
     assert len(purse.payments.payments) == 1
+
+
+@pytest.mark.parametrize("card", [DECLINING_CARD, REFUSED_CARD])
+def test_a_key_of_a_refused_top_up_means_that_request_too(purse: Purse, card: str) -> None:
+    for _ in range(2):
+        with pytest.raises(PaymentDeclined):
+            purse.top_up(500, card=card)
+    for cents, other in ((2000, card), (500, GOOD_CARD), (500, None)):
+        with pytest.raises(Conflict):
+            purse.top_up(cents, card=other)
+    assert not purse.wallet.pending
+    assert purse.balance == 1000 * CENT
+    purse.prove()
+    assert purse.top_up(500, key="another")["status"] == "succeeded"
 
 
 @pytest.mark.parametrize("cents", [499, 100_001])

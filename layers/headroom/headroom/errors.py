@@ -108,6 +108,7 @@ class PaymentDeclined(SpendRefused):
     """The payment processor declines a payment; nothing was charged."""
 
     def __init__(self, decline_code: str) -> None:
+        self.decline_code = decline_code
         super().__init__(
             "the payment was declined; use another payment method",
             facts={

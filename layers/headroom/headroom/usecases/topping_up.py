@@ -85,8 +85,14 @@ def top_up(
             raise InvalidRequest("amount", f"must be from {least} to {most}")
         saved = None
         if asked.payment_method_id is not None:
-            saved = _save_method(table, payments, organization, asked.payment_method_id, actor, now)
-        intent = _begin(table, organization, intent_id, asked, saved, now)
+            try:
+                saved = _save_method(
+                    table, payments, organization, asked.payment_method_id, actor, now
+                )
+            except PaymentDeclined as declined:
+                # Filed like any other outcome, so that the key means this request from now on.
+                intent = _file_refused(table, organization, intent_id, asked, declined, now)
+        intent = intent or _begin(table, organization, intent_id, asked, saved, now)
     if intent.request != asked.request:
         raise Conflict("Idempotency-Key: it was used before for another request")
     intent = pursue(table, payments, intent, now)
@@ -216,18 +222,8 @@ def _begin(
             raise InvalidRequest("payment_method", "must be given: none is saved yet")
         if len(wallet.lots) >= LOTS_MAX or len(wallet.pending) >= PENDING_MAX:
             raise Conflict("wallet: it has too many unspent purchases, or payments under way")
-        intent = Intent(
-            org_id=organization.org_id,
-            intent_id=intent_id,
-            kind="purchase",
-            amount=asked.amount,
-            currency=organization.currency,
-            state="created",
-            created_at_millis=to_millis(now),
-            month=period_of(now, time_zone(organization.time_zone)),
-            customer_id=wallet.customer_id,
-            payment_method_id=method.payment_method_id,
-            request=asked.request,
+        intent = _intent(
+            organization, intent_id, asked, wallet.customer_id, method.payment_method_id, now
         )
         pending = PendingPayment(intent_id, "purchase", asked.amount, to_millis(now))
         begun = replace(
@@ -239,6 +235,61 @@ def _begin(
         return intent
 
     return until_it_holds(attempt)
+
+
+def _file_refused(
+    table: Table,
+    organization: Organization,
+    intent_id: str,
+    asked: TopUp,
+    declined: PaymentDeclined,
+    now: datetime,
+) -> Intent:
+    """Write that a top-up was refused before there was anything to charge."""
+
+    def attempt() -> Intent:
+        if found := find_intent(table, organization.org_id, intent_id):
+            return found
+        wallet = open_wallet(table, organization, now)
+        intent = replace(
+            _intent(
+                organization,
+                intent_id,
+                asked,
+                wallet.customer_id or "",
+                asked.payment_method_id or "",
+                now,
+            ),
+            state="declined",
+            decline_code=declined.decline_code,
+        )
+        table.transact([create_intent(intent)])
+        return intent
+
+    return until_it_holds(attempt)
+
+
+def _intent(
+    organization: Organization,
+    intent_id: str,
+    asked: TopUp,
+    customer_id: str,
+    payment_method_id: str,
+    now: datetime,
+) -> Intent:
+    return Intent(
+        org_id=organization.org_id,
+        intent_id=intent_id,
+        kind="purchase",
+        amount=asked.amount,
+        currency=organization.currency,
+        state="created",
+        created_at_millis=to_millis(now),
+        month=period_of(now, time_zone(organization.time_zone)),
+        customer_id=customer_id,
+        payment_method_id=payment_method_id,
+        request=asked.request,
+    )
 
 
 def _answer(table: Table, payments: Payments, intent: Intent) -> dict[str, Any]:
