@@ -27,7 +27,7 @@ from headroom.usecases.governing import set_enabled
 from headroom.usecases.looking_after import due_wallets
 from headroom.usecases.overview import extra_usage
 from headroom.usecases.wallet_view import show_wallet
-from headroom.usecases.wallets import open_wallet, spent_by_period
+from headroom.usecases.wallets import funds_beside, open_wallet, spent_by_period
 from tests.fake_payments import (
     ASKING_CARD,
     DECLINING_CARD,
@@ -897,6 +897,50 @@ def test_money_held_at_its_expiry_is_spendable_and_expires_when_given_back() -> 
     purse.prove()
 
 
+def test_money_that_is_handed_out_while_credit_expires_is_not_taken_for_idle(
+    purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(purse, 400, expires_at=NOW + timedelta(minutes=5))
+    purse.now = NOW + timedelta(minutes=5)
+    held: list[str] = []
+
+    def late(*args: Any) -> int:
+        funds = funds_beside(*args)
+        if not held:
+            held.append(purse.hold(300))
+        return funds
+
+    monkeypatch.setattr("headroom.usecases.booking.funds_beside", late)
+    purse.look()
+    # What is held is borne by the credit that expires first.
+    expired = -purse.entries()[-1].amount
+    assert purse.kinds()[-1] == "expiry"
+    assert 99 * CENT < expired <= 100 * CENT
+    purse.settle(held[0], 300)
+    assert purse.balance >= 999 * CENT
+    purse.prove()
+
+
+def test_a_refund_is_not_refused_for_money_that_just_left_with_another_one(
+    purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool and the wallet are seen at one instant, or what is outside seems more than it is."""
+    with_card(purse)
+    purse.top_up(1500, key="second", card=None)
+    overtaken: list[bool] = []
+
+    def late(*args: Any) -> int:
+        if not overtaken:
+            overtaken.append(True)
+            given(purse, 1500, "refund", payment_id="pi_2")
+        return funds_beside(*args)
+
+    monkeypatch.setattr("headroom.usecases.adjusting.funds_beside", late)
+    assert given(purse, 500, "refund", payment_id="pi_1")["status"] == "succeeded"
+    assert purse.balance == 1000 * CENT
+    purse.prove()
+
+
 def test_an_adjustment_is_made_once_and_audited(purse: Purse) -> None:
     first = given(purse, 250, "adjustment")
     assert given(purse, 250, "adjustment") == first
@@ -1024,6 +1068,8 @@ def test_what_somebody_else_refunds_instead_of_ours_goes_out_once(purse: Purse) 
         purse.look()
         assert given(purse, 500, "refund", payment_id="pi_1")["status"] == "failed"
         assert purse.balance == 1000 * CENT
+        # Nor was it here for a moment.
+        assert purse.kinds().count("refund") == 1
         purse.prove()
 
 
