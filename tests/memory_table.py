@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -79,7 +79,7 @@ class MemoryTable:
         with self._lock:
             found = [
                 item
-                for item in self.items.values()
+                for item in self._searched(range_)
                 if item.get(hash_name) == {"S": range_.pk}
                 and sort_name in item
                 and _in_range(order(item)[0], range_)
@@ -97,6 +97,10 @@ class MemoryTable:
             return Page(tuple(page))
         names = {"pk", "sk", hash_name, sort_name}
         return Page(tuple(page), {name: page[-1][name] for name in names})
+
+    def _searched(self, range_: Range) -> Iterable[Item]:
+        """Return the items among which a query's are; the lock is held."""
+        return self.items.values()
 
     def _apply(self, changes: Sequence[Change]) -> None:
         verdicts: list[Any] = []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
-from headroom.store.table import INDEX_KEYS, Item, Key, Page, Range
+from headroom.store.table import INDEX_KEYS, Item, Key, Range
 from tests.memory_table import MemoryTable
 
 
@@ -24,12 +25,7 @@ class Partitions(MemoryTable):
                 if name in item:
                     self._members[name, item[name]["S"]].add(change.key)
 
-    def query(self, range_: Range, *, limit: int | None = None, start: Item | None = None) -> Page:
-        everything = self.items
+    def _searched(self, range_: Range) -> Iterable[Item]:
         hash_name = INDEX_KEYS[range_.index][0]
-        keys = self._members[hash_name, range_.pk]
-        self.items = {key: everything[key] for key in keys if key in everything}
-        try:
-            return super().query(range_, limit=limit, start=start)
-        finally:
-            self.items = everything
+        keys = self._members.get((hash_name, range_.pk), set())
+        return [self.items[key] for key in keys if key in self.items]
