@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,12 +15,14 @@ from headroom.domain.invoice import Terms
 from headroom.domain.money import format_amount
 from headroom.errors import Conflict, NotFound
 from headroom.store.closings import find_closing
-from headroom.store.organizations import find_pool
+from headroom.store.organizations import find_member, find_pool
 from headroom.store.table import Key
+from headroom.usecases import closing
 from headroom.usecases.closing import StillOpen, begin, total_members, turn_members
 from headroom.usecases.invoicing import write_invoice
+from headroom.usecases.staffing import add_member
 from tests.contract.closing import Bureau
-from tests.contract.governing import ANN, BEN, CENT, NOW, PAM, House
+from tests.contract.governing import ANN, BEN, CENT, NOW, OLGA, OWNER, PAM, House
 from tests.state_machine import ExecutionFailed
 
 END = datetime(2026, 12, 1, tzinfo=UTC)
@@ -296,3 +299,35 @@ def test_nothing_is_invoiced_before_it_is_closed(house: House, bureau: Bureau) -
 
     with pytest.raises(Conflict):
         write_invoice(house.table, house.org_id, "2026-11", AFTER, terms=Terms())
+
+
+@pytest.mark.parametrize("new_id", ["user_aaa", "user_zzz"])
+def test_two_runs_with_a_new_member_between_them_miss_nobody(
+    monkeypatch: pytest.MonkeyPatch, new_id: str
+) -> None:
+    """The members are cut once for a close: a shard of one run is the same shard of another."""
+    monkeypatch.setattr(closing, "SHARD_MEMBERS", 2)
+    house = House(spend_limit="100000")
+    for who in (ANN, BEN, PAM, OLGA):
+        house.use(who, NOW)
+    bureau = Bureau(house.table, AFTER, monkeypatch)
+    table, files, org_id, period = house.table, bureau.files, house.org_id, "2026-11"
+
+    def go_through(shards: list[closing.Shard]) -> None:
+        for shard in shards:
+            assert closing.turn_members(table, org_id, period, shard, AFTER) is None
+            closing.total_members(table, files, org_id, period, shard)
+
+    first = closing.begin(table, org_id, period, AFTER)
+    go_through(first)
+    ben = find_member(table, org_id, BEN)
+    assert ben is not None
+    new = replace(ben, user_id=new_id, name="New", limits={})
+    add_member(table, house.organization, new, OWNER, AFTER)
+    second = closing.begin(table, org_id, period, AFTER)
+    go_through(second[:1])
+    # The first run comes to its end meanwhile.
+    sealed = closing.seal(table, files, org_id, period, len(first), AFTER)
+
+    assert second == first
+    assert sealed.charged == charged(house, period) > 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
-from pynamodb.attributes import UnicodeAttribute
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 
 from headroom.domain.instants import from_millis, to_millis
 from headroom.domain.invoice import ClosingState
@@ -27,6 +27,7 @@ class ClosingRecord(Record):
     ends_at = IntegerAttribute()
     attempts = IntegerAttribute()
     version = IntegerAttribute()
+    bounds = JSONAttribute(null=True)
     requests = IntegerAttribute(null=True)
     charged = IntegerAttribute(null=True)
     included = IntegerAttribute(null=True)
@@ -40,7 +41,8 @@ class ClosingRecord(Record):
 class Closing:
     """One period of one organization; `due_at` is when somebody has to see to it next.
 
-    The sums are nanos, and zero until the period is closed.
+    The sums are nanos, and zero until the period is closed. `bounds` are the members behind whom
+    the shards of a close begin, fixed when it begins: every run of it cuts the members alike.
     """
 
     org_id: str
@@ -55,6 +57,7 @@ class Closing:
     included: int = 0
     unbilled: int = 0
     invoice_id: str | None = None
+    bounds: tuple[str, ...] = ()
     version: int = 1
 
 
@@ -111,6 +114,7 @@ def _put(closing: Closing, over: int | None) -> Put:
         ends_at=to_millis(closing.ends_at),
         attempts=closing.attempts,
         version=closing.version,
+        bounds=list(closing.bounds),
         requests=closing.requests,
         charged=closing.charged,
         included=closing.included,
@@ -139,5 +143,6 @@ def _read(record: ClosingRecord) -> Closing:
         included=record.included or 0,
         unbilled=record.unbilled or 0,
         invoice_id=record.invoice_id,
+        bounds=tuple(cast("list[str]", record.bounds or [])),
         version=record.version,
     )

@@ -106,13 +106,18 @@ def begin(table: Table, org_id: str, period: str, now: datetime) -> list[Shard]:
     organization = organization_of(table, org_id)
     _turn_pool(table, org_id, period)
     if closing.state == "open":
-        moved = replace(closing, state="closing", due_at=now + CLOSES_WITHIN)
+        moved = replace(
+            closing,
+            state="closing",
+            due_at=now + CLOSES_WITHIN,
+            bounds=_bounds(table, organization),
+        )
         try:
-            move_closing(table, closing, moved)
+            closing = move_closing(table, closing, moved)
         except Refused:
-            # Another run began, and does the same.
-            closing_of(table, org_id, period)
-    return _shards(table, organization)
+            # Another run began, and cut the members.
+            closing = closing_of(table, org_id, period)
+    return _shards(closing.bounds)
 
 
 def turn_members(
@@ -262,15 +267,22 @@ def _turn_pool(table: Table, org_id: str, period: str) -> None:
     raise Contended
 
 
-def _shards(table: Table, organization: Organization) -> list[Shard]:
-    """Cut the members into shards. The last has no end, so that nobody is behind it."""
+def _bounds(table: Table, organization: Organization) -> tuple[str, ...]:
+    """Cut the members into shards, and return behind whom each begins.
+
+    Whoever joins later falls into one of them, and has no budget in a period that was turned.
+    """
     ends = [
         together[-1]
         for together in batches(
             (member.user_id for member in list_members(table, organization.org_id)), SHARD_MEMBERS
         )
     ]
-    bounds = ["", *ends[:-1]]
+    return ("", *ends[:-1])
+
+
+def _shards(bounds: tuple[str, ...]) -> list[Shard]:
+    """Return the shards between bounds. The last has no end, so that nobody is behind it."""
     return [
         Shard(index, after, bounds[index + 1] if index + 1 < len(bounds) else "")
         for index, after in enumerate(bounds)
