@@ -6,16 +6,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from functions.invoice_organization import handler as invoice_organization
 from functions.receive_payment_event import handler as receive_payment_event
+from headroom.domain.actor import Actor
 from headroom.domain.invoice import Invoice, Receipt, round_to_cents, with_receipt
 from headroom.domain.payments import EventKind, PaymentEvent
 from headroom.gateways.payments import PaymentUnknown
-from headroom.store.invoices import find_invoice
+from headroom.store.invoices import find_invoice, find_payer
 from headroom.usecases.collecting import PROCESSOR, apply_invoice_event, collect, is_invoice_key
 from headroom.usecases.crediting import credit_invoice
 from tests.contract.closing import Bureau
@@ -460,11 +461,11 @@ def test_a_processor_out_of_reach_holds_up_a_due_date_for_a_day_and_nobody_else(
     office = cardless
     office.payments.save_payment_method(office.customer, GOOD_CARD)
     for moment in (DUE, DUE + timedelta(hours=23)):
-        office.payments.lose("create_customer", "before")
+        office.payments.lose("find_payment_method", "before")
         office.chase(moment)
         assert office.invoice().status == "open"
 
-    office.payments.lose("create_customer", "before")
+    office.payments.lose("find_payment_method", "before")
     office.chase(DUE + timedelta(days=1))
 
     assert office.invoice().status == "past_due"
@@ -552,3 +553,77 @@ DRAFT = Invoice(
     issued_at=AFTER,
     due_at=DUE,
 )
+
+
+def lose_charge(office: Office, moment: Literal["before", "after"]) -> None:
+    """Let the reply to a charge be lost, before or after the processor made it."""
+    office.payments.save_payment_method(office.customer, GOOD_CARD)
+    office.payments.lose("charge", moment)
+    with pytest.raises(PaymentUnknown):
+        collect(office.house.table, invoice_organization.collector, office.invoice(), AFTER)
+
+
+def test_an_invoice_that_was_credited_while_a_charge_was_unknown_is_not_charged(
+    cardless: Office,
+) -> None:
+    lose_charge(cardless, "before")
+    credit_invoice(
+        cardless.house.table,
+        invoice_organization.collector.terms,
+        cardless.invoice(),
+        amount=None,
+        reference="c1",
+        reason="wrong",
+        actor=Actor("user", "operator"),
+        now=AFTER,
+    )
+    for hours in (1, 3, 30):
+        cardless.chase(AFTER + timedelta(hours=hours))
+
+    assert cardless.charged_cents() == 0
+    assert (cardless.invoice().status, cardless.invoice().charging) == ("void", None)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_part_payment_does_not_forget_a_charge_under_way(
+    cardless: Office, moment: Literal["before", "after"]
+) -> None:
+    """Whether it was made decides what is still due: nothing else is charged before that."""
+    lose_charge(cardless, moment)
+    total = cardless.invoice().total
+    cardless.bureau.settle(cardless.invoice(), reference="a", amount="10")
+    for at in (AFTER + timedelta(hours=3), DUE, DUE + timedelta(hours=3)):
+        cardless.chase(at)
+
+    invoice = cardless.invoice()
+    assert invoice.status == "paid"
+    if moment == "after":
+        # It had been made: the transfer is what is too much, and nothing was charged again.
+        assert cardless.charged_cents() * CENT == total
+        assert invoice.surplus == 10 * CENT
+    else:
+        assert cardless.charged_cents() * CENT == total - 10 * CENT
+        assert invoice.surplus == 0
+
+
+def test_a_charge_that_waits_for_its_holder_is_cancelled_when_the_invoice_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    office = Office(monkeypatch, ASKING_CARD)
+    office.payments.save_payment_method(office.customer, GOOD_CARD)
+    for days in (1, 31, 32):
+        office.chase(AFTER + timedelta(days=days))
+
+    assert office.invoice().status == "paid"
+    assert office.charged_cents() * CENT == office.invoice().total
+
+
+def test_the_customer_of_an_organization_is_made_once(cardless: Office) -> None:
+    """The processor knows for a day under which key it made a customer, and then makes another."""
+    invoice, table = cardless.invoice(), cardless.house.table
+    cardless.payments.calls.clear()
+    for days in (0, 2):
+        collect(table, invoice_organization.collector, invoice, AFTER + timedelta(days=days))
+
+    assert cardless.payments.calls.count("create_customer") <= 1
+    assert find_payer(table, cardless.house.org_id) == cardless.customer

@@ -163,14 +163,19 @@ class Invoice:
         return any(receipt.id == receipt_id for receipt in self.receipts)
 
 
-def with_receipt(invoice: Invoice, receipt: Receipt, now: datetime) -> Invoice:
-    """Return the invoice with a payment counted, once, and in the state that follows from it."""
+def with_receipt(
+    invoice: Invoice, receipt: Receipt, now: datetime, *, key: str | None = None
+) -> Invoice:
+    """Return the invoice with a payment counted, once, and in the state that follows from it.
+
+    `key` is that of the charge which brought it. Another charge whose end we do not know yet stays
+    noted: it may have been made, and nothing else may be charged before that is known.
+    """
     if invoice.has_receipt(receipt.id):
         return invoice
-    # A charge whose end we do not know yet is for an amount that may not be due any more: should
-    # it have succeeded, its own event says so; the next one has another key.
-    charges = invoice.charges + (invoice.charging is not None)
-    after = replace(invoice, receipts=(*invoice.receipts, receipt), charging=None, charges=charges)
+    after = replace(invoice, receipts=(*invoice.receipts, receipt))
+    if invoice.charging is not None and invoice.charging.key == key:
+        after = replace(after, charging=None, charges=invoice.charges + 1)
     return in_state(after, now, paid_at=receipt.at)
 
 

@@ -36,6 +36,12 @@ class SeriesRecord(Record):
     last = IntegerAttribute()
 
 
+class PayerRecord(Record):
+    """Whom an organization's invoices are charged to."""
+
+    customer_id = UnicodeAttribute()
+
+
 class BookingRecord(Record):
     """A ledger entry that is no usage. Its amount is in nanos, and never changes."""
 
@@ -259,3 +265,16 @@ def _bookings(invoice: Invoice) -> Iterator[Put]:
             at=wire_moment(invoice.issued_at),
         )
         yield Put(key, record.to_item(), BookingRecord.pk.does_not_exist())
+
+
+def put_payer(org_id: str, customer_id: str) -> Put:
+    """Return the write of whom invoices are charged to, refused if there is somebody."""
+    key = keys.payer(org_id)
+    record = PayerRecord(key.pk, key.sk, customer_id=customer_id)
+    return Put(key, record.to_item(), PayerRecord.pk.does_not_exist())
+
+
+def find_payer(table: Table, org_id: str) -> str | None:
+    """Return the customer that an organization's invoices are charged to, None if there is none."""
+    item = table.get(keys.payer(org_id))
+    return None if item is None else PayerRecord.of(item).customer_id

@@ -55,6 +55,11 @@ def customer(customer_id: str) -> Key:
     return Key(f"CUSTOMER#{customer_id}", "CUSTOMER")
 
 
+def payer(org_id: str) -> Key:
+    """The customer at the payment processor that an organization's invoices are charged to."""
+    return Key(f"ORG#{org_id}", "PAYER")
+
+
 def member(org_id: str, user_id: str) -> Key:
     """A member's profile, listed by organization."""
     return Key(f"ORG#{org_id}#MEMBERS", f"MEMBER#{user_id}")

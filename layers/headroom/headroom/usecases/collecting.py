@@ -23,7 +23,14 @@ from headroom.errors import InvalidRequest, Overloaded
 from headroom.gateways.payments import Payments, PaymentUnknown
 from headroom.store.announcements import put_announcement
 from headroom.store.audit import put_note
-from headroom.store.invoices import change_invoice, find_invoice, list_invoices, list_overdue
+from headroom.store.invoices import (
+    change_invoice,
+    find_invoice,
+    find_payer,
+    list_invoices,
+    list_overdue,
+    put_payer,
+)
 from headroom.store.table import Change, Contended, Refused, Table
 from headroom.usecases.closing import organization_of
 from headroom.usecases.governing import Reason, change_organization
@@ -36,6 +43,9 @@ PAST_DUE: Final = "invoice.past_due"
 # A processor remembers a charge's key for a day; later, asking must not charge again.
 PATIENCE: Final = timedelta(days=1)
 KEY_IS_SAFE_FOR: Final = timedelta(hours=20)
+# A charge for another amount than is due is only looked for. What the processor does not know by
+# then was never asked for.
+LOST_AFTER: Final = timedelta(hours=1)
 _SKEW: Final = timedelta(hours=1)
 _KEY_PREFIX: Final = "invoice/"
 
@@ -175,8 +185,12 @@ def chase(table: Table, collector: Collector, now: datetime, may_go_on: Callable
 
 def _see_to(table: Table, collector: Collector, invoice: Invoice, now: datetime) -> None:
     if invoice.charging is not None or (invoice.status == "open" and invoice.amount_due):
+        was_charging = invoice.charging is not None
         try:
             invoice = collect(table, collector, invoice, now)
+            if was_charging and invoice.charging is None and now >= invoice.due_at:
+                # What was under way came to nothing: the card on file by now is tried.
+                invoice = collect(table, collector, invoice, now)
         except PaymentUnknown:
             # A processor that is out of reach, or none at all, holds up a due date for a day.
             if now < invoice.due_at + PATIENCE:
@@ -229,11 +243,14 @@ def _charge(
     """Make the charge that was noted, or find it if its key is too old to be used again."""
     customer_id = _customer(table, payments, invoice)
     since = datetime.fromisoformat(charging.since)
-    if now > since:
+    is_due = charging.amount_cents * NANOS_PER_CENT == invoice.amount_due
+    if now > since or not is_due:
         # Not the first time: see how it stands by now, rather than what was answered then.
         found = payments.find_charged(customer_id, charging.key, since=since - _SKEW)
-        if found is not None or now - since > KEY_IS_SAFE_FOR:
+        if found is not None or now - since > (KEY_IS_SAFE_FOR if is_due else LOST_AFTER):
             return found
+    if not is_due:
+        raise PaymentUnknown("a charge for another amount may still be on its way")
     return payments.charge(
         Charge(
             customer_id=customer_id,
@@ -246,8 +263,20 @@ def _charge(
 
 
 def _customer(table: Table, payments: Payments, invoice: Invoice) -> str:
+    """Return the organization's customer, made once: the processor forgets after a day that it was.
+
+    Two that make one at the same time are told the same by the processor.
+    """
+    known = find_payer(table, invoice.org_id)
+    if known is not None:
+        return known
     organization = organization_of(table, invoice.org_id)
-    return payments.create_customer(org_id=organization.org_id, name=organization.name)
+    customer_id = payments.create_customer(org_id=organization.org_id, name=organization.name)
+    try:
+        table.transact([put_payer(invoice.org_id, customer_id)])
+    except Refused:
+        return find_payer(table, invoice.org_id) or customer_id
+    return customer_id
 
 
 def _apply(
@@ -258,10 +287,16 @@ def _apply(
         case "succeeded":
             amount = payment.amount_cents * NANOS_PER_CENT
             receipt = Receipt(payment.payment_id, amount, to_wire(payment.created_at), PROCESSOR.id)
-            invoice = _receive(table, collector, invoice, receipt, PROCESSOR, now)
+            invoice = _receive(table, collector, invoice, receipt, PROCESSOR, now, key=payment.key)
             return _take_refunds(table, collector, invoice, payment, now)
         case "declined":
             return _give_up(table, collector, invoice, payment.key)
+        case "needs_action" if collector.payments is not None and now >= invoice.due_at:
+            # Nobody answered for the card in time. If its holder was faster, it is paid.
+            ended = collector.payments.cancel(payment.payment_id)
+            if ended.state == "needs_action":
+                return invoice
+            return _apply(table, collector, invoice, ended, now)
         case "processing" | "needs_action":
             # Its end comes as an event, or is found when the invoice is looked at again.
             return invoice
@@ -288,11 +323,16 @@ def _receive(
     receipt: Receipt,
     actor: Actor,
     now: datetime,
+    *,
+    key: str | None = None,
 ) -> Invoice:
-    """Count money for an invoice, once, with its audit entry and what the bus hears of it."""
+    """Count money for an invoice, once, with its audit entry and what the bus hears of it.
+
+    `key` is that of the charge which brought it, None for any other money.
+    """
     for _ in range(ATTEMPTS_MAX):
         if not invoice.has_receipt(receipt.id):
-            after = with_receipt(invoice, receipt, now)
+            after = with_receipt(invoice, receipt, now, key=key)
             also: list[Change] = [_note(table, invoice, after, receipt, actor, now)]
             if after.status == "paid" and invoice.status != "paid":
                 also.append(_told(after, PAID, now))
