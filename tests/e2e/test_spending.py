@@ -140,7 +140,7 @@ def test_money_idle_with_one_member_is_recalled_for_another(stack: dict[str, Any
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/v1", 404),
         ("POST", "/v1/nothing", 404),
         ("GET", "/v1/authorizations", 404),

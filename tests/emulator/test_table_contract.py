@@ -21,7 +21,7 @@ def dynamo(dynamodb_local_endpoint: str) -> DynamoTable:
     return DynamoTable(Connection(region="us-east-1", host=dynamodb_local_endpoint), name)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_dynamodb_and_the_table_in_memory_tell_the_same_history(
     dynamo: DynamoTable, seed: int
 ) -> None:
