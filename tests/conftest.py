@@ -76,6 +76,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in ("emulator", "e2e", "browser"):
             if marker in item.path.parts:
                 item.add_marker(marker)
+    # The browser's driver keeps an event loop in this thread, in which nobody else can run theirs.
+    items.sort(key=lambda item: "browser" in item.path.parts)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def test_no_death_lost_reply_or_conflict_breaks_a_promise(seed: int) -> None:
 def test_the_histories_reach_every_corner() -> None:
     """A model that never met a limit would prove nothing about limits."""
     outcomes: Counter[str] = Counter()
-    for seed in range(80):
+    for seed in range(120):
         world = World(seed)
         live(world)
         outcomes += world.outcomes
