@@ -68,7 +68,7 @@ bench-close: machine $(DEV) ## Close one organization of 10k, 100k and 1M lines 
 
 .PHONY: test
 test: machine lint validate audit $(STACK) $(LITELLM) ## Run everything: checks, unit to property tests, races, the deployed stack
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses 2
 
 .PHONY: check
 check: lint ## Run the gate: format, lint, types, template, fast tests

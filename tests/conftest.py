@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
 from tools.local_stack.emulator import ROOT, Emulator
@@ -78,6 +79,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(marker)
     # The browser's driver keeps an event loop in this thread, in which nobody else can run theirs.
     items.sort(key=lambda item: "browser" in item.path.parts)
+
+
+class ByWhatTheyShare(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests of one stack, of one database or of one file stay in one process and in order.
+
+    The plugin's own groups go by a part of a test's name that pytest 9.2 does not keep.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if file.startswith(("tests/e2e/", "tests/browser/")):
+            return "the stack"
+        return "the database" if file.startswith("tests/emulator/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Say how tests are dealt out to several processes (`pytest -n 2`)."""
+    return ByWhatTheyShare(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -197,14 +197,19 @@ def test_too_many_changes_in_a_minute_say_how_long_to_wait(
 ) -> None:
     house = provision(stack, "enterprise")
     visitor = visit(house, "owner")
-    for _ in range(61):
-        answer = house.send("GET", "/v1/organizations/spend_limits", key=house.admin_key)
-        if answer.status_code == 429:
-            break
+    use_up_a_minute(house)
     visitor.page.locator('nav a[href="usage#members"]').click()
     alert = visitor.page.get_by_role("alert")
     expect(alert).to_contain_text("Too many changes at once.")
     expect(alert).to_contain_text("seconds, then try again")
+
+
+def use_up_a_minute(house: House) -> None:
+    """Spend the requests of a minute that has long enough to go for the page to meet its end."""
+    while True:
+        answer = house.send("GET", "/v1/organizations/spend_limits", key=house.admin_key)
+        if answer.status_code == 429 and int(answer.headers["retry-after"]) >= 15:
+            return
 
 
 # How it is served.
