@@ -301,9 +301,6 @@ def application() -> Iterator[Application]:
     """Run the functions over a new table, made from the template."""
     with mock_aws():
         table = authorize_spend.table
-        definition = table_definition(table.name)
-        # Moto copies all that a stream ever carried at every transaction; nothing reads it here.
-        del definition["StreamSpecification"]
         client: Any = table.connection.client
-        client.create_table(**definition)
+        client.create_table(**table_definition(table.name))
         yield Application(table)
