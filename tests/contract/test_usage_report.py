@@ -8,7 +8,9 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,10 +19,13 @@ from functions.serve_billing import handler as serve_billing
 from headroom.clock import Clock
 from headroom.domain.money import format_amount
 from headroom.errors import Overloaded
+from headroom.store import ledger
 from headroom.store.credentials import put_key
+from headroom.usecases import gathering
 from headroom.usecases.authenticating import Callers
+from headroom.usecases.gathering import Shelf, Span
 from headroom.usecases.keys import new_key
-from headroom.usecases.reporting import GroupBy, Span, report
+from headroom.usecases.reporting import GroupBy, Report, report
 from tests.contract.governing import ANN, BEN, NOW, PAM, House
 from tests.in_process import Context, sample
 from tests.memory_files import MemoryFiles
@@ -74,7 +79,7 @@ def sums(house: House, key: Sequence[str], span: Span = PERIOD) -> dict[tuple[An
     ],
 )
 def test_a_report_equals_the_ledger(house: House, groups: tuple[GroupBy, ...]) -> None:
-    made = report(house.table, house.organization, PERIOD, groups)
+    made = report_of(house, PERIOD, groups)
 
     by_hand = sums(house, groups)
     assert {place: _without_caches(figures.sums) for place, figures in made.rows} == by_hand
@@ -93,7 +98,7 @@ def test_a_span_is_half_open_and_counts_by_when_usage_occurred(house: House) -> 
     second = NOW + timedelta(days=2)
     span = Span(NOW, second)
 
-    made = report(house.table, house.organization, span, ("day",))
+    made = report_of(house, span, ("day",))
 
     assert [place for place, _ in made.rows] == [("2026-11-02",), ("2026-11-03",)]
     assert _without_caches(made.totals.sums) == sums(house, (), span)[()]
@@ -103,16 +108,47 @@ def test_usage_recorded_weeks_late_is_in_the_span_in_which_it_occurred(house: Ho
     later = datetime(2026, 12, 20, tzinfo=NOW.tzinfo)
     house.use(ANN, later, occurred_at=NOW + timedelta(hours=1))
 
-    first_day = report(house.table, house.organization, Span(NOW, NOW + timedelta(days=1)), ())
-    december = report(house.table, house.organization, Span(NOW, NOW, period="2026-12"), ())
+    first_day = report_of(house, Span(NOW, NOW + timedelta(days=1)), ())
+    december = report_of(house, Span(NOW, NOW, period="2026-12"), ())
 
     assert first_day.totals.sums["requests"] == 4
     assert december.totals.sums["requests"] == 1
 
 
-def test_a_report_that_cannot_be_finished_in_time_is_none(house: House) -> None:
-    with pytest.raises(Overloaded):
-        report(house.table, house.organization, PERIOD, (), lambda: False)
+def test_a_report_that_takes_long_is_gone_on_with(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two lines are read at a time, and two pages a request: members are cut in the middle."""
+    monkeypatch.setattr(ledger, "LINES_TOGETHER", 2)
+    monkeypatch.setattr(gathering, "READ_TOGETHER", 2)
+    span = Span(NOW, NOW + timedelta(days=9))
+    groups: tuple[GroupBy, ...] = ("user", "day", "product")
+    shelf = Shelf(MemoryFiles(), "report")
+
+    made, requests = None, 0
+    while made is None:
+        requests += 1
+        time = iter((True, False))
+        with suppress(Overloaded):
+            made = report(
+                house.table, shelf, house.organization, span, groups, NOW, partial(next, time)
+            )
+
+    whole = report_of(house, span, groups)
+    assert (made.rows, made.totals) == (whole.rows, whole.totals)
+    assert _without_caches(made.totals.sums) == sums(house, (), span)[()]
+    assert requests > 3 * 11 / 4
+
+    # Its pages are of the same sums; what is asked for an hour later is made anew.
+    house.use(ANN, NOW + timedelta(days=8))
+    for later, anew in ((timedelta(minutes=59), 0), (timedelta(minutes=60), 1)):
+        again = report(house.table, shelf, house.organization, span, groups, NOW + later)
+        requests_made = again.totals.sums["requests"] - made.totals.sums["requests"]
+        assert requests_made == anew
+
+
+def report_of(house: House, span: Span, groups: Sequence[GroupBy]) -> Report:
+    return report(house.table, Shelf(MemoryFiles(), ""), house.organization, span, groups, NOW)
 
 
 class Desk:
@@ -127,7 +163,9 @@ class Desk:
             def now(self) -> datetime:
                 return NOW + timedelta(days=20)
 
+        self.files = MemoryFiles()
         monkeypatch.setattr(serve_billing, "table", house.table)
+        monkeypatch.setattr(serve_billing, "files", self.files)
         monkeypatch.setattr(serve_billing.api, "_table", house.table)
         monkeypatch.setattr(serve_billing.api, "_callers", Callers())
         monkeypatch.setattr(serve_billing.api, "_clock", Later())
@@ -190,8 +228,6 @@ def test_a_report_is_a_csv_file_for_whoever_accepts_that(house: House, desk: Des
 
 
 def test_a_large_csv_file_waits_elsewhere(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = MemoryFiles()
-    monkeypatch.setattr(serve_billing, "files", files)
     query = "period=2026-11&group_by[]=user&group_by[]=day"
     whole = base64.b64decode(desk.get(query, accept="text/csv")["body"])
     monkeypatch.setattr(serve_billing, "CSV_ROWS_MAX", 32)
@@ -199,9 +235,43 @@ def test_a_large_csv_file_waits_elsewhere(desk: Desk, monkeypatch: pytest.Monkey
     answer = desk.get(query, accept="text/csv")
 
     assert answer["statusCode"] == 303
-    ((name, body),) = files.documents.items()
+    ((name, body),) = desk.files.documents.items()
     assert body == whole
     assert name in answer["headers"]["location"]
+
+
+def test_a_long_report_is_had_by_asking_again_in_either_format(
+    house: House, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "period=2026-11&group_by[]=user&group_by[]=day&limit=20"
+    whole = desk.json(query)
+    whole_file = desk.get(query, accept="text/csv")["body"]
+    monkeypatch.setattr(ledger, "LINES_TOGETHER", 4)
+
+    for accept in ("text/csv", "application/json"):
+        desk.files.documents.clear()
+        answers: list[dict[str, Any]] = []
+        while not answers or answers[-1]["statusCode"] == 503:
+            time = iter((True, True, False))
+            monkeypatch.setattr(serve_billing, "_may_go_on", partial(next, time))
+            answers.append(desk.get(query, accept=accept))
+        *unfinished, answer = answers
+        assert len(unfinished) > 1
+        for each in unfinished:
+            assert each["headers"]["x-should-retry"] == "true"
+            assert each["headers"]["retry-after"] == "1"
+        assert answer["statusCode"] == 200
+        if accept == "text/csv":
+            assert answer["body"] == whole_file
+        else:
+            assert json.loads(answer["body"]) == whole
+            # The next page and the file are of the same sums, and need no more time.
+            monkeypatch.setattr(serve_billing, "_may_go_on", lambda: False)
+            house.use(ANN, NOW)
+            rest = desk.json(f"{query}&page={whole['next_page']}")
+            assert rest["totals"] == whole["totals"]
+            assert len(rest["data"]) == 33 - 20
+            assert desk.get(query, accept="text/csv")["body"] == whole_file
 
 
 @pytest.mark.parametrize(

@@ -24,16 +24,18 @@ from headroom.store.organizations import find_organization
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authorizing import authorize, release
 from headroom.usecases.collecting import apply_invoice_event
+from headroom.usecases.gathering import Shelf, Span
 from headroom.usecases.governing import change_person, set_cap, set_enabled
 from headroom.usecases.provisioning import provision
 from headroom.usecases.recording import record
-from headroom.usecases.reporting import Span, report
+from headroom.usecases.reporting import report
 from headroom.usecases.sweeping import sweep
 from headroom.wire.authorizations import parse_authorization_request
 from headroom.wire.organizations import parse_provisioning
 from headroom.wire.usage_events import parse_event
 from tests.contract.closing import Bureau
 from tests.fake_payments import GOOD_CARD, FakePayments
+from tests.memory_files import MemoryFiles
 from tests.partitions import Partitions
 
 ZONE = "America/New_York"
@@ -338,7 +340,9 @@ def check(year: Year) -> None:
         assert sum(nanos(line["amount"]) for line in listed) == invoice.subtotal
         versions |= {line["price_version"] for line in listed}
         span = Span(invoice.starts_at, invoice.ends_at, period=invoice.period)
-        totals = report(year.table, year.organization, span, ()).totals.sums
+        shelf = Shelf(MemoryFiles(), "")
+        made = report(year.table, shelf, year.organization, span, (), invoice.ends_at)
+        totals = made.totals.sums
         assert totals["amount"] == invoice.subtotal
         assert nanos(shown["included_amount"]) == totals["included_amount"]
         assert nanos(shown["unbilled_amount"]) == totals["unbilled_amount"]

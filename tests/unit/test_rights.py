@@ -92,6 +92,7 @@ class House:
 
     def __init__(self, issuer: Issuer) -> None:
         self.table = MemoryTable()
+        self.files = MemoryFiles()
         self.now = datetime.now(UTC)
         self.issuer = issuer
         self.org_id = self._organization("house")
@@ -130,6 +131,7 @@ class House:
         monkeypatch.setattr(module, "table", self.table)
         # What a function has beside the table, if it has it.
         monkeypatch.setattr(module, "queue", MemoryQueue(), raising=False)
+        monkeypatch.setattr(module, "files", self.files, raising=False)
         monkeypatch.setattr(module, "read_key", lambda: KEY, raising=False)
         monkeypatch.setattr(module.api, "_table", self.table)
         monkeypatch.setattr(module.api, "_callers", Callers())
@@ -335,9 +337,7 @@ def objects_of(house: House, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def invoice_of(house: House, monkeypatch: pytest.MonkeyPatch) -> str:
     """Put an invoice on file, as the close of a month does."""
     billing = importlib.import_module("functions.serve_billing.handler")
-    files = MemoryFiles()
     house.connect(billing, monkeypatch)
-    monkeypatch.setattr(billing, "files", files)
     draft = Invoice(
         org_id=house.org_id,
         invoice_id=invoice_id(house.org_id, "invoice", "2026-10"),
@@ -353,8 +353,8 @@ def invoice_of(house: House, monkeypatch: pytest.MonkeyPatch) -> str:
         issued_at=house.now,
         due_at=house.now,
     )
-    Share.empty().file(files, house.org_id, "2026-10", draft.invoice_id, 0)
-    files.put(paper_name(house.org_id, draft.invoice_id), b"%PDF", "application/pdf")
+    Share.empty().file(house.files, house.org_id, "2026-10", draft.invoice_id, 0)
+    house.files.put(paper_name(house.org_id, draft.invoice_id), b"%PDF", "application/pdf")
     return issue(house.table, draft, None).invoice_id
 
 

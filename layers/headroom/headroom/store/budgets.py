@@ -175,23 +175,6 @@ def find_budgets_of(
     return found
 
 
-def list_budget_owners(
-    table: Table, org_id: str, periods: Sequence[str]
-) -> Iterator[tuple[str, str]]:
-    """Walk through the members, and those of the periods in which each had a budget."""
-    start = None
-    while True:
-        page = table.query(Range(f"ORG#{org_id}#MEMBERS"), limit=READ_TOGETHER, start=start)
-        user_ids = [item["user_id"]["S"] for item in page.items]
-        if user_ids:
-            found = {period: find_budgets_of(table, org_id, user_ids, period) for period in periods}
-            for user_id in user_ids:
-                yield from ((user_id, period) for period in periods if user_id in found[period])
-        start = page.next_key
-        if start is None:
-            return
-
-
 def take_picture(table: Table, org_id: str, user_id: str) -> Picture | None:
     """Return all that a decision looks at, as of one instant; None if there is no such member."""
     settings, member, pool, budget = table.snapshot(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from headroom.domain.money import format_amount
 from headroom.domain.organization import SeatTier
@@ -14,6 +14,9 @@ from headroom.domain.usage import PricedUsage
 from headroom.store import keys
 from headroom.store.models import LineRecord, wire_moment
 from headroom.store.table import Item, Page, Put, Range, Table, each
+
+# A page of the table holds about as many.
+LINES_TOGETHER: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,22 @@ def list_entries(table: Table, org_id: str, user_id: str, period: str) -> Iterat
     lines = Range(keys.lines_of(org_id, user_id, period), index="by_member")
     for item in each(table, lines):
         yield read_entry(item)
+
+
+def entry_pages(
+    table: Table, org_id: str, user_id: str, period: str, start: Item | None
+) -> Iterator[tuple[list[Entry], Item | None]]:
+    """Walk through a member's lines of a period, a page at a time, from behind the key `start`.
+
+    With each page comes the key behind which the next begins, None with the last.
+    """
+    lines = Range(keys.lines_of(org_id, user_id, period), index="by_member")
+    while True:
+        page = table.query(lines, limit=LINES_TOGETHER, start=start)
+        start = page.next_key
+        yield [read_entry(item) for item in page.items], start
+        if start is None:
+            return
 
 
 def list_lines(table: Table, org_id: str, user_id: str, period: str) -> Iterator[LineRecord]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -21,24 +22,18 @@ from headroom.domain.invoice import (
 from headroom.domain.money import format_amount
 from headroom.domain.organization import SEAT_TIERS, Organization
 from headroom.domain.tally import Priced, Sum, Tally
-from headroom.errors import Conflict, NotFound, Overloaded
+from headroom.errors import Conflict, NotFound
 from headroom.gateways.files import Files
 from headroom.store.announcements import put_announcement
-from headroom.store.budgets import READ_TOGETHER, find_budgets_of
 from headroom.store.closings import Closing, put_moved
 from headroom.store.invoices import change_invoice, find_invoice, issue, list_invoices
 from headroom.store.models import wire_moment
-from headroom.store.organizations import find_pool, members_between
+from headroom.store.organizations import find_pool
 from headroom.store.table import Contended, Refused, Table
 from headroom.store.wallets import list_wallet_entries
 from headroom.usecases.closing import closing_of, first_closing, organization_of
-from headroom.usecases.recalling import batches
-from headroom.usecases.totalling import (
-    Share,
-    document_name,
-    tally_member,
-    unpack,
-)
+from headroom.usecases.gathering import Lines, Shelf, Span, gather
+from headroom.usecases.totalling import Share, document_name, tally_entries
 
 ATTEMPTS_MAX: Final = 16
 ASK_AFTER: Final = timedelta(hours=1)
@@ -83,6 +78,7 @@ def write_invoice(
 
 def draft_invoice(
     table: Table,
+    shelf_of: Callable[[str], Shelf],
     organization: Organization,
     now: datetime,
     may_go_on: Callable[[], bool],
@@ -92,30 +88,39 @@ def draft_invoice(
 ) -> tuple[Invoice, Share]:
     """Return what the running period's document would be if it ended now.
 
-    Holds that are open count as nothing yet.
+    Holds that are open count as nothing yet. `shelf_of` tells where a period's sums are kept.
 
     Raises:
-        Overloaded: there was no time to read all of the ledger.
+        Overloaded: there was no time to read all of the ledger; the next call goes on.
     """
     period = find_pool(table, organization.org_id).period
     closing = first_closing(organization, period)
-    share = Share.empty()
-    for together in batches(members_between(table, organization.org_id, "", ""), READ_TOGETHER):
-        names = {member.user_id: member.name for member in together}
-        found = find_budgets_of(table, organization.org_id, list(names), period)
-        for user_id, name in names.items():
-            if user_id not in found:
-                continue
-            if not may_go_on():
-                raise Overloaded("the period is too large to be drafted at once; see usage_report")
-            tally = tally_member(table, organization, closing, user_id)
-            share.tally.merge(tally)
-            share.members += 1
-            if tally.charged:
-                share.parts.append((user_id, name, tally.charged))
+    drafted = _Drafted(organization, closing)
+    span = Span(closing.starts_at, closing.ends_at, period)
+    gather(table, shelf_of(period), organization, span, drafted, now, may_go_on)
+    share = drafted.share
     closing = replace(closing, state="closed", charged=share.tally.charged)
     draft = _draft(table, organization, closing, now, terms, tax_of)
     return replace(draft, status="draft", number="", due_at=closing.ends_at + terms.net), share
+
+
+@dataclass(slots=True)
+class _Drafted:
+    """The sums of a period that runs, while lines are added to them."""
+
+    organization: Organization
+    closing: Closing
+    share: Share = field(default_factory=Share.empty)
+
+    def add(self, lines: Lines) -> None:
+        tally = tally_entries(self.organization, self.closing, lines.entries)
+        self.share.add(lines.user_id, lines.name, tally)
+
+    def pack(self) -> dict[str, Any]:
+        return self.share.pack()
+
+    def unpack(self, raw: dict[str, Any]) -> None:
+        self.share = Share.unpack(raw)
 
 
 def announce(table: Table, invoice: Invoice, now: datetime, terms: Terms) -> Invoice:
@@ -161,7 +166,7 @@ def shown(files: Files, invoice: Invoice) -> dict[str, Any]:
         return {**header(invoice), **_credit(invoice)}
     body = files.get(document_name(invoice.org_id, invoice.invoice_id))
     assert body is not None, "the sums are filed before the document is written"
-    return {**header(invoice), **content(invoice, unpack(body))}
+    return {**header(invoice), **content(invoice, Share.unpack(json.loads(body)))}
 
 
 def find_shown(table: Table, org_id: str, wanted: str) -> Invoice:
@@ -228,6 +233,7 @@ def content(invoice: Invoice, share: Share) -> dict[str, Any]:
         "by_member": [
             {"user_id": user_id, "name": name, "amount": format_amount(amount)}
             for user_id, name, amount in parts[:BY_MEMBER_MAX]
+            if amount
         ],
         "members": share.members,
         "taxes": [

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal
 
-from headroom.domain.bounds import HOLD_LIFE_MAX
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
-from headroom.domain.periods import next_period, period_of, time_zone
-from headroom.errors import Overloaded
-from headroom.store.budgets import list_budget_owners
-from headroom.store.ledger import Entry, list_entries
-from headroom.store.models import wire_moment
+from headroom.store.ledger import Entry
 from headroom.store.table import Table
+from headroom.usecases.gathering import Lines, Shelf, Span, gather
 
 GroupBy = Literal["user", "model", "product", "seat_tier", "day"]
 GROUPS: Final[tuple[GroupBy, ...]] = ("user", "model", "product", "seat_tier", "day")
-
-# How late usage may be recorded, and how far a client's clock may be ahead.
-LATE_MAX: Final = timedelta(days=62)
-SKEW_MAX: Final = timedelta(minutes=10)
 
 # A priced component's kind to the figure it counts in.
 _FIGURES: Final = {
@@ -48,18 +40,6 @@ COLUMNS: Final[dict[GroupBy, str]] = {
 Place = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Which lines a report is about: those that occurred in a half-open span, or of one period.
-
-    `period` is how an invoice counts; the span is how people look back.
-    """
-
-    starting_at: datetime
-    ending_at: datetime
-    period: str | None = None
-
-
 @dataclass(slots=True)
 class Figures:
     """Sums of a row. Amounts are nanos."""
@@ -76,6 +56,11 @@ class Figures:
             sums["included_amount"] += entry.cost
         for kind, quantity, *_ in entry.components:
             sums[_FIGURES[kind]] += quantity
+
+    def merge(self, other: Figures) -> None:
+        """Count all that another row counted."""
+        for name, value in other.sums.items():
+            self.sums[name] += value
 
     def wire(self) -> dict[str, Any]:
         """Return the sums as the wire has them."""
@@ -103,65 +88,50 @@ class Report:
 
 def report(
     table: Table,
+    shelf: Shelf,
     organization: Organization,
     span: Span,
     groups: Sequence[GroupBy],
+    now: datetime,
     may_go_on: Callable[[], bool] = lambda: True,
 ) -> Report:
     """Total the ledger.
 
-    Reads an index that may lag by a moment behind the latest lines.
-
     Raises:
-        Overloaded: there was no time to read all of it.
+        Overloaded: there was no time to read all of it; the next call goes on.
     """
-    rows: dict[Place, Figures] = {}
+    made = _Rows(tuple(groups))
+    gather(table, shelf, organization, span, made, now, may_go_on)
     totals = Figures()
-    for entry in entries_of(table, organization, span, may_go_on):
-        place = tuple(_PLACES[group](entry) for group in groups)
-        figures = rows.get(place)
-        if figures is None:
-            figures = rows[place] = Figures()
-        figures.add(entry)
-        totals.add(entry)
-    return Report(tuple(groups), sorted(rows.items(), key=lambda row: row[0]), totals)
+    for figures in made.rows.values():
+        totals.merge(figures)
+    return Report(made.groups, sorted(made.rows.items(), key=lambda row: row[0]), totals)
 
 
-def entries_of(
-    table: Table, organization: Organization, span: Span, may_go_on: Callable[[], bool]
-) -> Iterator[Entry]:
-    """Walk through the lines of a span, member by member.
+@dataclass(slots=True)
+class _Rows:
+    """The rows of a report, while lines are added to them."""
 
-    Only members with a budget in a period have anything in it: the budgets say whom to ask.
+    groups: tuple[GroupBy, ...]
+    rows: dict[Place, Figures] = field(default_factory=dict)
 
-    Raises:
-        Overloaded: there was no time to read all of it.
-    """
-    periods = periods_of(organization, span)
-    first, last = wire_moment(span.starting_at), wire_moment(span.ending_at)
-    for user_id, period in list_budget_owners(table, organization.org_id, periods):
-        if not may_go_on():
-            raise Overloaded("the report is too large to be made at once; ask for a shorter span")
-        for entry in list_entries(table, organization.org_id, user_id, period):
-            if span.period is not None or first <= entry.occurred_at < last:
-                yield entry
+    def add(self, lines: Lines) -> None:
+        for entry in lines.entries:
+            place = tuple(_PLACES[group](entry) for group in self.groups)
+            figures = self.rows.get(place)
+            if figures is None:
+                figures = self.rows[place] = Figures()
+            figures.add(entry)
 
+    def pack(self) -> dict[str, Any]:
+        rows = [[place, list(figures.sums.values())] for place, figures in self.rows.items()]
+        return {"rows": rows}
 
-def periods_of(organization: Organization, span: Span) -> list[str]:
-    """Return the billing periods in which a span's usage may lie.
-
-    A line lies in the period of its hold, or else in that in which it was recorded.
-    """
-    if span.period is not None:
-        return [span.period]
-    zone = time_zone(organization.time_zone)
-    period = period_of(span.starting_at - HOLD_LIFE_MAX - SKEW_MAX, zone)
-    last = period_of(span.ending_at + LATE_MAX, zone)
-    periods = [period]
-    while period < last:
-        period = next_period(period)
-        periods.append(period)
-    return periods
+    def unpack(self, raw: dict[str, Any]) -> None:
+        self.rows = {
+            tuple(place): Figures(dict(zip(FIGURES, sums, strict=True)))
+            for place, sums in raw["rows"]
+        }
 
 
 def _day(entry: Entry) -> str:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from headroom.domain.authorization import AuthorizationId
 from headroom.domain.budget import Budget
@@ -63,15 +63,37 @@ class Share:
         """Return the share of nobody."""
         return cls(Tally())
 
+    def add(self, user_id: str, name: str, tally: Tally) -> None:
+        """Count some lines of a member; all of one member follow each other."""
+        if not tally.requests:
+            return
+        self.tally.merge(tally)
+        before = 0
+        if self.parts and self.parts[-1][0] == user_id:
+            before = self.parts.pop()[2]
+        else:
+            self.members += 1
+        self.parts.append((user_id, name, before + tally.charged))
+
     def merge(self, other: Share) -> None:
         """Add another share."""
         self.tally.merge(other.tally)
         self.members += other.members
         self.parts += other.parts
 
+    def pack(self) -> dict[str, Any]:
+        """Return the share as JSON."""
+        return {"tally": self.tally.pack(), "members": self.members, "parts": self.parts}
+
+    @classmethod
+    def unpack(cls, raw: dict[str, Any]) -> Share:
+        """Read a packed share."""
+        parts = [(user_id, name, amount) for user_id, name, amount in raw["parts"]]
+        return cls(Tally.unpack(raw["tally"]), raw["members"], parts)
+
     def file(self, files: Files, org_id: str, period: str, invoice_id: str, shards: int) -> None:
         """File the whole of a period: its sums, and the detail of all shards in one."""
-        files.put(document_name(org_id, invoice_id), _pack(self), JSON)
+        files.put(document_name(org_id, invoice_id), _bytes(self), JSON)
         files.put_stream(
             detail_name(org_id, invoice_id), _details(files, org_id, period, shards), CSV
         )
@@ -106,17 +128,15 @@ def write_share(
     text = io.StringIO()
     detail = csv.writer(text, lineterminator="\n")
     for name, budget in budgets:
-        tally = tally_member(table, organization, closing, budget.user_id)
+        lines = list_entries(table, organization.org_id, budget.user_id, closing.period)
+        tally = tally_entries(organization, closing, lines)
         prove(tally, budget)
-        share.tally.merge(tally)
-        share.members += 1
-        if tally.charged:
-            share.parts.append((budget.user_id, name, tally.charged))
+        share.add(budget.user_id, name, tally)
         detail.writerows(_rows(budget, name, closing.period, tally))
     place = _shard_name(organization.org_id, closing.period, index)
     files.put(f"{place}.csv", text.getvalue().encode(), CSV)
     # Last, because it says that the shard is done.
-    files.put(f"{place}.json", _pack(share), JSON)
+    files.put(f"{place}.json", _bytes(share), JSON)
     return share
 
 
@@ -124,14 +144,14 @@ def read_share(files: Files, org_id: str, period: str, index: int) -> Share:
     """Read a shard's share."""
     body = files.get(f"{_shard_name(org_id, period, index)}.json")
     assert body is not None, "a shard is filed before the period is sealed"
-    return unpack(body)
+    return Share.unpack(json.loads(body))
 
 
-def tally_member(table: Table, organization: Organization, closing: Closing, user_id: str) -> Tally:
-    """Total one member's lines of a period."""
+def tally_entries(organization: Organization, closing: Closing, entries: Iterable[Entry]) -> Tally:
+    """Total lines of a period."""
     tally = Tally()
     starts_at = wire_moment(closing.starts_at)
-    for entry in list_entries(table, organization.org_id, user_id, closing.period):
+    for entry in entries:
         late_for = ""
         if entry.occurred_at < starts_at:
             late_for = _late_for(entry, organization)
@@ -163,15 +183,8 @@ def prove(tally: Tally, budget: Budget) -> None:
         )
 
 
-def unpack(body: bytes) -> Share:
-    """Read sums as they were filed."""
-    raw = json.loads(body)
-    return Share(Tally.unpack(raw["tally"]), raw["members"], [tuple(part) for part in raw["parts"]])
-
-
-def _pack(share: Share) -> bytes:
-    raw = {"tally": share.tally.pack(), "members": share.members, "parts": share.parts}
-    return json.dumps(raw, separators=(",", ":")).encode()
+def _bytes(share: Share) -> bytes:
+    return json.dumps(share.pack(), separators=(",", ":")).encode()
 
 
 def _details(files: Files, org_id: str, period: str, shards: int) -> Iterator[bytes]:

@@ -14,7 +14,8 @@ from headroom.domain.organization import Organization
 from headroom.domain.periods import parse_period, period_bounds, period_of, time_zone
 from headroom.errors import InvalidRequest
 from headroom.store.table import Item
-from headroom.usecases.reporting import COLUMNS, GROUPS, GroupBy, Place, Report, Span, csv_rows
+from headroom.usecases.gathering import Span
+from headroom.usecases.reporting import COLUMNS, GROUPS, GroupBy, Place, Report, csv_rows
 from headroom.wire.fields import moment
 from headroom.wire.http import Request
 from headroom.wire.pages import PageRequest, parse_page
