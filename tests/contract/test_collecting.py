@@ -13,7 +13,8 @@ import pytest
 from functions.invoice_organization import handler as invoice_organization
 from functions.receive_payment_event import handler as receive_payment_event
 from headroom.domain.actor import Actor
-from headroom.domain.invoice import Invoice, Receipt, round_to_cents, with_receipt
+from headroom.domain.invoice import Invoice, Receipt, with_receipt
+from headroom.domain.money import round_to_cents
 from headroom.domain.payments import EventKind, PaymentEvent
 from headroom.gateways.payments import PaymentUnknown
 from headroom.store.invoices import find_invoice, find_payer

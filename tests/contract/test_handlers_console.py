@@ -199,6 +199,22 @@ def test_a_limit_of_each_scope_is_set_as_the_api_would_set_it(
     assert entry["after"][shown] == "1250"
 
 
+def test_the_tax_is_set_and_lifted_by_the_widget(app: Application) -> None:
+    acme = app.provision(plan="enterprise", wallet=None)
+    for name, rate, told in (
+        ("VAT", "0.20", "VAT at a rate of 0.20"),
+        ("", "none", "no tax"),
+    ):
+        button = look(acme.id).action("Set the tax")
+        preview = show(pressed(button, tax_name=name, tax_rate=rate))
+        assert f"levy {told} on its invoices" in preview.text
+        assert f"Its invoices have {told}." in act(pressed(preview.action("Do it"))).text
+    assert [entry["action"] for entry in audit(app, acme)] == ["tax.changed"] * 2
+    for name, rate, named in (("VAT", "none", "tax_rate"), ("", "0.2", "tax_name")):
+        page = show(pressed(look(acme.id).action("Set the tax"), tax_name=name, tax_rate=rate))
+        assert f"Not done. {named}:" in page.text
+
+
 def test_a_limit_can_be_lifted(app: Application, acme: Organization) -> None:
     act(pressed(prepare_limit(acme, "12.50").action("Do it")))
 

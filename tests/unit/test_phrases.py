@@ -94,7 +94,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "by_seat_tier": [{"seat_tier": "standard", "amount": "0.0003"}],
         "by_member": [{"user_id": "user_1", "name": "Ada", "amount": "0.0003"}],
         "members": 1,
-        "taxes": [{"name": "VAT", "rate": "20 %", "amount": "1"}],
+        "taxes": [{"name": "VAT", "rate": "0.20", "amount": "1"}],
         **changes,
     }
 

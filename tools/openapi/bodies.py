@@ -773,7 +773,7 @@ class MemberAmount(Body):
 
 class TaxAmount(Body):
     name: str
-    rate: str
+    rate: Annotated[str, Field(description='A decimal below one, such as "0.20" for a fifth.')]
     amount: Exact
 
 

@@ -38,6 +38,7 @@ def organization_facts(organization: Organization) -> Facts:
         "spend_limit": format_limit(organization.cap_nanos),
         "requests_enabled": organization.requests_enabled,
         "past_due": organization.past_due,
+        "tax": None if (tax := organization.tax) is None else {"name": tax.name, "rate": tax.rate},
         **{f"mail.{topic}": topic not in organization.muted for topic in TOPICS},
     }
     for tier in SEAT_TIERS:

@@ -7,13 +7,12 @@ differ from what they sum are a line of their own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from headroom.domain.money import NANOS_PER_CENT
-from headroom.domain.organization import Organization
+from headroom.domain.money import round_to_cents
+from headroom.domain.tax import TaxLine
 
 Kind = Literal["invoice", "statement", "credit_note"]
 Status = Literal["draft", "open", "paid", "past_due", "void"]
@@ -34,24 +33,6 @@ class Terms:
 
     net: timedelta = timedelta(days=30)
     grace: timedelta = timedelta(days=14)
-
-
-@dataclass(frozen=True, slots=True)
-class TaxLine:
-    """One tax on a subtotal; the amount is in whole cents."""
-
-    name: str
-    rate: str
-    amount: int
-
-
-# From the organization and the rounded subtotal to the taxes on it.
-TaxOf = Callable[[Organization, int], Sequence[TaxLine]]
-
-
-def no_tax(organization: Organization, subtotal: int) -> Sequence[TaxLine]:
-    """Levy nothing: the vendor accounts for tax elsewhere."""
-    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +174,20 @@ def in_state(invoice: Invoice, now: datetime, *, paid_at: str | None = None) -> 
     return replace(invoice, status="past_due" if now >= invoice.due_at else "open", paid_at=None)
 
 
-def round_to_cents(nanos: int) -> int:
-    """Return an amount in whole cents, half to even: over many invoices it favours nobody."""
-    cents, rest = divmod(nanos, NANOS_PER_CENT)
-    if rest * 2 > NANOS_PER_CENT or (rest * 2 == NANOS_PER_CENT and cents % 2):
-        cents += 1
-    return cents * NANOS_PER_CENT
+def taxes_on_credit(invoice: Invoice, nanos: int) -> tuple[TaxLine, ...]:
+    """Return what of the next `nanos` that are credited of an invoice reverses its taxes.
+
+    In proportion, and counted from the first credit on: when all is credited, all tax is.
+    """
+
+    def reversed_by(tax: TaxLine, credited: int) -> int:
+        return round_to_cents(tax.amount * credited, invoice.total)
+
+    before, after = invoice.credited, invoice.credited + nanos
+    return tuple(
+        TaxLine(tax.name, tax.rate, reversed_by(tax, before) - reversed_by(tax, after))
+        for tax in invoice.taxes
+    )
 
 
 def invoice_id(org_id: str, kind: Kind, period: str, reference: str = "") -> str:

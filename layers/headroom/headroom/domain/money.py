@@ -105,6 +105,15 @@ def format_amount_rounded(nanos: int) -> str:
     return format_amount(thousandths * _NANOS_PER_THOUSANDTH)
 
 
+def round_to_cents(nanos: int, parts: int = 1) -> int:
+    """Return `nanos / parts` in whole cents, half to even: over many invoices it favours nobody."""
+    cent = NANOS_PER_CENT * parts
+    cents, rest = divmod(nanos, cent)
+    if rest * 2 > cent or (rest * 2 == cent and cents % 2):
+        cents += 1
+    return cents * NANOS_PER_CENT
+
+
 def format_limit(nanos: int | None) -> str | None:
     """Print a spend limit; None is unlimited."""
     return None if nanos is None else format_amount(nanos)

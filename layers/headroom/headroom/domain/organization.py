@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from headroom.domain.prices import ContractPrice
+from headroom.domain.tax import Tax
 from headroom.errors import InvalidRequest
 
 Plan = Literal["team", "enterprise"]
@@ -67,7 +68,7 @@ class Organization:
     """The settings of one organization; `version` grows with every change of them.
 
     `set_up` names the steps of enabling that the owner has gone through; `muted` the topics of
-    which nobody is sent mail.
+    which nobody is sent mail. `tax` is levied on its invoices.
     """
 
     org_id: str
@@ -86,6 +87,7 @@ class Organization:
     requests_enabled: bool = True
     set_up: frozenset[str] = frozenset()
     muted: frozenset[str] = frozenset()
+    tax: Tax | None = None
     cap_generation: int = field(default=0, compare=False)
 
     @property

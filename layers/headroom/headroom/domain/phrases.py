@@ -164,6 +164,13 @@ class Phrases:
         """Print a whole number."""
         return f"{count:,}".replace(",", _MARKS[self.language][0])
 
+    def percent(self, rate: str) -> str:
+        """Print a decimal below one, such as "0.055"."""
+        decimals = rate.partition(".")[2].ljust(2, "0")
+        whole, fraction = int(decimals[:2]), decimals[2:].rstrip("0")
+        number = f"{whole}{_MARKS[self.language][1]}{fraction}" if fraction else f"{whole}"
+        return f"{number}\N{NO-BREAK SPACE}%" if self.language == "fr" else f"{number}%"
+
     def money(self, cents: str, currency: str) -> str:
         """Print an amount of the wire, exact, with at least two decimals."""
         return self._nanos(parse_exact(cents), currency)

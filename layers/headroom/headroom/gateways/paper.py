@@ -239,7 +239,7 @@ def _totals(document: Mapping[str, Any], words: Phrases) -> Table:
     if document["rounding"] != "0":
         rows.append((words["rounding"], document["rounding"], False))
     for tax in document["taxes"]:
-        rows.append((f"{tax['name']} {tax['rate']}", tax["amount"], False))
+        rows.append((f"{tax['name']} {words.percent(tax['rate'])}", tax["amount"], False))
     rows.append((words["total"], document["total"], True))
     if document["kind"] == "invoice":
         rows.append((words["amount_due"], document["amount_due"], True))

@@ -11,9 +11,10 @@ from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 
 from headroom.domain.instants import from_millis, to_millis
 from headroom.domain.invoice import ClosingState
+from headroom.domain.tax import Tax
 from headroom.store import keys
 from headroom.store.attributes import IntegerAttribute
-from headroom.store.models import Record
+from headroom.store.models import Record, read_tax, tax_value
 from headroom.store.table import Change, Put, Range, Table, each
 
 
@@ -28,6 +29,7 @@ class ClosingRecord(Record):
     attempts = IntegerAttribute()
     version = IntegerAttribute()
     bounds = JSONAttribute(null=True)
+    tax = JSONAttribute(null=True)
     requests = IntegerAttribute(null=True)
     charged = IntegerAttribute(null=True)
     included = IntegerAttribute(null=True)
@@ -42,7 +44,8 @@ class Closing:
     """One period of one organization; `due_at` is when somebody has to see to it next.
 
     The sums are nanos, and zero until the period is closed. `bounds` are the members behind whom
-    the shards of a close begin, fixed when it begins: every run of it cuts the members alike.
+    the shards of a close begin, fixed when it begins: every run of it cuts the members alike. So is
+    the tax on its invoice.
     """
 
     org_id: str
@@ -58,6 +61,7 @@ class Closing:
     unbilled: int = 0
     invoice_id: str | None = None
     bounds: tuple[str, ...] = ()
+    tax: Tax | None = None
     version: int = 1
 
 
@@ -115,6 +119,7 @@ def _put(closing: Closing, over: int | None) -> Put:
         attempts=closing.attempts,
         version=closing.version,
         bounds=list(closing.bounds),
+        tax=tax_value(closing.tax),
         requests=closing.requests,
         charged=closing.charged,
         included=closing.included,
@@ -144,5 +149,6 @@ def _read(record: ClosingRecord) -> Closing:
         unbilled=record.unbilled or 0,
         invoice_id=record.invoice_id,
         bounds=tuple(cast("list[str]", record.bounds or [])),
+        tax=read_tax(record.tax),
         version=record.version,
     )

@@ -17,9 +17,9 @@ from headroom.domain.invoice import (
     Movement,
     Receipt,
     Status,
-    TaxLine,
     invoice_number,
 )
+from headroom.domain.tax import TaxLine
 from headroom.store import keys
 from headroom.store.attributes import IntegerAttribute
 from headroom.store.models import Record, wire_moment
@@ -248,7 +248,7 @@ def _put(invoice: Invoice, look_at: datetime | None, over: int | None) -> Put:
 
 def _bookings(invoice: Invoice) -> Iterator[Put]:
     """Return the ledger entries that a document brings about beside the usage that it bills."""
-    amounts = {"rounding": invoice.rounding}
+    amounts = {"rounding": invoice.rounding, "tax": invoice.tax}
     if invoice.kind == "credit_note":
         amounts["credit"] = invoice.subtotal
     for kind, amount in amounts.items():

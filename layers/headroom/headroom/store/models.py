@@ -40,6 +40,7 @@ from headroom.domain.organization import (
     Tier,
 )
 from headroom.domain.prices import read_contract_price
+from headroom.domain.tax import Tax
 from headroom.price_book import PRICE_BOOK
 from headroom.store.attributes import IntegerAttribute
 from headroom.store.keys import staff_of
@@ -89,6 +90,7 @@ class SettingsRecord(Record):
     requests_enabled = BooleanAttribute(default=True)
     set_up: ListAttribute[Any] = ListAttribute(default=list)
     muted: ListAttribute[Any] = ListAttribute(default=list)
+    tax = JSONAttribute(null=True)
     version = IntegerAttribute()
     cap_generation = IntegerAttribute(default=0)
     provisioned_from = UnicodeAttribute(null=True)
@@ -113,6 +115,7 @@ class SettingsRecord(Record):
             requests_enabled=organization.requests_enabled,
             set_up=sorted(organization.set_up),
             muted=sorted(organization.muted),
+            tax=tax_value(organization.tax),
             cap_generation=organization.cap_generation,
             version=organization.version,
         )
@@ -137,11 +140,22 @@ class SettingsRecord(Record):
             requests_enabled=self.requests_enabled,
             set_up=frozenset(self.set_up),
             muted=frozenset(self.muted),
+            tax=read_tax(self.tax),
             cap_generation=self.cap_generation,
             contract=tuple(
                 read_contract_price(raw, PRICE_BOOK, "contract") for raw in raw_contract
             ),
         )
+
+
+def tax_value(tax: Tax | None) -> list[str] | None:
+    """Return a tax as items keep it."""
+    return None if tax is None else [tax.name, tax.rate]
+
+
+def read_tax(raw: object) -> Tax | None:
+    """Read a tax as items keep it."""
+    return None if raw is None else Tax(*cast("list[str]", raw))
 
 
 class ProvisioningRecord(Record):

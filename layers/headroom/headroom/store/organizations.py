@@ -217,6 +217,7 @@ def change_settings(
         SettingsRecord.muted.set(record.muted),
         SettingsRecord.version.set(changed.version),
         SettingsRecord.cap_generation.set(changed.cap_generation),
+        SettingsRecord.tax.remove() if changed.tax is None else SettingsRecord.tax.set(record.tax),
         SettingsRecord.cap_nanos.remove()
         if changed.cap_nanos is None
         else SettingsRecord.cap_nanos.set(changed.cap_nanos),

@@ -16,9 +16,10 @@ from typing import Any, Final
 from headroom.domain.budget import Budget, turn
 from headroom.domain.instants import to_millis
 from headroom.domain.invoice import Kind, invoice_id
-from headroom.domain.money import format_amount
+from headroom.domain.money import format_amount, round_to_cents
 from headroom.domain.organization import Organization
 from headroom.domain.periods import next_period, period_bounds, time_zone
+from headroom.domain.tax import levy
 from headroom.errors import NotFound
 from headroom.gateways.files import Files
 from headroom.store.announcements import put_announcement
@@ -111,6 +112,7 @@ def begin(table: Table, org_id: str, period: str, now: datetime) -> list[Shard]:
             state="closing",
             due_at=now + CLOSES_WITHIN,
             bounds=_bounds(table, organization),
+            tax=organization.tax,
         )
         try:
             closing = move_closing(table, closing, moved)
@@ -192,7 +194,8 @@ def seal(
         for index in range(shards):
             whole.merge(read_share(files, org_id, period, index))
         document = invoice_id(org_id, _kind(organization), period)
-        whole.file(files, org_id, period, document, shards)
+        taxes = levy(closing.tax, round_to_cents(whole.tally.charged))
+        whole.file(files, org_id, period, document, shards, taxes)
         closed = replace(
             closing,
             state="closed",

@@ -8,7 +8,7 @@ from typing import Final
 
 from headroom.domain.actor import Actor
 from headroom.domain.audit import Entry
-from headroom.domain.invoice import Invoice, Terms, in_state, invoice_id
+from headroom.domain.invoice import Invoice, Terms, in_state, invoice_id, taxes_on_credit
 from headroom.domain.money import format_amount
 from headroom.errors import Conflict, InvalidRequest
 from headroom.store.audit import put_note
@@ -33,8 +33,9 @@ def credit_invoice(
 ) -> Invoice:
     """Write a credit note on an invoice, and return it; the same reference is one credit.
 
-    None credits all that was not credited before. What is credited of an unpaid invoice is not
-    due any more; of a paid one it is owed to the customer (`surplus`).
+    None credits all that was not credited before. A credit is of the net amount and of its taxes.
+    What is credited of an unpaid invoice is not due any more; of a paid one it is owed to the
+    customer (`surplus`).
 
     Raises:
         InvalidRequest: the document is no invoice, or the amount more than it came to.
@@ -48,7 +49,7 @@ def credit_invoice(
     )
     for _ in range(ATTEMPTS_MAX):
         if (found := find_invoice(table, credited.org_id, note_id)) is not None:
-            if amount is not None and -found.subtotal != amount:
+            if amount is not None and -found.total != amount:
                 raise Conflict("reference: it was used for a credit of another amount")
             return found
         left = credited.total - credited.credited
@@ -81,6 +82,7 @@ def credit_invoice(
 
 
 def _note(invoice: Invoice, note_id: str, nanos: int, reason: str, now: datetime) -> Invoice:
+    taxes = taxes_on_credit(invoice, nanos)
     return Invoice(
         org_id=invoice.org_id,
         invoice_id=note_id,
@@ -90,9 +92,9 @@ def _note(invoice: Invoice, note_id: str, nanos: int, reason: str, now: datetime
         starts_at=invoice.starts_at,
         ends_at=invoice.ends_at,
         currency=invoice.currency,
-        subtotal=-nanos,
+        subtotal=-nanos - sum(tax.amount for tax in taxes),
         rounding=0,
-        taxes=(),
+        taxes=taxes,
         issued_at=now,
         due_at=now,
         status="paid",

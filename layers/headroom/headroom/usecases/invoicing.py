@@ -12,16 +12,14 @@ from headroom.domain.invoice import (
     Invoice,
     Kind,
     Movement,
-    TaxOf,
     Terms,
     in_state,
     invoice_id,
-    no_tax,
-    round_to_cents,
 )
-from headroom.domain.money import format_amount
+from headroom.domain.money import format_amount, round_to_cents
 from headroom.domain.organization import SEAT_TIERS, Organization
 from headroom.domain.tally import Priced, Sum, Tally
+from headroom.domain.tax import levy
 from headroom.errors import Conflict, NotFound
 from headroom.gateways.files import Files
 from headroom.store.announcements import put_announcement
@@ -49,7 +47,6 @@ def write_invoice(
     now: datetime,
     *,
     terms: Terms,
-    tax_of: TaxOf = no_tax,
 ) -> Invoice:
     """Write the document of a closed period, once; the same again returns the first.
 
@@ -67,7 +64,7 @@ def write_invoice(
             return written
         if closing.state != "closed":
             raise Conflict(f"period: {period} is not closed yet")
-        draft = _draft(table, organization, closing, now, terms, tax_of)
+        draft = _draft(table, organization, closing, now, terms)
         done = replace(closing, state="invoiced", due_at=None)
         try:
             return issue(table, draft, look_at(draft, terms), [put_moved(closing, done)])
@@ -84,7 +81,6 @@ def draft_invoice(
     may_go_on: Callable[[], bool],
     *,
     terms: Terms,
-    tax_of: TaxOf = no_tax,
 ) -> tuple[Invoice, Share]:
     """Return what the running period's document would be if it ended now.
 
@@ -94,13 +90,13 @@ def draft_invoice(
         Overloaded: there was no time to read all of the ledger; the next call goes on.
     """
     period = find_pool(table, organization.org_id).period
-    closing = first_closing(organization, period)
+    closing = replace(first_closing(organization, period), tax=organization.tax)
     drafted = _Drafted(organization, closing)
     span = Span(closing.starts_at, closing.ends_at, period)
     gather(table, shelf_of(period), organization, span, drafted, now, may_go_on)
     share = drafted.share
     closing = replace(closing, state="closed", charged=share.tally.charged)
-    draft = _draft(table, organization, closing, now, terms, tax_of)
+    draft = _draft(table, organization, closing, now, terms)
     return replace(draft, status="draft", number="", due_at=closing.ends_at + terms.net), share
 
 
@@ -236,10 +232,7 @@ def content(invoice: Invoice, share: Share) -> dict[str, Any]:
             if amount
         ],
         "members": share.members,
-        "taxes": [
-            {"name": tax.name, "rate": tax.rate, "amount": format_amount(tax.amount)}
-            for tax in invoice.taxes
-        ],
+        "taxes": _taxes(invoice),
         "included_amount": format_amount(tally.included),
         "unbilled_amount": format_amount(tally.unbilled),
     }
@@ -258,7 +251,6 @@ def _draft(
     closing: Closing,
     now: datetime,
     terms: Terms,
-    tax_of: TaxOf,
 ) -> Invoice:
     kind: Kind = "statement" if organization.plan == "team" else "invoice"
     rounded = round_to_cents(closing.charged)
@@ -282,7 +274,7 @@ def _draft(
     invoice = replace(
         invoice,
         rounding=rounded - closing.charged,
-        taxes=tuple(tax_of(organization, rounded)),
+        taxes=levy(closing.tax, rounded),
     )
     return in_state(invoice, now, paid_at=_moment(now))
 
@@ -356,10 +348,17 @@ def _credit(invoice: Invoice) -> dict[str, Any]:
         "by_seat_tier": [],
         "by_member": [],
         "members": 0,
-        "taxes": [],
+        "taxes": _taxes(invoice),
         "included_amount": "0",
         "unbilled_amount": "0",
     }
+
+
+def _taxes(invoice: Invoice) -> list[dict[str, str]]:
+    return [
+        {"name": tax.name, "rate": tax.rate, "amount": format_amount(tax.amount)}
+        for tax in invoice.taxes
+    ]
 
 
 def _moment(moment: datetime) -> str:

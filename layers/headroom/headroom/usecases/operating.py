@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -12,6 +12,7 @@ from headroom.domain.budget import Budget
 from headroom.domain.organization import SEAT_TIERS, Organization
 from headroom.domain.periods import period_of, time_zone
 from headroom.domain.reload import ReloadState, reload_state
+from headroom.domain.tax import Tax
 from headroom.domain.wallet import Wallet
 from headroom.errors import Conflict, InvalidRequest, NotFound
 from headroom.store.audit import entry_to_wire, list_entries
@@ -22,7 +23,7 @@ from headroom.store.organizations import find_member, find_organization, registe
 from headroom.store.refusals import RefusalNote, last_refusals
 from headroom.store.table import Table
 from headroom.store.wallets import find_wallet
-from headroom.usecases.governing import Reason, set_enabled
+from headroom.usecases.governing import Reason, change_organization, set_enabled
 from headroom.usecases.limiting import set_limit
 from headroom.usecases.provisioning import organization_id
 from headroom.usecases.retrying import rerun_close, retry_reload
@@ -34,10 +35,17 @@ HOLDERS_LOOKED_AT: Final = 100
 
 CLOSINGS_SHOWN: Final = 3
 
-Act = Literal["pause", "resume", "set_limit", "retry_reload", "rerun_close"]
-ACTS: Final[tuple[Act, ...]] = ("pause", "resume", "set_limit", "retry_reload", "rerun_close")
+Act = Literal["pause", "resume", "set_limit", "set_tax", "retry_reload", "rerun_close"]
+ACTS: Final[tuple[Act, ...]] = (
+    "pause",
+    "resume",
+    "set_limit",
+    "set_tax",
+    "retry_reload",
+    "rerun_close",
+)
 # Acts that overwrite what somebody else may have set meanwhile.
-OVERWRITING: Final = frozenset({"pause", "resume", "set_limit"})
+OVERWRITING: Final = frozenset({"pause", "resume", "set_limit", "set_tax"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,8 @@ class Inspection:
 class Order:
     """What an operator wants done, and the version of the settings that they were looking at.
 
-    Only `set_limit` has a place and an amount (None is unlimited), only `rerun_close` a period.
+    Only `set_limit` has a place and an amount (None is unlimited), only `set_tax` a tax (None is
+    none), only `rerun_close` a period.
     """
 
     act: Act
@@ -67,6 +76,7 @@ class Order:
     place: LimitPlace | None = None
     amount_nanos: int | None = None
     period: str = ""
+    tax: Tax | None = None
 
 
 def look_up(table: Table, words: str) -> Organization:
@@ -155,6 +165,8 @@ def _is_so(table: Table, organization: Organization, order: Order) -> bool:
         case "set_limit":
             place = _place(order)
             return limit_at(table, organization, place) == order.amount_nanos
+        case "set_tax":
+            return organization.tax == order.tax
         case "retry_reload" | "rerun_close":
             return False
 
@@ -175,6 +187,18 @@ def _set_limit(
     table: Table, organization: Organization, order: Order, actor: Actor, now: datetime
 ) -> None:
     set_limit(table, organization, _place(order), order.amount_nanos, actor, now)
+
+
+def _set_tax(
+    table: Table, organization: Organization, order: Order, actor: Actor, now: datetime
+) -> None:
+    if organization.plan == "team":
+        raise InvalidRequest("tax", "only Enterprise organizations are invoiced")
+
+    def change(old: Organization) -> Organization:
+        return replace(old, tax=order.tax)
+
+    change_organization(table, organization.org_id, change, now, Reason(actor, "tax.changed"))
 
 
 def _retry_reload(
@@ -199,6 +223,7 @@ _DOES: Final[dict[Act, Callable[[Table, Organization, Order, Actor, datetime], N
     "pause": _pause,
     "resume": _resume,
     "set_limit": _set_limit,
+    "set_tax": _set_tax,
     "retry_reload": _retry_reload,
     "rerun_close": _rerun_close,
 }

@@ -16,6 +16,7 @@ from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_of, time_zone
 from headroom.domain.tally import Tally
+from headroom.domain.tax import TaxLine
 from headroom.errors import HeadroomError
 from headroom.gateways.files import Files
 from headroom.store.closings import Closing
@@ -91,11 +92,19 @@ class Share:
         parts = [(user_id, name, amount) for user_id, name, amount in raw["parts"]]
         return cls(Tally.unpack(raw["tally"]), raw["members"], parts)
 
-    def file(self, files: Files, org_id: str, period: str, invoice_id: str, shards: int) -> None:
-        """File the whole of a period: its sums, and the detail of all shards in one."""
+    def file(
+        self,
+        files: Files,
+        org_id: str,
+        period: str,
+        invoice_id: str,
+        shards: int,
+        taxes: Sequence[TaxLine] = (),
+    ) -> None:
+        """File the whole of a period: its sums, and the detail of all shards and taxes in one."""
         files.put(document_name(org_id, invoice_id), _bytes(self), JSON)
         files.put_stream(
-            detail_name(org_id, invoice_id), _details(files, org_id, period, shards), CSV
+            detail_name(org_id, invoice_id), _details(files, org_id, period, shards, taxes), CSV
         )
 
 
@@ -187,19 +196,32 @@ def _bytes(share: Share) -> bytes:
     return json.dumps(share.pack(), separators=(",", ":")).encode()
 
 
-def _details(files: Files, org_id: str, period: str, shards: int) -> Iterator[bytes]:
+def _details(
+    files: Files, org_id: str, period: str, shards: int, taxes: Sequence[TaxLine]
+) -> Iterator[bytes]:
     yield (",".join(COLUMNS) + "\n").encode()
     for index in range(shards):
         body = files.get(f"{_shard_name(org_id, period, index)}.csv")
         assert body is not None, "a shard's detail is filed before its sums"
         yield body
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(
+        ("", _harmless(tax.name), period, "", "tax", "1", "", "", "", format_amount(tax.amount))
+        for tax in taxes
+    )
+    yield text.getvalue().encode()
+
+
+def _harmless(name: str) -> str:
+    """Keep a spreadsheet from running what somebody called themselves."""
+    return f"'{name}" if name[:1] in ("=", "+", "-", "@") else name
 
 
 def _rows(budget: Budget, name: str, period: str, tally: Tally) -> Iterator[Sequence[str]]:
     for priced, each in tally.sorted_lines:
         yield (
             budget.user_id,
-            f"'{name}" if name[:1] in "=+-@" else name,
+            _harmless(name),
             priced.late_for or period,
             priced.model,
             priced.kind,

@@ -9,7 +9,7 @@ from typing import Final
 from headroom.domain.instants import from_millis, to_wire
 from headroom.domain.organization import SEAT_TIERS, Organization
 from headroom.usecases.operating import Inspection, Order
-from headroom.wire.orders import SCOPES
+from headroom.wire.orders import NO_TAX, SCOPES
 from headroom.wire.saying import consequence, dollars, outcome, sentence
 from headroom.wire.widgets import Html, button, facts, field, select, table, text
 
@@ -17,7 +17,8 @@ DESCRIPTION: Final = """\
 ## Headroom: an organization
 
 Finds an organization and shows its limits, holds, wallet, last refusals and last changes. Its
-buttons pause or resume extra usage and set spend limits, each after saying what will happen.
+buttons pause or resume extra usage and set spend limits and the tax on invoices, each after saying
+what will happen.
 
 Parameter | Description
 ---|---
@@ -122,6 +123,11 @@ def preview_page(order: Order, inspection: Inspection, present: int | None, act_
             "user_id": order.place.scope_id if order.place.scope_type == "user" else "",
             "amount": dollars(order.amount_nanos) or "unlimited",
         }
+    if order.act == "set_tax":
+        params |= {
+            "tax_name": order.tax.name if order.tax else "",
+            "tax_rate": order.tax.rate if order.tax else NO_TAX,
+        }
     return (
         f"<h3>{text(inspection.organization.name)}</h3><p>{text(asked)}</p>"
         f"<p>{text(consequence(order, inspection))}</p>"
@@ -204,7 +210,22 @@ def _acts(inspection: Inspection, endpoint: str) -> Html:
         + field("amount", "USD", hint="500.00 or unlimited")
         + button("Set the limit …", endpoint, {**shown, "act": "set_limit"}, display="popup")
         + "</p>"
+        + _tax(organization, endpoint, shown)
         + "".join(f"<p>{each}</p>" for each in _retries(inspection, endpoint, shown))
+    )
+
+
+def _tax(organization: Organization, endpoint: str, shown: Mapping[str, object]) -> Html:
+    """Only whoever is invoiced can be taxed."""
+    if organization.plan == "team":
+        return ""
+    tax = organization.tax
+    return (
+        "<p>"
+        + field("tax_name", "Tax", tax.name if tax else "", hint="VAT")
+        + field("tax_rate", "Rate", tax.rate if tax else NO_TAX, hint="0.20 or none")
+        + button("Set the tax …", endpoint, {**shown, "act": "set_tax"}, display="popup")
+        + "</p>"
     )
 
 

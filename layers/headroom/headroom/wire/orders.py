@@ -10,10 +10,12 @@ from typing import Any, Final
 from headroom.domain.authorization import USER_ID
 from headroom.domain.money import NANOS_PER_CENT
 from headroom.domain.organization import SEAT_TIERS, Organization
+from headroom.domain.tax import Tax, parse_rate
 from headroom.errors import InvalidRequest
 from headroom.store.limits import LimitPlace, ScopeType
 from headroom.usecases.operating import ACTS, Order
 from headroom.wire.fields import as_object
+from headroom.wire.organizations import TAX_NAME_LENGTH_MAX
 
 ORGANIZATION_LENGTH_MAX: Final = 128
 SCOPES: Final[Mapping[str, str]] = {
@@ -22,6 +24,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "premium": "each premium seat's limit",
     "user": "one member's own limit",
 }
+NO_TAX: Final = "none"
 _AMOUNT: Final = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?")
 _PERIOD: Final = re.compile(r"[0-9]{4}-[0-9]{2}")
 _VERSION: Final = re.compile(r"[0-9]{1,12}")
@@ -63,6 +66,8 @@ def parse_order(asked: Mapping[str, str], organization: Organization) -> Order:
         if not _PERIOD.fullmatch(period):
             raise InvalidRequest("period", 'must be a month, such as "2026-11"')
         return replace(order, period=period)
+    if act == "set_tax":
+        return replace(order, tax=_parse_tax(asked))
     if act != "set_limit":
         return order
     return replace(
@@ -85,6 +90,15 @@ def _parse_place(asked: Mapping[str, str], organization: Organization) -> LimitP
         if not USER_ID.fullmatch(scope_id):
             raise InvalidRequest("user_id", "must be the id of a member, such as user_1")
     return LimitPlace(organization.org_id, scope_type, scope_id, "monthly")
+
+
+def _parse_tax(asked: Mapping[str, str]) -> Tax | None:
+    name, rate = asked.get("tax_name", ""), asked.get("tax_rate", "")
+    if not name and rate == NO_TAX:
+        return None
+    if not 0 < len(name) <= TAX_NAME_LENGTH_MAX:
+        raise InvalidRequest("tax_name", f"must be 1 to {TAX_NAME_LENGTH_MAX} letters")
+    return Tax(name, parse_rate(rate, "tax_rate"))
 
 
 def _parse_dollars(amount: str) -> int | None:

@@ -27,6 +27,7 @@ from headroom.domain.organization import (
 )
 from headroom.domain.periods import parse_time_zone
 from headroom.domain.prices import read_contract_price
+from headroom.domain.tax import Tax, parse_rate
 from headroom.errors import InvalidRequest
 from headroom.price_book import PRICE_BOOK
 from headroom.usecases.provisioning import Provisioning, member_id, organization_id
@@ -49,6 +50,7 @@ LANGUAGES: Final = ("en", "fr")
 CURRENCIES: Final = ("USD",)
 # Together with the least windows, so many that a budget still fits its one write unit.
 WINDOWS_MAX: Final = 3
+TAX_NAME_LENGTH_MAX: Final = 40
 
 _DOCUMENT: Final = frozenset(
     {
@@ -64,6 +66,7 @@ _DOCUMENT: Final = frozenset(
         "members",
         "wallet",
         "contract_prices",
+        "tax",
     }
 )
 _MEMBER: Final = frozenset(
@@ -127,6 +130,7 @@ def parse_provisioning(document: object) -> Provisioning:
             )
             for index, raw in enumerate(raw_contract)
         ),
+        tax=_tax(fields.get("tax"), plan),
     )
     return Provisioning(
         organization=organization,
@@ -214,6 +218,17 @@ def _limits(fields: Fields, path: str) -> Limits:
         if name in fields
     }
     return {period: found[period] for period in LIMIT_PERIODS if period in found}
+
+
+def _tax(raw: object, plan: Plan) -> Tax | None:
+    if raw is None:
+        return None
+    if plan == "team":
+        raise InvalidRequest("tax", "only Enterprise organizations are invoiced")
+    fields = as_object(raw, "tax")
+    known_only(fields, frozenset({"name", "rate"}), "tax.")
+    name = text(fields, "name", length_max=TAX_NAME_LENGTH_MAX, path="tax.")
+    return Tax(name, parse_rate(fields.get("rate"), "tax.rate"))
 
 
 def _opening(fields: Fields, plan: Plan) -> int:

@@ -17,6 +17,8 @@ def sentence(order: Order, present: int | None) -> str:
         return f"Let the wallet of {order.org_id} reload itself again."
     if order.act == "rerun_close":
         return f"Close {order.period} of {order.org_id} now."
+    if order.act == "set_tax":
+        return f"{order.org_id}: levy {_tax(order)} on its invoices."
     assert order.place is not None, "an order for a limit says whose"
     named = order.place.scope_id or order.place.scope_type
     return (
@@ -40,6 +42,8 @@ def consequence(order: Order, inspection: Inspection) -> str:
         )
     if order.act == "rerun_close":
         return "What earlier runs did is found done; there is one invoice."
+    if order.act == "set_tax":
+        return "It holds for the running month's invoice, and for every one after it."
     amount, totals = order.amount_nanos, inspection.totals
     if order.place is not None and order.place.scope_type != "organization":
         return "Whoever has spent as much already starts nothing new this month."
@@ -59,6 +63,7 @@ def outcome(order: Order) -> str:
         "pause": "Extra usage is paused.",
         "resume": "Extra usage is on.",
         "set_limit": f"The limit is {_limit(order)}.",
+        "set_tax": f"Its invoices have {_tax(order)}.",
     }[order.act]
 
 
@@ -69,6 +74,10 @@ def dollars(nanos: int | None) -> str:
     cents, _, rest = format_amount(abs(nanos)).partition(".")
     units, hundredths = divmod(int(cents), 100)
     return f"{'-' if nanos < 0 else ''}{units:,}.{hundredths:02d}{rest}"
+
+
+def _tax(order: Order) -> str:
+    return f"{order.tax.name} at a rate of {order.tax.rate}" if order.tax else "no tax"
 
 
 def _limit(order: Order) -> str:
