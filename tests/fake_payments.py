@@ -42,6 +42,9 @@ GOOD_CARD: Final = "pm_card_visa"
 REFUSED_CARD: Final = "pm_card_visa_chargeDeclined"
 # It can be saved, and is declined at each charge.
 DECLINING_CARD: Final = "pm_card_chargeCustomerFail"
+# Others of either kind.
+OTHER_CARD: Final = "pm_card_mastercard"
+OTHER_DECLINING_CARD: Final = "pm_card_mastercard_chargeCustomerFail"
 # It asks for its holder at each charge.
 ASKING_CARD: Final = "pm_card_authenticationRequired"
 # Its charges stay undecided until `settle` or `fail`.
@@ -52,7 +55,9 @@ SIGNATURE_LASTS: Final = timedelta(minutes=5)
 
 _OUTCOMES: Final[dict[str, PaymentState]] = {
     GOOD_CARD: "succeeded",
+    OTHER_CARD: "succeeded",
     DECLINING_CARD: "declined",
+    OTHER_DECLINING_CARD: "declined",
     ASKING_CARD: "needs_action",
     SLOW_CARD: "processing",
 }

@@ -26,6 +26,8 @@ from tests.fake_payments import (
     ASKING_CARD,
     DECLINING_CARD,
     GOOD_CARD,
+    OTHER_CARD,
+    OTHER_DECLINING_CARD,
     SLOW_CARD,
     FakePayments,
 )
@@ -193,6 +195,123 @@ def test_a_declined_card_leaves_the_invoice_open_and_is_tried_again_when_due(
 
     assert office.invoice().status == "paid"
     assert office.charged_cents() * CENT == office.invoice().total
+
+
+def change_card(office: Office, card: str, event_id: str = "evt_card") -> PaymentEvent:
+    office.payments.save_payment_method(office.customer, card)
+    return PaymentEvent(
+        event_id, "payment_method_changed", office.payments.now, customer_id=office.customer
+    )
+
+
+def test_a_new_card_pays_at_once_what_another_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, DECLINING_CARD)
+    charged = office.payments.calls.count("charge")
+    same = change_card(office, DECLINING_CARD)
+    office.hear(same, same)
+    assert office.payments.calls.count("charge") == charged
+
+    changed = change_card(office, GOOD_CARD)
+    # Late and repeated, whatever it is that they tell of.
+    office.hear(changed, same, changed)
+
+    invoice = office.invoice()
+    assert (invoice.status, invoice.amount_due) == ("paid", 0)
+    assert office.charged_cents() * CENT == invoice.total
+    assert office.payments.calls.count("charge") == charged + 1
+    keys = [payment.key for payment in office.payments.payments.values()]
+    assert len(set(keys)) == len(keys) == 2
+
+
+def test_each_card_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(monkeypatch, DECLINING_CARD)
+
+    for card in (OTHER_DECLINING_CARD, DECLINING_CARD, OTHER_DECLINING_CARD):
+        changed = change_card(office, card)
+        office.hear(changed, changed)
+
+    assert office.invoice().declined_cards == (DECLINING_CARD, OTHER_DECLINING_CARD)
+    assert len(office.payments.payments) == 2
+    assert office.charged_cents() == 0
+
+
+def test_a_new_card_pays_what_is_past_due(cardless: Office) -> None:
+    office = cardless
+    office.chase(DUE + timedelta(days=14))
+    assert office.house.refusal(now=office.payments.now) == "payment_past_due"
+
+    office.hear(change_card(office, GOOD_CARD))
+
+    assert office.invoice().status == "paid"
+    assert office.house.refusal(now=office.payments.now) is None
+
+
+def test_a_card_for_an_invoice_that_waits_for_a_transfer_is_not_charged_early(
+    cardless: Office,
+) -> None:
+    cardless.hear(change_card(cardless, GOOD_CARD))
+
+    assert cardless.payments.payments == {}
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_card_that_comes_while_another_is_decided_is_tried_afterwards(
+    monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    office = Office(monkeypatch, SLOW_CARD)
+    office.hear(change_card(office, GOOD_CARD))
+    (payment,) = office.payments.payments.values()
+    declined = office.event("payment_declined")
+    office.payments.fail(payment.payment_id)
+    if told:
+        office.hear(declined, declined)
+    else:
+        office.chase(AFTER + timedelta(hours=2))
+
+    assert office.invoice().status == "paid"
+    assert office.charged_cents() * CENT == office.invoice().total
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_reply_lost_with_a_new_card_is_looked_for_when_the_event_comes_again(
+    monkeypatch: pytest.MonkeyPatch, moment: Any
+) -> None:
+    office = Office(monkeypatch, DECLINING_CARD)
+    changed = change_card(office, GOOD_CARD)
+    office.payments.lose("charge", moment)
+    with pytest.raises(PaymentUnknown):
+        office.hear(changed)
+    office.hear(changed)
+    office.chase(AFTER + timedelta(hours=2))
+
+    assert office.invoice().status == "paid"
+    assert office.charged_cents() * CENT == office.invoice().total
+
+
+def test_whoever_disputed_a_charge_is_not_charged_for_a_new_card(carded: Office) -> None:
+    office = carded
+    office.at(DUE + timedelta(days=3))
+    office.hear(office.event("dispute_opened", office.invoice().total // CENT))
+    assert office.invoice().status == "past_due"
+
+    office.hear(change_card(office, OTHER_CARD))
+
+    assert len(office.payments.payments) == 1
+
+
+def test_a_card_that_is_gone_when_its_charge_is_repeated_is_declined(cardless: Office) -> None:
+    office = cardless
+    lose_charge(office, "before")
+    office.payments.remove_payment_method(office.customer)
+
+    office.chase(AFTER + timedelta(hours=2))
+
+    invoice = office.invoice()
+    assert office.payments.payments == {}
+    assert (invoice.status, invoice.charging) == ("open", None)
+    assert invoice.declined_cards == (GOOD_CARD,)
+    office.hear(change_card(office, OTHER_CARD))
+    assert office.invoice().status == "paid"
 
 
 @pytest.mark.parametrize("card", [ASKING_CARD, SLOW_CARD])

@@ -50,11 +50,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Charging:
-    """A charge that was begun, and of which we may not know yet what came of it."""
+    """A charge that was begun, and of which we may not know yet what came of it.
+
+    `card` is the payment method that is charged, None where an earlier release did not note it.
+    """
 
     key: str
     amount_cents: int
     since: str
+    card: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,8 @@ class Movement:
 class Invoice:
     """One document of an organization. It is never edited: receipts and credits come beside it.
 
-    `version` counts its changes of state; `charges` the attempts to collect that were declined.
-    `movement` is a statement's.
+    `version` counts its changes of state; `charges` the attempts to collect that have ended, and
+    `declined_cards` are those that did not pay it. `movement` is a statement's.
     """
 
     org_id: str
@@ -96,6 +100,7 @@ class Invoice:
     paid_at: str | None = None
     charges: int = 0
     charging: Charging | None = None
+    declined_cards: tuple[str, ...] = ()
     announced: bool = False
     escalated: bool = False
     credits_invoice: str | None = None
@@ -158,6 +163,19 @@ def with_receipt(
     if invoice.charging is not None and invoice.charging.key == key:
         after = replace(after, charging=None, charges=invoice.charges + 1)
     return in_state(after, now, paid_at=receipt.at)
+
+
+def waits_for_card(invoice: Invoice) -> bool:
+    """Tell whether another card than those that were declined should be charged at once.
+
+    Not where money went back: whoever disputed a charge or was refunded is not charged by itself.
+    """
+    return (
+        bool(invoice.amount_due)
+        and invoice.charging is None
+        and (bool(invoice.declined_cards) or invoice.status == "past_due")
+        and all(receipt.amount > 0 for receipt in invoice.receipts)
+    )
 
 
 def in_state(invoice: Invoice, now: datetime, *, paid_at: str | None = None) -> Invoice:

@@ -74,6 +74,8 @@ class InvoiceRecord(Record):
     paid_at = UnicodeAttribute(null=True)
     charges = IntegerAttribute()
     charging = JSONAttribute(null=True)
+    charging_card = UnicodeAttribute(null=True)
+    declined_cards = JSONAttribute(null=True)
     announced = BooleanAttribute()
     escalated = BooleanAttribute()
     credits_invoice = UnicodeAttribute(null=True)
@@ -194,7 +196,10 @@ def read_invoice(item: Item) -> Invoice:
         credited=record.credited,
         paid_at=record.paid_at,
         charges=record.charges,
-        charging=None if charging is None else Charging(*charging),
+        charging=None
+        if charging is None
+        else replace(Charging(*charging), card=record.charging_card),
+        declined_cards=tuple(cast("list[str]", record.declined_cards or [])),
         announced=record.announced,
         escalated=record.escalated,
         credits_invoice=record.credits_invoice,
@@ -230,6 +235,8 @@ def _put(invoice: Invoice, look_at: datetime | None, over: int | None) -> Put:
         charging=None
         if (charging := invoice.charging) is None
         else [charging.key, charging.amount_cents, charging.since],
+        charging_card=charging and charging.card,
+        declined_cards=list(invoice.declined_cards) or None,
         announced=invoice.announced,
         escalated=invoice.escalated,
         credits_invoice=invoice.credits_invoice,

@@ -15,12 +15,20 @@ from typing import Any, Final
 from headroom.domain.actor import SYSTEM, Actor
 from headroom.domain.audit import Entry
 from headroom.domain.instants import to_wire
-from headroom.domain.invoice import Charging, Invoice, Receipt, Terms, in_state, with_receipt
+from headroom.domain.invoice import (
+    Charging,
+    Invoice,
+    Receipt,
+    Terms,
+    in_state,
+    waits_for_card,
+    with_receipt,
+)
 from headroom.domain.money import NANOS_PER_CENT, format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.payments import Charge, Payment, PaymentEvent
 from headroom.errors import InvalidRequest, Overloaded
-from headroom.gateways.payments import Payments, PaymentUnknown
+from headroom.gateways.payments import PaymentMethodRefused, Payments, PaymentUnknown
 from headroom.store.announcements import put_announcement
 from headroom.store.audit import put_note
 from headroom.store.invoices import (
@@ -32,6 +40,7 @@ from headroom.store.invoices import (
     put_payer,
 )
 from headroom.store.table import Change, Contended, Refused, Table
+from headroom.store.wallets import find_customer, put_customer
 from headroom.usecases.closing import organization_of
 from headroom.usecases.governing import Reason, change_organization
 from headroom.usecases.invoicing import facts, find_shown, look_at
@@ -81,13 +90,14 @@ def collect(table: Table, collector: Collector, invoice: Invoice, now: datetime)
     if invoice.charging is None:
         if not invoice.amount_due:
             return invoice
-        customer_id = _customer(table, payments, invoice)
-        if payments.find_payment_method(customer_id) is None:
+        method = payments.find_payment_method(_customer(table, payments, invoice))
+        if method is None:
             return invoice
         charging = Charging(
             f"{_KEY_PREFIX}{invoice.org_id}/{invoice.invoice_id}/{invoice.charges}",
             invoice.amount_due // NANOS_PER_CENT,
             to_wire(now),
+            method.payment_method_id,
         )
         try:
             invoice = _change(table, collector, invoice, replace(invoice, charging=charging))
@@ -95,10 +105,29 @@ def collect(table: Table, collector: Collector, invoice: Invoice, now: datetime)
             # Somebody paid, or charges, meanwhile; whoever looks next sees what came of it.
             return find_shown(table, invoice.org_id, invoice.invoice_id)
     assert invoice.charging is not None, "it was noted above"
-    payment = _charge(table, payments, invoice, invoice.charging, now)
+    try:
+        payment = _charge(table, payments, invoice, invoice.charging, now)
+    except PaymentMethodRefused:
+        return _give_up(table, collector, invoice, invoice.charging.key)
     if payment is None:
         return _give_up(table, collector, invoice)
     return _apply(table, collector, invoice, payment, now)
+
+
+def collect_anew(table: Table, collector: Collector, invoice: Invoice, now: datetime) -> Invoice:
+    """Charge an invoice that a card did not pay to the one on file by now: once for each card.
+
+    Raises:
+        PaymentUnknown: the processor did not say what happened; repeat this.
+        Contended: others change the invoice all the time.
+    """
+    payments = collector.payments
+    if payments is None or not waits_for_card(invoice):
+        return invoice
+    method = payments.find_payment_method(_customer(table, payments, invoice))
+    if method is None or method.payment_method_id in invoice.declined_cards:
+        return invoice
+    return collect(table, collector, invoice, now)
 
 
 def apply_invoice_event(
@@ -106,12 +135,14 @@ def apply_invoice_event(
 ) -> bool:
     """Act on what the processor tells of an invoice's payment: in any order, and repeatedly.
 
-    Looks at the payment as it is by now, rather than believe what the event says of it. Returns
-    whether it was an invoice's.
+    Looks at the payment or the card as it is by now, rather than believe what the event says of
+    it. Returns whether it was about invoices.
 
     Raises:
         PaymentUnknown: the processor cannot be asked; deliver the event again.
     """
+    if event.kind == "payment_method_changed":
+        return _change_card(table, collector, event, now)
     if event.payment_id is None or collector.payments is None:
         return False
     if event.key is not None and not is_invoice_key(event.key):
@@ -137,6 +168,18 @@ def apply_invoice_event(
     for receipt_id, amount in receipts:
         receipt = Receipt(receipt_id, amount, to_wire(event.created_at), PROCESSOR.id)
         invoice = _receive(table, collector, invoice, receipt, PROCESSOR, now)
+    # Another card may have come while this payment was on its way.
+    collect_anew(table, collector, invoice, now)
+    return True
+
+
+def _change_card(table: Table, collector: Collector, event: PaymentEvent, now: datetime) -> bool:
+    """Try a card that is new on file on what waits for one; a Team's is its wallet's affair."""
+    org_id = find_customer(table, event.customer_id) if event.customer_id else None
+    if org_id is None or organization_of(table, org_id).plan == "team":
+        return False
+    for invoice in list_invoices(table, org_id):
+        collect_anew(table, collector, invoice, now)
     return True
 
 
@@ -188,9 +231,10 @@ def _see_to(table: Table, collector: Collector, invoice: Invoice, now: datetime)
         was_charging = invoice.charging is not None
         try:
             invoice = collect(table, collector, invoice, now)
-            if was_charging and invoice.charging is None and now >= invoice.due_at:
+            if was_charging and invoice.charging is None:
                 # What was under way came to nothing: the card on file by now is tried.
-                invoice = collect(table, collector, invoice, now)
+                again = collect if now >= invoice.due_at else collect_anew
+                invoice = again(table, collector, invoice, now)
         except PaymentUnknown:
             # A processor that is out of reach, or none at all, holds up a due date for a day.
             if now < invoice.due_at + PATIENCE:
@@ -257,6 +301,7 @@ def _charge(
             amount_cents=charging.amount_cents,
             currency=invoice.currency,
             key=charging.key,
+            payment_method_id=charging.card,
             facts={"organization_id": invoice.org_id, "invoice_id": invoice.invoice_id},
         )
     )
@@ -269,11 +314,16 @@ def _customer(table: Table, payments: Payments, invoice: Invoice) -> str:
     """
     known = find_payer(table, invoice.org_id)
     if known is not None:
+        if find_customer(table, known) is None:
+            # Made by a release that did not note whose it is.
+            table.transact([put_customer(invoice.org_id, known)])
         return known
     organization = organization_of(table, invoice.org_id)
     customer_id = payments.create_customer(org_id=organization.org_id, name=organization.name)
     try:
-        table.transact([put_payer(invoice.org_id, customer_id)])
+        table.transact(
+            [put_payer(invoice.org_id, customer_id), put_customer(invoice.org_id, customer_id)]
+        )
     except Refused:
         return find_payer(table, invoice.org_id) or customer_id
     return customer_id
@@ -353,12 +403,20 @@ def _receive(
 def _give_up(
     table: Table, collector: Collector, invoice: Invoice, key: str | None = None
 ) -> Invoice:
-    """Note that a charge came to nothing, so that the next one has a key of its own."""
+    """Note that a charge came to nothing, so that the next one has a key of its own.
+
+    With its `key` it was declined; without, it was never made.
+    """
     for _ in range(ATTEMPTS_MAX):
         charging = invoice.charging
         if charging is None or (key is not None and charging.key != key):
             return invoice
-        after = replace(invoice, charging=None, charges=invoice.charges + 1)
+        declined = dict.fromkeys(invoice.declined_cards)
+        if key is not None and charging.card is not None:
+            declined[charging.card] = None
+        after = replace(
+            invoice, charging=None, charges=invoice.charges + 1, declined_cards=tuple(declined)
+        )
         try:
             return _change(table, collector, invoice, after)
         except Refused:
