@@ -13,6 +13,10 @@ import boto3
 import httpx2
 import pytest
 
+from headroom.domain.payments import Payment
+from tests.e2e.paying import Processor, awaited
+from tests.fake_payments import ASKING_CARD
+
 MONTH_AND_MORE = timedelta(days=40)
 PATIENCE_SECONDS = 180
 # Those whose month has to be over; the others go on in this one.
@@ -23,18 +27,18 @@ class Cloud:
     """The services of the local AWS that the close uses."""
 
     def __init__(self, stack: dict[str, Any]) -> None:
-        self._stack = stack
+        self.stack = stack
         self._session = boto3.Session("test", "test", region_name=stack["region"])
         cloudformation: Any = self.client("cloudformation")
         (described,) = cloudformation.describe_stacks(StackName="headroom-local")["Stacks"]
         self.outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
 
     def client(self, service: Any) -> Any:
-        return self._session.client(service, endpoint_url=self._stack["aws_endpoint_url"])
+        return self._session.client(service, endpoint_url=self.stack["aws_endpoint_url"])
 
     def invoke(self, function: str, payload: dict[str, Any]) -> dict[str, Any]:
         answer = self.client("lambda").invoke(
-            FunctionName=self._stack["functions"][function], Payload=json.dumps(payload).encode()
+            FunctionName=self.stack["functions"][function], Payload=json.dumps(payload).encode()
         )
         result: dict[str, Any] = json.loads(answer["Payload"].read())
         assert "FunctionError" not in answer, result
@@ -46,7 +50,7 @@ class Cloud:
         functions = self.client("lambda")
         before: dict[str, dict[str, str]] = {}
         for name in AHEAD:
-            place = {"FunctionName": self._stack["functions"][name]}
+            place = {"FunctionName": self.stack["functions"][name]}
             found = functions.get_function_configuration(**place)["Environment"]["Variables"]
             before[name] = dict(found)
             found["CLOCK_AHEAD_SECONDS"] = str(int(by.total_seconds()))
@@ -56,7 +60,7 @@ class Cloud:
         finally:
             for name, variables in before.items():
                 functions.update_function_configuration(
-                    FunctionName=self._stack["functions"][name],
+                    FunctionName=self.stack["functions"][name],
                     Environment={"Variables": variables},
                 )
 
@@ -82,57 +86,12 @@ class Cloud:
         pytest.fail("the period was not closed in time")
 
 
-def test_a_month_closes_on_the_deployed_stack(stack: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def later(stack: dict[str, Any]) -> Iterator[Cloud]:
+    """Where the month is over for the functions that close it."""
     cloud = Cloud(stack)
-    tenant = cloud.invoke("ProvisionOrganization", _document())
-    service, admin = ({"x-api-key": tenant[f"{kind}_key"]} for kind in ("service", "admin"))
-    posted = httpx2.post(
-        f"{stack['api_url']}/v1/usage/events",
-        headers=service,
-        json={"events": [_event()]},
-        timeout=60,
-    )
-    used = posted.json()["results"][0]
-    assert used["status"] == "recorded"
-
     with cloud.ahead(MONTH_AND_MORE):
-        cloud.close(tenant["id"], used["period"])
-
-        (listed,) = _get(stack, admin, "/v1/organizations/invoices").json()["data"]
-        assert (listed["period"], listed["status"]) == (used["period"], "open")
-        path = f"/v1/organizations/invoices/{listed['id']}"
-        whole = _get(stack, admin, path).json()
-        assert whole["subtotal"] == used["amount"]
-        assert _get(stack, admin, f"{path}/pdf").content.startswith(b"%PDF-")
-        detail = _get(stack, {**admin, "accept": "text/csv"}, path)
-        assert detail.text.startswith("user_id,name,")
-        draft = _get(stack, admin, "/v1/organizations/invoices/draft").json()
-        assert (draft["status"], draft["subtotal"]) == ("draft", "0")
-        settled = cloud.invoke(
-            "SettleInvoice",
-            {
-                "organization_id": tenant["id"],
-                "invoice_id": listed["id"],
-                "action": "paid",
-                "reference": "e2e",
-                "operator": "e2e",
-            },
-        )
-        assert (settled["status"], settled["amount_due"]) == ("paid", "0")
-        credited = cloud.invoke(
-            "SettleInvoice",
-            {
-                "organization_id": tenant["id"],
-                "invoice_id": listed["id"],
-                "action": "credit",
-                "amount": "1",
-                "reason": "e2e",
-                "reference": "e2e",
-                "operator": "e2e",
-            },
-        )
-        assert credited["kind"] == "credit_note"
-        assert _get(stack, admin, credited["pdf"]).content.startswith(b"%PDF-")
+        yield cloud
 
 
 def test_the_schedules_run_under_their_roles(stack: dict[str, Any]) -> None:
@@ -143,6 +102,99 @@ def test_the_schedules_run_under_their_roles(stack: dict[str, Any]) -> None:
     assert cloud.invoke("ChaseInvoices", {}).keys() == {"looked_at"}
 
 
+def test_a_month_closes_on_the_deployed_stack(stack: dict[str, Any], later: Cloud) -> None:
+    cloud = later
+    tenant, used = _with_usage(cloud, "closing-e2e")
+    admin = {"x-api-key": tenant["admin_key"]}
+
+    cloud.close(tenant["id"], used["period"])
+
+    (listed,) = _get(stack, admin, "/v1/organizations/invoices").json()["data"]
+    assert (listed["period"], listed["status"]) == (used["period"], "open")
+    path = f"/v1/organizations/invoices/{listed['id']}"
+    whole = _get(stack, admin, path).json()
+    assert whole["subtotal"] == used["amount"]
+    assert _get(stack, admin, f"{path}/pdf").content.startswith(b"%PDF-")
+    detail = _get(stack, {**admin, "accept": "text/csv"}, path)
+    assert detail.text.startswith("user_id,name,")
+    draft = _get(stack, admin, "/v1/organizations/invoices/draft").json()
+    assert (draft["status"], draft["subtotal"]) == ("draft", "0")
+    settled = cloud.invoke(
+        "SettleInvoice",
+        {
+            "organization_id": tenant["id"],
+            "invoice_id": listed["id"],
+            "action": "paid",
+            "reference": "e2e",
+            "operator": "e2e",
+        },
+    )
+    assert (settled["status"], settled["amount_due"]) == ("paid", "0")
+    credited = cloud.invoke(
+        "SettleInvoice",
+        {
+            "organization_id": tenant["id"],
+            "invoice_id": listed["id"],
+            "action": "credit",
+            "amount": "1",
+            "reason": "e2e",
+            "reference": "e2e",
+            "operator": "e2e",
+        },
+    )
+    assert credited["kind"] == "credit_note"
+    assert _get(stack, admin, credited["pdf"]).content.startswith(b"%PDF-")
+
+
+def test_an_invoice_is_charged_to_the_card_on_file_and_paid_when_the_processor_says_so(
+    stack: dict[str, Any], later: Cloud
+) -> None:
+    """The card asks for its holder, so that the event alone tells of the money."""
+    processor = Processor(stack)
+    tenant, used = _with_usage(later, "charged-e2e")
+    admin = {"x-api-key": tenant["admin_key"]}
+    customer_id = processor.payments.create_customer(org_id=tenant["id"], name="Closing")
+    processor.payments.save_payment_method(customer_id, ASKING_CARD)
+
+    later.close(tenant["id"], used["period"])
+
+    (listed,) = _get(stack, admin, "/v1/organizations/invoices").json()["data"]
+    assert (listed["status"], listed["amount_due"]) == ("open", listed["total"])
+    (asked,) = _charged(processor, tenant["id"])
+    assert asked.state == "needs_action"
+    processor.configure(f"payments/{asked.payment_id}/authenticate")
+    path = f"/v1/organizations/invoices/{listed['id']}"
+
+    def paid() -> dict[str, Any] | None:
+        shown: dict[str, Any] = _get(stack, admin, path).json()
+        return shown if shown["status"] == "paid" else None
+
+    assert awaited("the payment", paid)["amount_due"] == "0"
+    (payment,) = _charged(processor, tenant["id"])
+    assert payment.payment_id == asked.payment_id
+    assert (payment.state, str(payment.amount_cents)) == ("succeeded", listed["total"])
+
+
+def _charged(processor: Processor, org_id: str) -> list[Payment]:
+    now, day = datetime.now(UTC), timedelta(days=1)
+    listed = processor.payments.list_payments(since=now - day, until=now + day)
+    return [payment for payment in listed if org_id in (payment.key or "")]
+
+
+def _with_usage(cloud: Cloud, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Provision an organization and record something in this month."""
+    tenant = cloud.invoke("ProvisionOrganization", {**_document(), "id": name})
+    posted = httpx2.post(
+        f"{cloud.stack['api_url']}/v1/usage/events",
+        headers={"x-api-key": tenant["service_key"]},
+        json={"events": [_event()]},
+        timeout=60,
+    )
+    used: dict[str, Any] = posted.json()["results"][0]
+    assert used["status"] == "recorded"
+    return tenant, used
+
+
 def _get(stack: dict[str, Any], headers: dict[str, str], path: str) -> httpx2.Response:
     answer = httpx2.get(f"{stack['api_url']}{path}", headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
@@ -151,7 +203,6 @@ def _get(stack: dict[str, Any], headers: dict[str, str], path: str) -> httpx2.Re
 
 def _document() -> dict[str, Any]:
     return {
-        "id": "closing-e2e",
         "plan": "enterprise",
         "name": "Closing",
         "extra_usage": {"enabled": True},
