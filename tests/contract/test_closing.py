@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 
 from headroom.domain.invoice import Terms
-from headroom.domain.money import format_amount
+from headroom.domain.money import format_amount, parse_exact
+from headroom.domain.wallet import book, credit
 from headroom.errors import Conflict, NotFound
 from headroom.store.closings import find_closing
 from headroom.store.organizations import find_member, find_pool
-from headroom.store.table import Key
+from headroom.store.table import Item, Key
+from headroom.store.wallets import take_step
 from headroom.usecases import closing
 from headroom.usecases.closing import StillOpen, begin, total_members, turn_members
 from headroom.usecases.invoicing import write_invoice
 from headroom.usecases.staffing import add_member
+from headroom.usecases.wallets import open_wallet
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, BEN, CENT, NOW, OLGA, OWNER, PAM, House
 from tests.state_machine import ExecutionFailed
@@ -205,6 +208,87 @@ def test_a_ledger_that_disagrees_with_the_counters_is_not_invoiced(
     closing = find_closing(house.table, house.org_id, "2026-11")
     assert closing is not None
     assert closing.state == "closing"
+
+
+@pytest.fixture
+def team(monkeypatch: pytest.MonkeyPatch) -> tuple[House, Bureau]:
+    house = House("team")
+    house.use(ANN, NOW, output_tokens=20_001)
+    return house, Bureau(house.table, AFTER, monkeypatch)
+
+
+def wallet_entries(house: House, kind: str) -> list[Item]:
+    return [
+        item
+        for key, item in house.table.items.items()
+        if key.pk.endswith("#WALLET") and item["kind"]["S"] == kind
+    ]
+
+
+def drifts(house: House) -> list[dict[str, Any]]:
+    told = house.told("reconciliation.drift_found")
+    return [json.loads(item["detail"]["S"]) for item in told]
+
+
+def test_a_statement_is_what_the_entries_come_to_by_the_end_of_its_period(
+    team: tuple[House, Bureau],
+) -> None:
+    """Money that came afterwards, and usage of the next month, are on the next one."""
+    house, bureau = team
+    organization = house.organization
+    wallet = open_wallet(house.table, organization, AFTER)
+    take_step(house.table, wallet, credit(wallet, "adjustment", "adjustment", 777 * CENT, END))
+    house.use(ANN, AFTER, output_tokens=10_000)
+
+    bureau.run()
+
+    (november,) = bureau.invoices(house.org_id)
+    assert november.closing_balance == 50_000 * CENT - charged(house, "2026-11")
+    (usage,) = wallet_entries(house, "usage")
+    assert (usage["period"]["S"], usage["amount"]["N"]) == (
+        "2026-11",
+        str(-charged(house, "2026-11")),
+    )
+    bureau.clock.set(datetime(2027, 1, 1, 0, 6, tzinfo=UTC))
+    bureau.run()
+    december = bureau.invoices(house.org_id)[-1]
+    assert december.movement is not None
+    assert (december.movement.opening, december.movement.purchases) == (
+        november.closing_balance,
+        777 * CENT,
+    )
+    assert december.closing_balance == 50_777 * CENT - charged(house, "2026-11") - charged(
+        house, "2026-12"
+    )
+    assert drifts(house) == []
+
+
+@pytest.mark.parametrize("wrong", ["purchase", "usage", "booked_too_much"])
+def test_a_statement_that_the_entries_do_not_bear_out_is_held_back(
+    team: tuple[House, Bureau], wrong: str
+) -> None:
+    house, bureau = team
+    bureau.run()
+    (november,) = bureau.invoices(house.org_id)
+    house.use(ANN, AFTER, output_tokens=10_000)
+    december = charged(house, "2026-12")
+    if wrong == "booked_too_much":
+        wallet = open_wallet(house.table, house.organization, AFTER)
+        step = book(wallet, "2026-12", december + 1, AFTER)
+        assert step is not None
+        take_step(house.table, wallet, step)
+    else:
+        (entry,) = wallet_entries(house, "promotional" if wrong == "purchase" else "usage")
+        entry["amount"] = {"N": str(int(entry["amount"]["N"]) + 1)}
+    bureau.clock.set(datetime(2027, 1, 1, 0, 6, tzinfo=UTC))
+
+    with pytest.raises(ExecutionFailed, match="StatementUnproved"):
+        bureau.run()
+
+    assert bureau.invoices(house.org_id) == [november]
+    (told,) = drifts(house)
+    assert (told["what"], told["subject"]) == ("statement", "2026-12")
+    assert abs(parse_exact(told["expected"]) - parse_exact(told["found"])) == 1
 
 
 def test_a_close_that_was_lost_is_handed_out_again(house: House, bureau: Bureau) -> None:

@@ -11,7 +11,6 @@ from typing import Any, Final
 from headroom.domain.invoice import (
     Invoice,
     Kind,
-    Movement,
     Terms,
     in_state,
     invoice_id,
@@ -24,13 +23,12 @@ from headroom.errors import Conflict, NotFound
 from headroom.gateways.files import Files
 from headroom.store.announcements import put_announcement
 from headroom.store.closings import Closing, put_moved
-from headroom.store.invoices import change_invoice, find_invoice, issue, list_invoices
-from headroom.store.models import wire_moment
+from headroom.store.invoices import change_invoice, find_invoice, issue
 from headroom.store.organizations import find_pool
 from headroom.store.table import Contended, Refused, Table
-from headroom.store.wallets import list_wallet_entries
 from headroom.usecases.closing import closing_of, first_closing, organization_of
 from headroom.usecases.gathering import Lines, Shelf, Span, gather
+from headroom.usecases.stating import movement_of, prove_statement
 from headroom.usecases.totalling import Share, document_name, tally_entries
 
 ATTEMPTS_MAX: Final = 16
@@ -52,6 +50,7 @@ def write_invoice(
 
     Raises:
         Conflict: the period is not closed yet.
+        StatementUnproved: a statement is not what the wallet's entries come to.
         Contended: others are on the series.
     """
     for _ in range(ATTEMPTS_MAX):
@@ -64,6 +63,8 @@ def write_invoice(
             return written
         if closing.state != "closed":
             raise Conflict(f"period: {period} is not closed yet")
+        if organization.plan == "team":
+            prove_statement(table, organization, closing, now)
         draft = _draft(table, organization, closing, now, terms)
         done = replace(closing, state="invoiced", due_at=None)
         try:
@@ -270,38 +271,13 @@ def _draft(
         due_at=now + terms.net,
     )
     if kind == "statement":
-        return replace(invoice, status="paid", movement=_wallet(table, closing))
+        return replace(invoice, status="paid", movement=movement_of(table, closing))
     invoice = replace(
         invoice,
         rounding=rounded - closing.charged,
         taxes=levy(closing.tax, rounded),
     )
     return in_state(invoice, now, paid_at=_moment(now))
-
-
-def _wallet(table: Table, closing: Closing) -> Movement:
-    """Return what a wallet had when a period began, and what came in and went until it ended.
-
-    A statement goes on behind the last entry of the one before it, so that each is on just one.
-    """
-    before = Movement(0, 0, 0)
-    for invoice in list_invoices(table, closing.org_id):
-        if invoice.kind == "statement" and invoice.period < closing.period:
-            assert invoice.movement is not None, "a statement tells of a wallet"
-            last = invoice.movement.last_entry
-            before = Movement(invoice.closing_balance, 0, last)
-    purchases, last = 0, before.last_entry
-    ends_at = wire_moment(closing.ends_at)
-    for entry in list_wallet_entries(table, closing.org_id):
-        if entry.version <= before.last_entry:
-            continue
-        if entry.created_at >= ends_at:
-            break
-        last = entry.version
-        # What was spent is in the usage lines; the wallet only books it over.
-        if entry.kind != "usage":
-            purchases += entry.amount
-    return Movement(before.opening, purchases, last)
 
 
 def _line(priced: Priced, each: Sum) -> dict[str, Any]:

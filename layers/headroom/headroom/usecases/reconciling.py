@@ -60,6 +60,8 @@ ADVICE: Final = {
     "before it is clear which of them is wrong.",
     "lines": "Compare the member's lines of the period with their budget; a line that is missing "
     "can be sent again by its client under the same id.",
+    "statement": "Compare the wallet's entries of the period with the statements before it and "
+    "with its closing item; start its close again when they agree, and the statement is written.",
     "payment_missing": "The ledger has a payment that the processor does not know as paid: look it "
     "up there, and take it back with adjust_wallet.",
     "payment_uncredited": "The processor was paid what no wallet was credited: look it up there, "
