@@ -20,10 +20,13 @@ from headroom.store.organizations import find_member, find_pool
 from headroom.store.table import Item, Key
 from headroom.store.wallets import take_step
 from headroom.usecases import closing
+from headroom.usecases.acquiring import Hints
 from headroom.usecases.closing import StillOpen, begin, total_members, turn_members
 from headroom.usecases.invoicing import write_invoice
+from headroom.usecases.recording import record
 from headroom.usecases.staffing import add_member
 from headroom.usecases.wallets import open_wallet
+from headroom.wire.usage_events import parse_event
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, BEN, CENT, NOW, OLGA, OWNER, PAM, House
 from tests.state_machine import ExecutionFailed
@@ -289,6 +292,68 @@ def test_a_statement_that_the_entries_do_not_bear_out_is_held_back(
     (told,) = drifts(house)
     assert (told["what"], told["subject"]) == ("statement", "2026-12")
     assert abs(parse_exact(told["expected"]) - parse_exact(told["found"])) == 1
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_what_costs_nothing_is_filed_in_the_period_that_runs(
+    house: House, bureau: Bureau, closed: bool
+) -> None:
+    """Of somebody who was idle since; in no month that is over, whether it is closed or not."""
+    if closed:
+        bureau.run()
+    event = {
+        "id": "msg_free",
+        "user_id": ANN,
+        "occurred_at": AFTER.isoformat(),
+        "model": "claude-sonnet-4-5",
+        "usage": {"input_tokens": 0, "output_tokens": 0},
+    }
+
+    told = [
+        record(house.table, Hints(), house.organization, parse_event(event, AFTER), AFTER)
+        for _ in range(2)
+    ]
+
+    assert [each["status"] for each in told] == ["recorded", "duplicate"]
+    assert {each["period"] for each in told} == {"2026-12"}
+    assert {(each["source"], each["amount"]) for each in told} == {("included", "0")}
+    bureau.clock.set(datetime(2027, 1, 1, 0, 6, tzinfo=UTC))
+    for _ in range(2):
+        bureau.run()
+    for period, requests in (("2026-11", 2), ("2026-12", 1)):
+        found = find_closing(house.table, house.org_id, period)
+        assert found is not None
+        assert found.requests == requests
+
+
+def forget_closings(house: House) -> None:
+    """Leave the organization as it was provisioned before periods were closed."""
+    for key in [key for key in house.table.items if key.pk.endswith("#CLOSINGS")]:
+        del house.table.items[key]
+
+
+def test_an_organization_that_never_closed_does_after_its_next_use(
+    house: House, bureau: Bureau
+) -> None:
+    forget_closings(house)
+    house.use(BEN, AFTER, output_tokens=500)
+    forget_closings(house)
+    assert bureau.hand_out() == 0
+
+    later = datetime(2027, 1, 1, 0, 6, tzinfo=UTC)
+    bureau.clock.set(later)
+    house.use(BEN, later)
+    house.use(PAM, later)
+    for _ in range(2):
+        bureau.run()
+
+    november, december = bureau.invoices(house.org_id)
+    assert (november.period, november.subtotal) == ("2026-11", charged(house, "2026-11"))
+    assert (december.period, december.subtotal) == ("2026-12", charged(house, "2026-12"))
+    assert december.subtotal > 0
+    waiting = find_closing(house.table, house.org_id, "2027-01")
+    assert waiting is not None
+    assert waiting.state == "open"
 
 
 def test_a_close_that_was_lost_is_handed_out_again(house: House, bureau: Bureau) -> None:

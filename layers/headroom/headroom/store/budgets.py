@@ -460,7 +460,7 @@ def prolong(table: Table, budget_key: Key, hold: Hold, until_millis: int) -> Non
 
 
 def record_unbilled(table: Table, budget: Budget, amount: int, line: Put) -> None:
-    """File usage beyond every limit: counted by itself, charged to nobody.
+    """File usage that is charged to nobody, since it is beyond every limit, or costs nothing.
 
     Raises:
         Refused: first the budget (its period ended), then the line.

@@ -301,6 +301,13 @@ def roll_pool(table: Table, organization: Organization, pool: Pool, period: str)
     )
 
 
+def first_past_period(table: Table, org_id: str) -> str | None:
+    """Return the first period whose pool was filed, None if the pool is in its first one."""
+    prefix = keys.past_pool(org_id, "").sk
+    page = table.query(Range(keys.pool(org_id).pk, prefix=prefix), limit=1)
+    return page.items[0]["sk"]["S"].removeprefix(prefix) if page.items else None
+
+
 def mark_drained(table: Table, org_id: str, grants: int, expiry_millis: int) -> None:
     """Record that nobody holds an allotment, as of a pool without a grant since `grants`.
 

@@ -29,6 +29,7 @@ from headroom.store.budgets import (
 from headroom.store.models import read_budget
 from headroom.store.organizations import find_member, roll_pool
 from headroom.store.table import Contended, Refused, Table
+from headroom.usecases.opening import open_closings
 from headroom.usecases.recalling import recall, recall_member
 from headroom.usecases.settling import expire_overdue
 from headroom.usecases.sweeping import next_look
@@ -116,6 +117,23 @@ def acquire(
     if member is None or not member.active:
         raise _no_member(user_id)
     return Refusal("contended", "organization", user_id, member.seat_tier)
+
+
+def bring_up_to_date(table: Table, org_id: str, user_id: str, now: datetime) -> Budget:
+    """Return a member's budget of the period that runs, begun if it was not.
+
+    Raises:
+        NotFound: the organization has no such member.
+        Contended: others are on the pool or the budget.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            picture = _brought_up_to_date(table, _picture(table, org_id, user_id), now)
+        except Refused:
+            continue
+        if picture.budget is not None:
+            return picture.budget
+    raise Contended
 
 
 def _take_hot(
@@ -231,6 +249,7 @@ def _brought_up_to_date(table: Table, picture: Picture, now: datetime) -> Pictur
     again = replace(picture, budget=None)
     period = _period(organization, budget, now)
     if pool.period < period:
+        open_closings(table, organization, pool.period)
         roll_pool(table, organization, pool, period)
         return again
     if budget is not None:

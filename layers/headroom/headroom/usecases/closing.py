@@ -18,7 +18,7 @@ from headroom.domain.instants import to_millis
 from headroom.domain.invoice import Kind, invoice_id
 from headroom.domain.money import format_amount, round_to_cents
 from headroom.domain.organization import Organization
-from headroom.domain.periods import next_period, period_bounds, time_zone
+from headroom.domain.periods import next_period
 from headroom.domain.tax import levy
 from headroom.errors import NotFound
 from headroom.gateways.files import Files
@@ -39,14 +39,13 @@ from headroom.store.organizations import (
     roll_pool,
 )
 from headroom.store.table import Contended, Put, Refused, Table
+from headroom.usecases.opening import first_closing
 from headroom.usecases.recalling import batches, recall_member
 from headroom.usecases.settling import expire_overdue
 from headroom.usecases.totalling import Share, read_share, write_share
 
 ATTEMPTS_MAX: Final = 16
 
-# A close begins a little after the period's end, when what was on its way has arrived.
-GRACE: Final = timedelta(minutes=5)
 # Whoever was handed a close has this long before it is handed out again.
 HANDED_OUT_FOR: Final = timedelta(minutes=30)
 # A close that waits for open holds, which last a day at most, is not handed out meanwhile.
@@ -71,12 +70,6 @@ class Shard:
 
 class StillOpen(Exception):
     """A hold of the period is open: its totals are not final."""
-
-
-def first_closing(organization: Organization, period: str) -> Closing:
-    """Return a period that has begun, to be closed when it is over."""
-    starts_at, ends_at = period_bounds(period, time_zone(organization.time_zone))
-    return Closing(organization.org_id, period, "open", starts_at, ends_at, due_at=ends_at + GRACE)
 
 
 def hand_out(

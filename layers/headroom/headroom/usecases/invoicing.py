@@ -26,8 +26,9 @@ from headroom.store.closings import Closing, put_moved
 from headroom.store.invoices import change_invoice, find_invoice, issue
 from headroom.store.organizations import find_pool
 from headroom.store.table import Contended, Refused, Table
-from headroom.usecases.closing import closing_of, first_closing, organization_of
+from headroom.usecases.closing import closing_of, organization_of
 from headroom.usecases.gathering import Lines, Shelf, Span, gather
+from headroom.usecases.opening import first_closing
 from headroom.usecases.stating import movement_of, prove_statement
 from headroom.usecases.totalling import Share, document_name, tally_entries
 

@@ -23,8 +23,8 @@ from headroom.store.organizations import (
     put_member,
 )
 from headroom.store.table import Change, Put, Refused, Table
-from headroom.usecases.closing import first_closing
 from headroom.usecases.keys import ADMIN_SCOPES, SERVICE_SCOPES, new_key
+from headroom.usecases.opening import first_closing
 from headroom.usecases.wallets import opening_writes
 
 

@@ -11,7 +11,6 @@ from headroom.domain.authorization import AuthorizationId, Source
 from headroom.domain.budget import Budget
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization, SeatTier, format_duration
-from headroom.domain.periods import period_of, time_zone
 from headroom.domain.usage import PricedUsage, Usage, price
 from headroom.errors import Conflict, HeadroomError, InvalidRequest, NotFound, Overloaded
 from headroom.price_book import PRICE_BOOK
@@ -24,9 +23,8 @@ from headroom.store.budgets import (
 )
 from headroom.store.ledger import UsageLine, find_line, put_line
 from headroom.store.models import LineRecord
-from headroom.store.organizations import find_member
 from headroom.store.table import Contended, Put, Refused, Table
-from headroom.usecases.acquiring import AlreadyDone, Hints, acquire
+from headroom.usecases.acquiring import AlreadyDone, Hints, acquire, bring_up_to_date
 from headroom.usecases.empty_wallets import ask_for_reload
 from headroom.usecases.settling import ATTEMPTS_MAX, Found, close_hold, find_hold, settle_at_once
 
@@ -281,22 +279,21 @@ def _charge_on_arrival(table: Table, hints: Hints, filing: _Filing) -> dict[str,
 
 
 def _file_free(table: Table, filing: _Filing) -> dict[str, Any]:
-    """File usage that costs nothing: it is within any allowance, and moves no counter."""
-    organization, user_id = filing.organization, filing.event.user_id
-    budget = find_budget(table, organization.org_id, user_id)
-    if budget is None:
-        member = find_member(table, organization.org_id, user_id)
-        if member is None:
-            raise NotFound(f"user_id: the organization has no member {user_id}")
-        period = period_of(filing.now, time_zone(organization.time_zone))
-        budget = Budget(organization.org_id, user_id, period, member.seat_tier)
-    try:
-        table.transact([filing.line_in(budget, "included", 0, 0)])
-    except Refused:
-        duplicate = _duplicate(table, filing)
-        assert duplicate is not None, "the line that refused the write exists"
-        return duplicate
-    return _result(filing, "included", 0, 0, budget.period)
+    """File usage that costs nothing: it is within any allowance, and moves no counter.
+
+    Only in the period that runs: others may be closed.
+    """
+    org_id, user_id = filing.organization.org_id, filing.event.user_id
+    for _ in range(ATTEMPTS_MAX):
+        budget = bring_up_to_date(table, org_id, user_id, filing.now)
+        try:
+            record_unbilled(table, budget, 0, filing.line_in(budget, "included", 0, 0))
+        except Refused:
+            if duplicate := _duplicate(table, filing):
+                return duplicate
+            continue
+        return _result(filing, "included", 0, 0, budget.period)
+    raise Contended
 
 
 def _duplicate(table: Table, filing: _Filing) -> dict[str, Any] | None:
