@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from headroom.domain.phrases import _WORDS, LANGUAGES, phrases
+from headroom.gateways import paper
 from headroom.gateways.paper import Customer, Seller, draw
 
 SELLER = Seller("Seller", ["1 Street"], "EIN 1", ["IBAN 1"])
@@ -113,11 +114,39 @@ def test_the_same_document_is_the_same_paper() -> None:
 def test_no_name_breaks_the_paper(name: str) -> None:
     member = {"user_id": "user_1", "name": name, "amount": "1"}
 
-    paper = draw(
+    drawn = draw(
         document(by_member=[member]), SELLER, Customer(name, "org_1", "fr", "Europe/Paris")
     )
 
-    assert paper.startswith(b"%PDF-")
+    assert drawn.startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize(
+    "name", ["Zoë Ångström", "Łucja Źródło", "Ștefan Őry", "Ελένη", "Юлия", "Nguyễn", "E\u0301lise"]
+)
+def test_names_in_latin_greek_and_cyrillic_are_printed_by_their_letters(name: str) -> None:
+    """Two names that differ are two papers: no letter became a question mark or a blank."""
+    papers = {
+        draw(
+            document(by_member=[{"user_id": "user_1", "name": each, "amount": "1"}]),
+            SELLER,
+            Customer("Acme", "org_1", "en", "UTC"),
+        )
+        for each in (name, "?" * len(name), " " * len(name), f"{name} (user_1)")
+    }
+
+    assert len(papers) == 4
+    member = {"user_id": "user_1", "name": name}
+    assert paper._named(member) == name
+    assert "?" not in paper._marked(name)
+
+
+@pytest.mark.parametrize("name", ["王小明", "עמר", "नमस्ते", "김", "😀"])
+def test_a_name_without_letters_for_it_is_printed_with_the_members_id(name: str) -> None:
+    draw(document(), SELLER, CUSTOMER)
+
+    assert paper._named({"user_id": "user_1", "name": name}) == f"{name} (user_1)"
+    assert paper._marked(f"{name} (user_1)") == "?" * len(name) + " (user_1)"
 
 
 def test_a_thousand_lines_take_more_pages() -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from itertools import groupby
 from typing import Any, Final
+from unicodedata import normalize
 from xml.sax.saxutils import escape
 
 from reportlab.lib import colors
@@ -29,6 +32,11 @@ from headroom.settings import SellerSettings
 # Shipped with reportlab, under a licence that lets it be embedded.
 REGULAR: Final = "Vera"
 BOLD: Final = "VeraBd"
+# For the letters that these lack: the rest of Latin, Greek, Cyrillic. It has one weight.
+OTHERS: Final = "NotoSans"
+_OTHERS_FILE: Final = "files/NotoSans[wdth,wght].ttf"
+# From Hebrew to Khmer letters join, move or run to the left, which takes more than a font.
+UNSHAPED: Final = range(0x0590, 0x1C80)
 
 INK: Final = colors.HexColor("#1d2733")
 QUIET: Final = colors.HexColor("#5b6875")
@@ -120,10 +128,12 @@ class _Page:
         canvas.saveState()
         canvas.setStrokeColor(RULE)
         canvas.line(MARGIN, 17 * mm, A4[0] - MARGIN, 17 * mm)
+        identity = " · ".join(part for part in (self.seller.name, self.seller.tax_id) if part)
+        seller = _text(identity, size=7, color=QUIET)
+        seller.wrap(WIDTH * 0.6, 0)
+        seller.drawOn(canvas, MARGIN, 12 * mm - 2)
         canvas.setFont(REGULAR, 7)
         canvas.setFillColor(QUIET)
-        identity = " · ".join(part for part in (self.seller.name, self.seller.tax_id) if part)
-        canvas.drawString(MARGIN, 12 * mm, _printable(identity))
         canvas.drawRightString(
             A4[0] - MARGIN, 12 * mm, f"{self.title} · {self.words['page']} {template.page}"
         )
@@ -316,9 +326,10 @@ def _breakdown(document: Mapping[str, Any], words: Phrases) -> list[Flowable]:
 
 
 def _named(row: Mapping[str, Any]) -> str:
-    """Name a member; by their id if the font has no letters for the name."""
+    """Name a member; by their id as well if there are no letters for the name."""
     name: str = row["name"]
-    return name if _printable(name) == name else f"{name} ({row['user_id']})"
+    is_known = all(_font_of(letter) for letter in normalize("NFC", name))
+    return name if is_known else f"{name} ({row['user_id']})"
 
 
 def _adjusted(adjustment: Mapping[str, Any], words: Phrases) -> str:
@@ -348,7 +359,7 @@ def _text(
         spaceAfter=after,
         alignment=TA_RIGHT if right else TA_LEFT,
     )
-    return Paragraph(escape(_printable(text)), style)
+    return Paragraph(_marked(text), style)
 
 
 def _flush() -> list[Any]:
@@ -365,13 +376,30 @@ def _tight(vertical: float) -> list[Any]:
 
 
 def _register() -> None:
-    for name in (REGULAR, BOLD):
+    others = files("fontpkg_noto_sans") / _OTHERS_FILE
+    paths = {REGULAR: f"{REGULAR}.ttf", BOLD: f"{BOLD}.ttf", OTHERS: str(others)}
+    for name, path in paths.items():
         if name not in pdfmetrics.getRegisteredFontNames():
-            pdfmetrics.registerFont(TTFont(name, f"{name}.ttf"))
+            pdfmetrics.registerFont(TTFont(name, path))
 
 
-def _printable(text: str) -> str:
-    """Show what the font has no letter for as a question mark, rather than as a blank."""
-    font: Any = pdfmetrics.getFont(REGULAR)
-    glyphs = font.face.charToGlyph
-    return "".join(letter if ord(letter) in glyphs else "?" for letter in text)
+def _marked(text: str) -> str:
+    """Mark the letters that need another font; one that no font has is a question mark."""
+    parts = []
+    for font, letters in groupby(normalize("NFC", text), _font_of):
+        run = "".join(letters)
+        if font == OTHERS:
+            parts.append(f'<font name="{OTHERS}">{escape(run)}</font>')
+        else:
+            parts.append(escape(run) if font else "?" * len(run))
+    return "".join(parts)
+
+
+def _font_of(letter: str) -> str:
+    """Return the first font that has a letter, "" if none can show it."""
+    code = ord(letter)
+    for name in (REGULAR, OTHERS):
+        font: Any = pdfmetrics.getFont(name)
+        if code in font.face.charToGlyph and code not in UNSHAPED:
+            return name
+    return ""
