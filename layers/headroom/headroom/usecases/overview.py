@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from headroom.domain.allotment import Claim, Grant, Refusal, Shortage, decide, limit_used
 from headroom.domain.budget import Budget, refresh
@@ -14,31 +14,25 @@ from headroom.domain.organization import (
     SEAT_TIERS,
     Member,
     Organization,
-    Plan,
     admits,
     effective_limits,
 )
 from headroom.domain.spending import spent_so_far
-from headroom.domain.wallet import Wallet
+from headroom.domain.steps import next_step
 from headroom.errors import NotFound
 from headroom.store.budgets import Picture, take_picture
 from headroom.store.increases import find_pending, list_pending
 from headroom.store.table import Table
-from headroom.usecases.totals import Totals, total
+from headroom.usecases.totals import total
 from headroom.usecases.wallet_view import auto_reload_to_wire
 from headroom.usecases.wallets import open_wallet
-
-# What an owner is led through after enabling, in the order of the plan.
-STEPS: Final[dict[Plan, tuple[str, ...]]] = {
-    "team": ("payment", "auto_reload", "spend_limit", "members"),
-    "enterprise": ("spend_limit", "seat_tier_limits", "members"),
-}
 
 
 def extra_usage(table: Table, organization: Organization, now: datetime) -> dict[str, Any]:
     """Return everything that the Settings > Usage page shows, exact at this moment."""
     wallet = open_wallet(table, organization, now) if organization.plan == "team" else None
     totals = total(table, organization)
+    has_paid = wallet is not None and (wallet.payment_method is not None or totals.balance > 0)
     remaining = None
     if organization.cap_nanos is not None:
         left = organization.cap_nanos - totals.spent - totals.held
@@ -47,7 +41,7 @@ def extra_usage(table: Table, organization: Organization, now: datetime) -> dict
         "type": "extra_usage",
         "plan": organization.plan,
         "enabled": organization.enabled,
-        "next_step": _next_step(organization, totals, wallet),
+        "next_step": next_step(organization, has_paid=has_paid),
         "period": totals.period,
         "currency": organization.currency,
         "members": {"mode": organization.admission},
@@ -138,15 +132,6 @@ def _tier(organization: Organization, tier: str) -> dict[str, Any]:
         if period in limits:
             shown[f"{period}_spend_limit"] = format_limit(limits[period])
     return shown
-
-
-def _next_step(organization: Organization, totals: Totals, wallet: Wallet | None) -> str | None:
-    if not organization.enabled:
-        return "enable"
-    done = set(organization.set_up)
-    if wallet is not None and (wallet.payment_method or totals.balance > 0):
-        done.add("payment")
-    return next((step for step in STEPS[organization.plan] if step not in done), None)
 
 
 def _as_of(picture: Picture, now: datetime) -> Budget:
