@@ -33,6 +33,7 @@ EVENTS: dict[str, dict[str, Any]] = {
     "wallet.reload_failed": {"amount": "5000", "decline_code": "card_declined"},
     "wallet.reload_needs_action": {"amount": "5000"},
     "wallet.credit_expiring": {"remaining": "700", "expires_at": "2026-12-01T00:00:00Z"},
+    "wallet.money_returned": {"payment_id": "pi_1", "reason": "dispute", "amount": "2500"},
     "invoice.finalized": {
         "number": "ACME-7",
         "period": "2026-11",
@@ -138,6 +139,7 @@ def test_every_wording_is_told_by_some_event_and_every_topic_has_one() -> None:
         notice_of("spend_limit.threshold_reached", reached),
         notice_of("spend_limit.threshold_reached", {**THRESHOLD, **own}),
         notice_of("spend_limit.threshold_reached", {**reached, **own}),
+        notice_of("wallet.money_returned", {"reason": "refund", "amount": "1"}),
     ]
     assert {notice.name for notice in notices if notice} == LANGUAGES["en"].wordings.keys()
     assert {notice.topic for notice in notices if notice} == set(TOPICS)
@@ -183,6 +185,17 @@ def test_whoever_decides_may_ask_that_nobody_is_told() -> None:
 def test_a_wallet_that_is_low_because_it_is_empty_is_called_empty() -> None:
     assert "is empty" in letter("wallet.low", {"balance": "0"}).subject
     assert "running low" in letter("wallet.low", {"balance": "0.5"}).subject
+
+
+def test_money_that_went_back_is_told_with_why_and_how_much() -> None:
+    facts = EVENTS["wallet.money_returned"]
+    disputed = letter("wallet.money_returned", facts)
+    refunded = letter("wallet.money_returned", {**facts, "reason": "refund"}, "fr")
+
+    assert disputed.subject == "A payment of Acme was disputed"
+    assert "took back $25.00" in disputed.text
+    assert refunded.subject == "Un paiement de Acme a été remboursé"
+    assert "25,00\u00a0$\u00a0US sont revenus sur la carte" in refunded.text
 
 
 def test_other_events_are_not_for_mail() -> None:

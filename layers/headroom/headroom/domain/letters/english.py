@@ -116,6 +116,23 @@ class English:
                 "What is used before counts; what is left then is gone.",
             ),
         ),
+        "money_disputed": Wording(
+            "A payment of {organization} was disputed",
+            (
+                "The card's holder disputed a payment with their bank, which took back {charge}.",
+                "That money has left the wallet of {organization}. What was spent of it already is "
+                "owed, and extra usage stops until it is paid.",
+                "Reloads do not charge this card until the dispute is won, or the card changes.",
+            ),
+        ),
+        "money_refunded": Wording(
+            "A payment of {organization} was refunded",
+            (
+                "{charge} of a payment went back to the card.",
+                "That money has left the wallet of {organization}. What was spent of it already is "
+                "owed, and extra usage stops until it is paid.",
+            ),
+        ),
         "invoice_ready": Wording(
             "Your invoice is ready, {organization}",
             (

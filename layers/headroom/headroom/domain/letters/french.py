@@ -136,6 +136,25 @@ class French:
                 "Ce qui est utilisé avant compte\u00a0; ce qui reste alors est perdu.",
             ),
         ),
+        "money_disputed": Wording(
+            "Un paiement de {organization} a été contesté",
+            (
+                "Le titulaire de la carte a contesté un paiement auprès de sa banque, qui a repris "
+                "{charge}.",
+                "Cet argent a quitté le portefeuille de {organization}. Ce qui en était déjà "
+                "dépensé est dû, et l’utilisation supplémentaire s’arrête jusqu’à son paiement.",
+                "Cette carte n’est plus débitée pour des recharges tant que la contestation n’est "
+                "pas gagnée ou la carte changée.",
+            ),
+        ),
+        "money_refunded": Wording(
+            "Un paiement de {organization} a été remboursé",
+            (
+                "D’un paiement, {charge} sont revenus sur la carte.",
+                "Cet argent a quitté le portefeuille de {organization}. Ce qui en était déjà "
+                "dépensé est dû, et l’utilisation supplémentaire s’arrête jusqu’à son paiement.",
+            ),
+        ),
         "invoice_ready": Wording(
             "Votre facture est prête, {organization}",
             (

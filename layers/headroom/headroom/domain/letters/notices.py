@@ -89,6 +89,11 @@ def _decision(name: str) -> Callable[[Mapping[str, Any]], Notice | None]:
     return read
 
 
+def _money_returned(detail: Mapping[str, Any]) -> Notice:
+    name = "money_disputed" if detail.get("reason") == "dispute" else "money_refunded"
+    return Notice(name, "payments", "owners", detail)
+
+
 def _told(
     name: str, topic: Topic, audience: Audience = "owners"
 ) -> Callable[[Mapping[str, Any]], Notice | None]:
@@ -107,6 +112,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Notice | None]]] = {
     "wallet.reload_failed": _told("reload_failed", "reloads"),
     "wallet.reload_needs_action": _told("reload_needs_action", "reloads"),
     "wallet.credit_expiring": _told("credit_expiring", "credits"),
+    "wallet.money_returned": _money_returned,
     "invoice.finalized": _told("invoice_ready", "invoices"),
     "invoice.past_due": _told("invoice_past_due", "payments"),
     "webhook_endpoint.disabled": _told("webhook_disabled", "webhooks"),
