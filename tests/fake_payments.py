@@ -83,6 +83,8 @@ class FakePayments:
         self.payments: dict[str, Payment] = {}
         self.deliveries: list[Delivery] = []
         self.calls: list[str] = []
+        # Where holders are led back to from their banks.
+        self.ways_back: dict[str, str] = {}
         self._faults: dict[str, deque[Moment]] = defaultdict(deque)
         self._customers: dict[str, str] = {}
         self._payers: dict[str, str] = {}
@@ -143,6 +145,16 @@ class FakePayments:
                 if (payer, payment.key) == (customer_id, key) and payment.created_at >= since:
                     return payment
             return None
+
+    def confirm(self, payment_id: str, payment_method_id: str, *, return_url: str) -> Payment:
+        with self._reachable("confirm"):
+            payment = self.payments[payment_id]
+            waits = payment.state == "needs_action" and payment.redirect_url is None
+            if waits and payment_method_id in self._outcomes:
+                asked = replace(payment, redirect_url=f"https://bank.example/{payment_id}")
+                self._put(asked, "payment_needs_action")
+                self.ways_back[payment_id] = return_url
+            return self.payments[payment_id]
 
     def cancel(self, payment_id: str) -> Payment:
         with self._reachable("cancel"):
@@ -268,7 +280,13 @@ class FakePayments:
         with self._lock:
             payment = self.payments[payment_id]
             assert payment.state in ("processing", "needs_action"), "its state is final"
-            ended = replace(payment, state=state, decline_code=decline_code, client_secret=None)
+            ended = replace(
+                payment,
+                state=state,
+                decline_code=decline_code,
+                client_secret=None,
+                redirect_url=None,
+            )
             self._put(ended, _kind(state))
 
     def _move_back(self, payment: Payment, amount_cents: int) -> None:

@@ -218,6 +218,38 @@ class PaymentPromises:
         assert (paid.payment_id, paid.state) == (asked.payment_id, "succeeded")
         assert paid.client_secret is None
 
+    def test_a_holder_is_led_to_their_bank_where_they_agree_or_not(
+        self, processor: Processor, charge: Charge
+    ) -> None:
+        card = processor.save_payment_method(charge.customer_id, ASKING_CARD).payment_method_id
+        way_back = {"return_url": "https://headroom.example/settings/usage?payment=one"}
+        agreed = processor.charge(charge).payment_id
+        refused = processor.charge(replace(charge, key=f"{charge.key}-2")).payment_id
+        assert agreed != refused
+
+        for payment_id in (agreed, refused):
+            led = processor.confirm(payment_id, card, **way_back)
+            assert (led.state, led.redirect_url is None) == ("needs_action", False)
+            assert processor.confirm(payment_id, card, **way_back) == led
+            assert processor.find_payment(payment_id) == led
+        processor.settle(agreed)
+        processor.fail(refused)
+
+        paid = processor.confirm(agreed, card, **way_back)
+        assert (paid.state, paid.redirect_url) == ("succeeded", None)
+        declined = processor.confirm(refused, card, **way_back)
+        assert (declined.state, declined.redirect_url) == ("declined", None)
+
+    def test_a_card_that_is_gone_cannot_be_asked(
+        self, processor: Processor, charge: Charge
+    ) -> None:
+        card = processor.save_payment_method(charge.customer_id, ASKING_CARD).payment_method_id
+        asked = processor.charge(charge)
+        processor.remove_payment_method(charge.customer_id)
+
+        led = processor.confirm(asked.payment_id, card, return_url="https://headroom.example/")
+        assert (led.state, led.redirect_url) == ("needs_action", None)
+
     def test_a_holder_who_fails_to_answer_declines(
         self, processor: Processor, charge: Charge
     ) -> None:

@@ -21,6 +21,7 @@ from headroom.domain.wallet import AutoReload
 from headroom.errors import Conflict, InvalidRequest, NotFound, Overloaded, SpendRefused
 from headroom.gateways.payments import PaymentUnknown
 from headroom.usecases.adjusting import Adjustment, AdjustmentKind, adjust
+from headroom.usecases.confirming import confirm_payment
 from headroom.usecases.following import Announced, follow
 from headroom.usecases.governing import change_organization
 from headroom.usecases.looking_after import look_after, reload_marked
@@ -39,6 +40,7 @@ CALLS = frozenset(
         "charge",
         "find_payment",
         "find_charged",
+        "confirm",
         "cancel",
         "refund",
     }
@@ -106,7 +108,7 @@ class WalletWorld(World):
             + [self.deliver] * 2
             + [self.buy] * self.chance.choice([0, 1, 2])
             + [self.set_reload] * self.chance.choice([0, 1])
-            + [self.operate, self.refund]
+            + [self.operate, self.refund, self.confirm]
             + [self.trouble] * 2
             + (self.changes if self.chance.random() < 0.3 else [])
         )
@@ -172,6 +174,23 @@ class WalletWorld(World):
             self.outcomes[f"not bought: {error.type}"] += 1
         else:
             self.outcomes[f"bought: {answer['status']}"] += 1
+
+    def confirm(self) -> None:
+        """Somebody leads the holder of a payment to their bank, or asks what became of it."""
+        books = self.books()
+        if not books.intents:
+            return
+        intent = self.chance.choice(books.intents)
+        with self._owing():
+            answer = confirm_payment(
+                self.table,
+                self.payments,
+                books.organization,
+                intent.intent_id,
+                "https://headroom.example/settings/usage",
+                self.tick(),
+            )
+        self.outcomes[f"confirmed: {answer['status']}"] += 1
 
     def set_reload(self) -> None:
         wanted = None

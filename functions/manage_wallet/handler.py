@@ -14,11 +14,18 @@ from headroom.domain.organization import Organization
 from headroom.errors import NotFound
 from headroom.gateways.identity import connect_identity
 from headroom.gateways.stripe import connect_payments
-from headroom.settings import IdentitySettings, PaymentSettings, Settings, WalletSettings
+from headroom.settings import (
+    AddressSettings,
+    IdentitySettings,
+    PaymentSettings,
+    Settings,
+    WalletSettings,
+)
 from headroom.store.connect import connect
 from headroom.store.organizations import find_organization
 from headroom.store.wallets import entries_page, entry_to_wire
 from headroom.usecases.authenticating import Caller
+from headroom.usecases.confirming import confirm_payment
 from headroom.usecases.reloading import set_auto_reload
 from headroom.usecases.topping_up import top_up
 from headroom.usecases.wallet_view import auto_reload_to_wire, show_wallet
@@ -26,7 +33,7 @@ from headroom.usecases.wallets import require_team
 from headroom.wire.api import Api
 from headroom.wire.pages import list_answer, parse_page
 from headroom.wire.rights import may
-from headroom.wire.wallets import parse_auto_reload, parse_top_up
+from headroom.wire.wallets import known_payment_id, parse_auto_reload, parse_top_up
 
 TOP_UPS = "/v1/organizations/wallet/top_ups"
 PAGING = frozenset({"limit", "page"})
@@ -35,6 +42,7 @@ logger = Logger()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 terms = WalletSettings.from_env(os.environ).terms
+page_url = AddressSettings.from_env(os.environ).settings_url
 payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
 api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
 
@@ -67,6 +75,13 @@ def post_top_up(caller: Caller, now: datetime) -> dict[str, Any]:
     key = api.request.idempotency_key()
     asked = parse_top_up(api.request.json(), None if key is None else caller.place_of(key))
     return top_up(table, payments, _team(caller), asked, terms, caller.actor, now)
+
+
+@api.route("POST", "/v1/organizations/wallet/payments/<payment_id>/confirm")
+def post_confirm(caller: Caller, now: datetime, payment_id: str) -> dict[str, Any]:
+    # A key changes nothing: how the payment stands now is what is asked, however often.
+    known = known_payment_id(payment_id)
+    return confirm_payment(table, payments, _team(caller), known, page_url, now)
 
 
 @api.route("PUT", "/v1/organizations/wallet/auto_reload")

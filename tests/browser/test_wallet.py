@@ -18,6 +18,7 @@ OFF = {"enabled": False, "members": "everyone"}
 PAYS = "pm_card_visa"
 DECLINES = "pm_card_chargeCustomerFail"
 ASKS = "pm_card_authenticationRequired"
+CONFIRM = "Confirm with your bank"
 
 
 @pytest.fixture
@@ -118,11 +119,74 @@ def test_a_card_that_asks_its_holder_is_a_state_of_its_own(house: House, visit: 
     buy(owner, "30", ASKS)
     owner.dialog.get_by_role("button", name="Buy", exact=True).click()
     expect(owner.dialog).to_contain_text("The bank asks the card’s holder")
+    expect(owner.dialog.get_by_role("button", name=CONFIRM)).to_be_visible()
     owner.picture("top-up-asks")
     owner.confirm("OK")
     expect(owner.page.get_by_text("A payment of $30.00 is on its way.")).to_be_visible()
     owner.picture("wallet-pending")
     assert balance(house) == "25000"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told", "cents"),
+    [
+        ("Confirm", "The payment of $30.00 is confirmed.", "28000"),
+        ("Refuse", "The payment of $30.00 was declined.", "25000"),
+        ("Decide later", "The payment of $30.00 still waits for its confirmation.", "25000"),
+    ],
+)
+def test_the_holder_confirms_at_their_bank_and_comes_back(
+    house: House, visit: Visit, answer: str, told: str, cents: str
+) -> None:
+    admin = visit(house, "admin")
+    admin.go("wallet")
+    buy(admin, "30", ASKS)
+    admin.dialog.get_by_role("button", name="Buy", exact=True).click()
+    admin.dialog.get_by_role("button", name=CONFIRM).click()
+    admin.button(answer).click()
+
+    expect(admin.page.locator("#came-back")).to_contain_text(told)
+    admin.settle()
+    admin.picture(f"came-back-{answer.split()[-1].lower()}")
+    assert admin.page.url == f"{admin.page_url}#wallet"
+    assert balance(house) == cents
+    if answer == "Decide later":
+        admin.button(CONFIRM).click()
+        admin.button("Confirm").click()
+        expect(admin.page.locator("#came-back")).to_contain_text("is confirmed.")
+        assert balance(house) == "28000"
+    admin.page.reload()
+    admin.settle()
+    expect(admin.page.locator("#came-back")).to_be_empty()
+
+
+def test_who_has_to_sign_in_on_the_way_back_still_sees_what_became_of_it(
+    house: House, visit: Visit
+) -> None:
+    owner = visit(house, "owner", locale="fr-FR")
+    owner.go("wallet")
+    owner.page.locator("#top-up").click()
+    owner.dialog.get_by_role("textbox").fill("30")
+    owner.dialog.get_by_role("combobox").select_option(ASKS)
+    owner.dialog.get_by_role("button", name="Acheter", exact=True).click()
+    owner.dialog.get_by_role("button", name="Confirmer auprès de votre banque").click()
+    confirm = owner.button("Confirm")
+    expect(confirm).to_be_visible()
+    owner.page.route("**/v1/me/extra_usage", unauthenticated)
+    confirm.click()
+    owner.page.locator("#sign-in").click()
+    owner.page.unroute("**/v1/me/extra_usage")
+    owner.page.locator(f'button[value="{house.people["owner"]}"]').click()
+    expect(owner.page.locator("#came-back")).to_contain_text("est confirmé")
+    owner.settle()
+    owner.picture("came-back-french")
+    assert balance(house) == "28000"
+
+
+def unauthenticated(route: Any) -> None:
+    """As if the token had expired while its bearer was at their bank."""
+    error = {"type": "error", "error": {"type": "authentication_error", "message": "expired"}}
+    route.fulfill(status=401, json=error)
 
 
 def test_a_lost_answer_charges_once_when_it_is_sent_again(house: House, visit: Visit) -> None:

@@ -64,6 +64,8 @@ class Scene:
     def send(self, name: str, *, key: str | None = None, **changes: Any) -> Answer:
         event = sample(f"manage_wallet/{name}")
         event["headers"]["x-api-key"] = key or self.acme.admin_key
+        if path := changes.pop("path", None):
+            event["rawPath"] = event["requestContext"]["http"]["path"] = path
         for header, text in changes.pop("headers", {}).items():
             event["headers"].pop(header, None)
             if text is not None:
@@ -121,6 +123,31 @@ def test_what_completes_a_payment_is_shown_to_those_who_may_pay(scene: Scene) ->
     assert read == {name: waiting[name] for name in waiting if name != "client_secret"}
     scene.payments.lose("find_payment", "before")
     assert scene.send("get_wallet").body["pending"] == [read]
+
+
+def test_a_payment_that_waits_is_confirmed_by_those_who_may_pay(scene: Scene) -> None:
+    asked = scene.send("top_up", payment_method=ASKING_CARD).body
+    event = sample("manage_wallet/confirm_payment")
+    path = f"/v1/organizations/wallet/payments/{asked['id']}/confirm"
+    told = scene.send("confirm_payment", path=path)
+    assert told.status == 200, told.body
+    assert told.body["redirect_url"] == "https://bank.example/pi_1"
+    page = "https://headroom.example/settings"
+    assert scene.payments.ways_back == {"pi_1": f"{page}?payment={asked['id']}"}
+
+    secret, key = new_key(scene.acme.id, "books", ["read:billing"])
+    scene.app.table.transact(list(put_key(key, datetime.now(UTC))))
+    assert scene.send("confirm_payment", path=path, key=secret).status == 403
+    for unknown in (
+        event["rawPath"],
+        path.replace("top_", "pi_"),
+        path.replace("top_", "x" * 3000),
+    ):
+        assert scene.send("confirm_payment", path=unknown).status == 404
+    other = scene.app.provision(plan="team", wallet={"balance": "1000"})
+    assert scene.send("confirm_payment", path=path, key=other.admin_key).status == 404
+    scene.payments.lose("confirm", "before")
+    assert scene.send("confirm_payment", path=path).status == 503
 
 
 def test_a_top_up_needs_a_key_and_whole_cents_within_bounds(scene: Scene) -> None:

@@ -15,7 +15,14 @@ import pytest
 from headroom.domain.instants import to_wire
 from headroom.domain.money import format_amount
 from headroom.domain.payments import Charge
-from headroom.errors import Conflict, InvalidRequest, PaymentDeclined, SpendRefused
+from headroom.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    PaymentDeclined,
+    SpendRefused,
+)
 from headroom.gateways.payments import KEYS_LAST
 from headroom.store import keys
 from headroom.store.audit import entry_to_wire, list_entries
@@ -23,6 +30,7 @@ from headroom.store.table import Refused
 from headroom.store.wallets import find_customer, put_customer
 from headroom.usecases.adjusting import Adjustment, adjust
 from headroom.usecases.charging import STALE_AFTER
+from headroom.usecases.confirming import confirm_payment
 from headroom.usecases.governing import set_enabled
 from headroom.usecases.looking_after import due_wallets
 from headroom.usecases.overview import extra_usage
@@ -34,6 +42,7 @@ from tests.fake_payments import (
     GOOD_CARD,
     REFUSED_CARD,
     SLOW_CARD,
+    Moment,
 )
 from tests.purse import CENT, NOW, Purse
 
@@ -435,6 +444,83 @@ def test_a_reload_that_waits_shows_what_completes_it_and_keeps_it_nowhere(purse:
     purse.auto_reload_off()
     (unwanted,) = show_wallet(purse.table, purse.organization, purse.now, purse.payments)["pending"]
     assert "client_secret" not in unwanted
+
+
+PAGE = "https://headroom.example/settings/usage"
+
+
+def confirmed(purse: Purse, payment_id: str) -> dict[str, Any]:
+    return confirm_payment(
+        purse.table, purse.payments, purse.organization, payment_id, PAGE, purse.now
+    )
+
+
+def test_a_holder_is_led_to_their_bank_and_the_payment_is_credited_once(purse: Purse) -> None:
+    asked = purse.top_up(700, card=ASKING_CARD)
+    led = confirmed(purse, asked["id"])
+    assert (led["status"], led["redirect_url"]) == ("requires_action", "https://bank.example/pi_1")
+    assert purse.payments.ways_back == {"pi_1": f"{PAGE}?payment={asked['id']}"}
+    assert confirmed(purse, asked["id"]) == led
+    assert "bank.example" not in str(list(purse.table.items.values()))
+
+    purse.payments.settle("pi_1")
+    paid = confirmed(purse, asked["id"])
+    assert (paid["status"], paid["redirect_url"], paid["amount"]) == ("succeeded", None, "700")
+    purse.deliver()
+    assert confirmed(purse, asked["id"]) == paid
+    assert purse.balance == 1700 * CENT
+    purse.prove_all_paid()
+
+
+def test_a_holder_who_refuses_at_their_bank_is_told_and_not_charged(purse: Purse) -> None:
+    asked = purse.top_up(700, card=ASKING_CARD)
+    confirmed(purse, asked["id"])
+    purse.payments.fail("pi_1")
+    told = confirmed(purse, asked["id"])
+    assert (told["status"], told["decline_code"]) == ("declined", "card_declined")
+    assert told["redirect_url"] is None
+    assert not purse.wallet.pending
+    assert purse.balance == 1000 * CENT
+
+
+def test_a_reload_is_confirmed_as_long_as_it_is_wanted(purse: Purse) -> None:
+    waiting_for_its_holder(purse)
+    (waiting,) = shown(purse)["pending"]
+    assert confirmed(purse, waiting["id"])["redirect_url"] == "https://bank.example/pi_2"
+    purse.auto_reload_off()
+    unwanted = confirmed(purse, waiting["id"])
+    assert (unwanted["status"], unwanted["redirect_url"]) == ("requires_action", None)
+
+
+def test_whose_card_is_gone_is_led_nowhere(purse: Purse) -> None:
+    asked = purse.top_up(700, card=ASKING_CARD)
+    customer_id = purse.wallet.customer_id
+    assert customer_id is not None
+    purse.payments.remove_payment_method(customer_id)
+    told = confirmed(purse, asked["id"])
+    assert (told["status"], told["redirect_url"]) == ("requires_action", None)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_reply_to_a_confirmation_says_to_try_again(purse: Purse, when: Moment) -> None:
+    asked = purse.top_up(700, card=ASKING_CARD)
+    purse.payments.lose("confirm", when)
+    with pytest.raises(Overloaded):
+        confirmed(purse, asked["id"])
+    assert confirmed(purse, asked["id"])["redirect_url"] == "https://bank.example/pi_1"
+
+
+def test_a_payment_that_was_given_up_or_never_was_leads_nowhere(purse: Purse) -> None:
+    asked = purse.top_up(700, card=ASKING_CARD)
+    purse.wait(hours=2)
+    purse.look()
+    told = confirmed(purse, asked["id"])
+    assert (told["status"], told["decline_code"]) == ("declined", "canceled")
+    with pytest.raises(NotFound):
+        confirmed(purse, "top_" + "0" * 24)
+    other = Purse(table=purse.table, name="other")
+    with pytest.raises(NotFound):
+        confirmed(other, asked["id"])
 
 
 def test_a_reload_whose_holder_does_not_act_for_a_day_is_declined(purse: Purse) -> None:

@@ -20,6 +20,9 @@ BY_THEMSELVES = {
     ("POST", "/v1/authorizations"),
     ("POST", "/v1/organizations/wallet/top_ups"),
 }
+# This one moves on a payment that was ordered before, at most once however often it is asked; the
+# answer is how it stands now, and where its holder confirms it, which is kept nowhere.
+ABOUT_NOW = {("POST", "/v1/organizations/wallet/payments/<payment_id>/confirm")}
 MEMBER = "user_house_member"
 EVENT = {
     "id": "msg_1",
@@ -81,7 +84,7 @@ class Client:
 def test_every_post_takes_an_idempotency_key() -> None:
     posts = {place for place in RIGHTS if place[0] == "POST"}
     once = {place for place in posts if place in ROUTES[place].api._once}
-    assert posts - once == BY_THEMSELVES & posts
+    assert posts - once == (BY_THEMSELVES | ABOUT_NOW) & posts
 
 
 @pytest.mark.parametrize(("path", "who", "body", "other"), CASES, ids=[case[0] for case in CASES])

@@ -42,6 +42,11 @@ def provider(tmp_path: Path) -> Provider:
     return Provider(Issuer(tmp_path / "key.pem"), directory)
 
 
+def test_mail_and_banks_lead_to_the_page_with_what_they_say(provider: Provider) -> None:
+    assert provider.page_url("") == PAGE
+    assert provider.page_url("payment=top_1&x=%26") == f"{PAGE}?payment=top_1&x=%26"
+
+
 def approved(provider: Provider) -> dict[str, str]:
     """The form with which a page exchanges the code it was led back with."""
     location = provider.approve({**QUERY, "user_id": "user_ada"}, NOW)

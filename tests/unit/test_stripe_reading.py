@@ -52,6 +52,16 @@ def declined(code: str, decline_code: str | None = None) -> dict[str, Any]:
     return intent(status="requires_payment_method", last_payment_error=error)
 
 
+def test_where_the_holder_confirms_is_read_while_the_payment_waits_for_them() -> None:
+    way = {"type": "redirect_to_url", "redirect_to_url": {"url": "https://hooks.example/3ds"}}
+    asked = intent(status="requires_action", next_action=way)
+    assert read_payment(asked).redirect_url == "https://hooks.example/3ds"
+    assert read_payment({**asked, "status": "succeeded"}).redirect_url is None
+    by_script = {"type": "use_stripe_sdk", "use_stripe_sdk": {}}
+    assert read_payment({**asked, "next_action": by_script}).redirect_url is None
+    assert read_payment({**asked, "next_action": None}).redirect_url is None
+
+
 def test_a_payment_is_read_whole() -> None:
     payment = read_payment(intent())
 

@@ -30,6 +30,7 @@ from tools.local_stack.issuer import AUDIENCE, Issuer
 
 PORT_PREFERRED: Final = 4580
 CODE_LASTS_SECONDS: Final = 60.0
+FRONT_DOOR: Final = "/settings/usage"
 START_PATIENCE_SECONDS: Final = 20.0
 DEVELOPER_PYTHON: Final = ROOT / ".venv" / "bin" / "python"
 
@@ -55,6 +56,9 @@ class SignIn:
             "OidcClientId": AUDIENCE,
             "OidcAuthorizationEndpoint": f"{self.url}/authorize",
             "OidcTokenEndpoint": f"{self.url}/token",
+            # The page's own address is not known before it is deployed, and mail and banks lead to
+            # it: they lead here, and from here on.
+            "SettingsUrl": f"{self.url}{FRONT_DOOR}",
         }
 
     def start(self) -> None:
@@ -215,6 +219,11 @@ class Provider:
         )
         return {"token_type": "Bearer", "expires_in": 86400, "id_token": token}
 
+    def page_url(self, query: str) -> str:
+        """Return where the page is now, with what an address that leads to it says."""
+        page: str = self._read()["redirect_uris"][0]
+        return f"{page}?{query}" if query else page
+
     def allows(self, origin: str | None) -> bool:
         """Whether a page of this origin may read the tokens."""
         pages = [urlsplit(uri) for uri in self._read()["redirect_uris"]]
@@ -243,6 +252,9 @@ class SignInHandler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         if address.path == "/health":
             self._send(200, "text/plain", b"ok")
+            return
+        if address.path == FRONT_DOOR:
+            self._send(302, "text/plain", b"", location=self.provider.page_url(address.query))
             return
         if address.path != "/authorize":
             self._send(404, "text/plain", b"There is nothing here.")

@@ -390,6 +390,22 @@ class WalletTopUp(Body):
     entry: WalletEntry | None
 
 
+class WalletPayment(Body):
+    type: Literal["wallet_payment"]
+    id: str
+    kind: IntentKind
+    amount: Exact
+    status: Literal["succeeded", "pending", "requires_action", "declined", "void"]
+    decline_code: str | None
+    redirect_url: Annotated[
+        str | None,
+        Field(
+            description="With `requires_action`: where the card's holder confirms it, to be led "
+            "back to Settings > Usage. Null if the card cannot be asked."
+        ),
+    ]
+
+
 class AutoReloadSetting(Body):
     enabled: bool
     threshold: Setting | None = None

@@ -333,6 +333,12 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         parameters=_KEY_REQUIRED,
         errors=(NotFound, Conflict, PaymentDeclined),
     ),
+    ("POST", f"{_ORGANIZATION}/wallet/payments/<payment_id>/confirm"): Endpoint(
+        WALLET,
+        "Confirm a payment that waits for its card's holder, or see what became of it (Team)",
+        bodies.WalletPayment,
+        errors=(NotFound,),
+    ),
     ("PUT", f"{_ORGANIZATION}/wallet/auto_reload"): Endpoint(
         WALLET,
         "Reload when the balance reaches a threshold, within a monthly ceiling (Team)",

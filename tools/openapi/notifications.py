@@ -44,7 +44,10 @@ class MailTopics(Body):
     reloads: Annotated[bool, Field(description="A reload failed, or waits for the card's holder.")]
     credits: Annotated[bool, Field(description="Credit expires soon.")]
     invoices: Annotated[bool, Field(description="An invoice is ready.")]
-    payments: Annotated[bool, Field(description="An invoice is past due.")]
+    payments: Annotated[
+        bool,
+        Field(description="An invoice is past due, or a payment was disputed or refunded."),
+    ]
     webhooks: Annotated[bool, Field(description="A webhook endpoint was switched off.")]
 
 

@@ -8,6 +8,7 @@ import { loading, problem } from "./parts.js";
 import { endSession, finishSignIn, session, signIn, signOut } from "./session.js";
 import { month } from "./dates.js";
 import { activity } from "./views/activity.js";
+import { comeBack } from "./views/confirming.js";
 import { invoices } from "./views/invoices.js";
 import { members } from "./views/members.js";
 import { own } from "./views/own.js";
@@ -36,6 +37,7 @@ async function start() {
   try {
     await speak(preferred());
     config = await (await fetch(new URL("config.json", document.baseURI))).json();
+    comeBack();
     if (!config.sign_in) return frame(h("p", {}, t("sign_in.not_configured")));
     await finishSignIn(config.sign_in);
   } catch (error) {

@@ -68,6 +68,22 @@ class MailSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressSettings:
+    """Where people find Settings > Usage, and come back to it."""
+
+    settings_url: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> AddressSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+        """
+        return cls(settings_url=environment["SETTINGS_URL"])
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookSettings:
     """The ARN of the key that secrets of endpoints are derived from.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from tools.local_stack.processor import bank
 from tools.local_stack.processor.replies import Replies
 from tools.local_stack.processor.upstream import ANY_KEY, Answer, Data, Upstream
 
@@ -25,6 +26,7 @@ from tools.local_stack.processor.upstream import ANY_KEY, Answer, Data, Upstream
 CARDS = {"pm_card_authenticationRequired": "4000002760003184"}
 ASKS_FOR_HOLDER = "authentication_required"
 PAGE = 10
+BANK = "/bank/"
 
 Tell = Callable[[Data], None]
 
@@ -56,6 +58,10 @@ class State:
     disputes: dict[str, Data] = field(default_factory=dict)
     # Payments whose card asked for its holder while nobody was there.
     asked: list[str] = field(default_factory=list)
+    # Where the holders of others are led back to when they have answered.
+    ways_back: dict[str, str] = field(default_factory=dict)
+    # Where this processor answers, as holders are told.
+    address: str = ""
     webhook_url: str | None = None
     webhook_secret: str = "whsec_local"  # noqa: S105  (nobody trusts it but the local stack)
 
@@ -75,6 +81,8 @@ class Processor:
         key = asked.headers.get("idempotency-key")
         if asked.path.startswith("/_config/"):
             return self.configure(asked)
+        if asked.path.startswith(BANK):
+            return self.visit_bank(asked)
         if not asked.headers.get("authorization", "").startswith(("Bearer sk_", "Bearer rk_")):
             error = {"type": "invalid_request_error", "message": "Invalid API Key provided"}
             return Answer(401, {"error": error})
@@ -88,7 +96,8 @@ class Processor:
         for method, pattern, handle in (
             ("GET", r"/v1/payment_intents", self._list_payments),
             ("POST", r"/v1/payment_intents", self._pay),
-            ("POST", r"/v1/payment_intents/(\w+)/(?:cancel|confirm|_authenticate)", self._go_on),
+            ("POST", r"/v1/payment_intents/(\w+)/(?:cancel|_authenticate)", self._go_on),
+            ("POST", r"/v1/payment_intents/(\w+)/confirm", self._confirm),
             ("GET", r"/v1/payment_intents/(\w+)", self._show_payment),
             ("POST", r"/v1/payment_methods/(\w+)/attach", self._attach),
             ("POST", r"/v1/payment_methods/(\w+)/detach", self._detach),
@@ -127,6 +136,20 @@ class Processor:
         return Answer(200, {})
 
     # What happens without a client: the bank's and the holder's doing.
+
+    def visit_bank(self, asked: Asked) -> Answer:
+        """Show a payment to its card's holder, and lead them back with their answer."""
+        payment_id = asked.path.removeprefix(BANK)
+        back = self.state.ways_back.get(payment_id)
+        intent = self.upstream.get(f"/v1/payment_intents/{payment_id}") if back else None
+        if intent is None or back is None:
+            return Answer(404, {"error": {"message": "there is no such payment"}})
+        if asked.method != "POST":
+            return Answer(200, {}, page=bank.show(intent))
+        answer = asked.fields.get("answer")
+        if answer != bank.LEAVES and intent["status"] == "requires_action":
+            self.authenticate(payment_id, success=answer == bank.AGREES)
+        return Answer(303, {}, {"location": bank.way_back(back, intent)})
 
     def authenticate(self, payment_id: str, *, success: bool = True) -> Answer:
         """Let the holder answer what their card asked for."""
@@ -225,6 +248,20 @@ class Processor:
             self.state.asked.remove(payment_id)
         return self._end_of(answer, asked)
 
+    def _confirm(self, asked: Asked, payment_id: str) -> Answer:
+        """Lead a holder to their bank; localstripe confirms nothing that it asked for before."""
+        intent = self.upstream.get(f"/v1/payment_intents/{payment_id}")
+        if intent is None or intent["status"] != "requires_action":
+            return _refuse("payment_intent_unexpected_state", "It cannot be confirmed any more.")
+        method = self.upstream.get(f"/v1/payment_methods/{asked.fields['payment_method']}")
+        if method is None or method["customer"] != intent["customer"]:
+            return _refuse("payment_method_unexpected_state", "The PaymentMethod is not attached.")
+        if payment_id in self.state.asked:
+            self.state.asked.remove(payment_id)
+        self.state.ways_back[payment_id] = asked.fields["return_url"]
+        self.state.address = f"http://{asked.headers['host']}"
+        return self._end_of(Answer(200, intent), asked)
+
     def _show_payment(self, asked: Asked, payment_id: str) -> Answer:
         answer = self._pass_on(asked)
         if answer.status != 200:
@@ -267,6 +304,12 @@ class Processor:
                 "decline_code": ASKS_FOR_HOLDER,
                 "message": "Your card was declined. This transaction requires authentication.",
             }
+        if shown["status"] == "requires_action" and shown["id"] in self.state.ways_back:
+            redirect = {
+                "url": f"{self.state.address}{BANK}{shown['id']}",
+                "return_url": self.state.ways_back[shown["id"]],
+            }
+            shown["next_action"] = {"type": "redirect_to_url", "redirect_to_url": redirect}
         charge = shown["latest_charge"]
         if charge is not None:
             disputed = any(each["charge"] == charge["id"] for each in self.state.disputes.values())
@@ -366,6 +409,11 @@ def _page(found: list[Any], asked: Asked) -> Answer:
     limit = int(fields.get("limit", PAGE))
     page = {"object": "list", "url": asked.path, "data": found[:limit]}
     return Answer(200, {**page, "has_more": len(found) > limit})
+
+
+def _refuse(code: str, message: str) -> Answer:
+    error = {"type": "invalid_request_error", "code": code, "message": message}
+    return Answer(400, {"error": error})
 
 
 def _new_id(prefix: str) -> str:

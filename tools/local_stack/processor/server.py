@@ -50,9 +50,11 @@ def _handler_of(processor: Processor) -> type[BaseHTTPRequestHandler]:
             except ReplyLost:
                 self.close_connection = True
                 return
-            text = json.dumps(answer.data).encode()
+            kind, text = "application/json", json.dumps(answer.data).encode()
+            if answer.page is not None:
+                kind, text = "text/html; charset=utf-8", answer.page.encode()
             self.send_response(answer.status)
-            for name, value in {"content-type": "application/json", **answer.headers}.items():
+            for name, value in {"content-type": kind, **answer.headers}.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(text)))
             self.end_headers()

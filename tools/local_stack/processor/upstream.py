@@ -32,11 +32,12 @@ class UpstreamFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and the JSON that came with it."""
+    """A status and the JSON that came with it, or the `page` that a person sees instead."""
 
     status: int
     data: Data
     headers: dict[str, str] = field(default_factory=dict)
+    page: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

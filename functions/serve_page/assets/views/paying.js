@@ -6,6 +6,7 @@ import { h } from "../dom.js";
 import { isBelow, money, plain, toUnits } from "../money.js";
 import { loading, notice, problem, say } from "../parts.js";
 import { t } from "../words.js";
+import { leadToBank } from "./confirming.js";
 
 export function topUp(reader, refresh) {
   const keys = keyring();
@@ -64,9 +65,10 @@ export function topUp(reader, refresh) {
           h("p", {}, h("strong", {}, t(`top_up.${made.status}`))),
           h("p", {}, t(`top_up.${made.status}.todo`)),
         ),
+        made.status === "requires_action" ? leadToBank(made) : null,
         buttons(
           ...cardPage(reader.cards),
-          h("button", { type: "button", class: "button primary", onclick: dialog.close }, t("understood")),
+          h("button", { type: "button", class: "button", onclick: dialog.close }, t("understood")),
         ),
       );
       return false;

@@ -6,6 +6,7 @@ import { h } from "../dom.js";
 import { isZero, money, toUnits } from "../money.js";
 import { badge, button, card, facts, longList, notice, region, state } from "../parts.js";
 import { known, t } from "../words.js";
+import { cameBack, leadToBank } from "./confirming.js";
 import { autoReload, cardPage, topUp } from "./paying.js";
 
 const TROUBLE = ["needs_action", "declined", "ceiling_reached", "no_payment_method"];
@@ -22,7 +23,8 @@ export function wallet(reader) {
   );
   top.refresh();
   listEntries();
-  return h("div", { class: "stack" }, top.element, card(t("entries.title"), { note: t("entries.note") }, entries));
+  const back = cameBack(() => (listEntries(), top.refresh()));
+  return h("div", { class: "stack" }, back, top.element, card(t("entries.title"), { note: t("entries.note") }, entries));
 }
 
 function draw(found, reader, refresh) {
@@ -72,6 +74,7 @@ function balance(found, reader, refresh) {
       notice(
         "warn",
         h("p", {}, t("pending.payment", { amount: money(payment.amount) }), " ", state("payment", payment.status)),
+        payment.status === "requires_action" ? leadToBank(payment, `confirm-${payment.id}`) : null,
       ),
     ),
     found.lots

@@ -48,7 +48,8 @@ class Charge:
 class Payment:
     """A payment as the processor has it. `key` is the charge's, if it went with the payment.
 
-    `client_secret` is what the card's holder needs for the action that is asked of them.
+    `client_secret` is what the card's holder needs for the action that is asked of them, and
+    `redirect_url` where they take it, once somebody asked where.
     `refunded_cents` and `disputed_cents` are what went back, or was taken back by a dispute that
     is open or lost, as it stands now: zero again after a refund failed or a dispute was won.
     """
@@ -63,6 +64,7 @@ class Payment:
     disputed_cents: int = 0
     decline_code: str | None = None
     client_secret: str | None = None
+    redirect_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

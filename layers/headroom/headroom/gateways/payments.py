@@ -77,6 +77,13 @@ class Payments(Protocol):
     def find_charged(self, customer_id: str, key: str, *, since: datetime) -> Payment | None:
         """Return the payment of a customer that carries a charge's key, None if there is none."""
 
+    def confirm(self, payment_id: str, payment_method_id: str, *, return_url: str) -> Payment:
+        """Try a payment that waits for its holder again, with them there; return it as it is then.
+
+        If it still waits, they answer at its `redirect_url`, and come back to `return_url`. Where
+        it has none the payment method cannot be asked any more. One that ended stays as it ended.
+        """
+
     def cancel(self, payment_id: str) -> Payment:
         """Give a payment up that waits for its holder; return it as it is then.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -122,6 +123,22 @@ class StripePayments:
     def find_charged(self, customer_id: str, key: str, *, since: datetime) -> Payment | None:
         return self._find_by_key(customer_id, key, since - self._ahead - CLOCKS_DIFFER)
 
+    def confirm(self, payment_id: str, payment_method_id: str, *, return_url: str) -> Payment:
+        from stripe import CardError, InvalidRequestError
+
+        payment = self._find(payment_id)
+        if payment.state != "needs_action" or payment.redirect_url is not None:
+            return payment
+        # A decline, one that moved on and one whose card is gone are told by how it stands then.
+        with self._line.open() as stripe, suppress(CardError, InvalidRequestError):
+            # With its holder there, and an address to come back to, the bank's page is asked for
+            # (docs.stripe.com/payments/3d-secure/authentication-flow, "redirect to the bank
+            # website"). What was declined off session has lost its payment method.
+            stripe.v1.payment_intents.confirm(
+                payment_id, {"payment_method": payment_method_id, "return_url": return_url}
+            )
+        return self._find(payment_id)
+
     def cancel(self, payment_id: str) -> Payment:
         from stripe import InvalidRequestError
 
@@ -131,9 +148,7 @@ class StripePayments:
             except InvalidRequestError as error:
                 if error.http_status == 404:
                     raise  # Otherwise it has ended, in the way that is read now.
-        payment = self.find_payment(payment_id)
-        assert payment is not None
-        return payment
+        return self._find(payment_id)
 
     def refund(self, payment_id: str, amount_cents: int, *, key: str) -> Refund:
         from stripe import IdempotencyError, InvalidRequestError
@@ -193,6 +208,12 @@ class StripePayments:
                 raise SignatureInvalid("the event is not signed by Stripe, or too long ago")
         event = read_event(json.loads(payload))
         return replace(event, created_at=event.created_at + self._ahead)
+
+    def _find(self, payment_id: str) -> Payment:
+        payment = self.find_payment(payment_id)
+        if payment is None:
+            raise PaymentUnknown("Stripe does not know the payment, and erases none")
+        return payment
 
     def _create(self, charge: Charge, method_id: str) -> Payment | None:
         """Charge; None if the key is known with another method, and no payment is at hand.

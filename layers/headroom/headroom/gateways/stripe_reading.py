@@ -67,6 +67,7 @@ def read_payment(intent: Mapping[str, Any], disputes: Iterable[Mapping[str, Any]
         disputed_cents=sum(each["amount"] for each in disputes if each["status"] in TAKEN_BACK),
         decline_code=_decline_code(intent) if state == "declined" else None,
         client_secret=intent["client_secret"] if state == "needs_action" else None,
+        redirect_url=_redirect_url(intent) if state == "needs_action" else None,
     )
 
 
@@ -137,6 +138,12 @@ def _decline_code(intent: Mapping[str, Any]) -> str:
     if error.get("code") == ASKS_FOR_HOLDER:
         return ASKS_FOR_HOLDER
     return error.get("decline_code") or error.get("code") or "declined"
+
+
+def _redirect_url(intent: Mapping[str, Any]) -> str | None:
+    redirect = (intent.get("next_action") or {}).get("redirect_to_url") or {}
+    url = redirect.get("url")
+    return url if isinstance(url, str) else None
 
 
 def _kind_of(type_: str, told: Mapping[str, Any], previous: Mapping[str, Any]) -> EventKind:

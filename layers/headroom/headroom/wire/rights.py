@@ -69,6 +69,7 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("GET", f"{_ORGANIZATION}/wallet"): _READ_BILLING,
     ("GET", f"{_ORGANIZATION}/wallet/entries"): _READ_BILLING,
     ("POST", f"{_ORGANIZATION}/wallet/top_ups"): _BUY,
+    ("POST", f"{_ORGANIZATION}/wallet/payments/<payment_id>/confirm"): _BUY,
     ("PUT", f"{_ORGANIZATION}/wallet/auto_reload"): _WRITE_BILLING,
     ("GET", _ENDPOINTS): _OWNERS_ONLY,
     ("POST", _ENDPOINTS): _OWNERS_ONLY,

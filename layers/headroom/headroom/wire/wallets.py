@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from headroom.domain.money import NANOS_PER_CENT, parse_amount, parse_limit
 from headroom.domain.wallet import AutoReload
-from headroom.errors import InvalidRequest
+from headroom.errors import InvalidRequest, NotFound
 from headroom.usecases.adjusting import KINDS, Adjustment, AdjustmentKind
 from headroom.usecases.topping_up import TopUp
 from headroom.wire.fields import (
@@ -23,6 +23,7 @@ from headroom.wire.fields import (
     text,
 )
 
+PAYMENT_ID: Final = re.compile(r"(top|rld)_[0-9a-f]{24}")
 PAYMENT_METHOD: Final = re.compile(r"[A-Za-z0-9_]+")
 PAYMENT_METHOD_LENGTH_MAX: Final = 255
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -66,6 +67,17 @@ def parse_top_up(body: object, key: str | None) -> TopUp:
         key=key,
         request=digest_of(fields),
     )
+
+
+def known_payment_id(text: str) -> str:
+    """Return a payment's id.
+
+    Raises:
+        NotFound: no payment has an id of this form.
+    """
+    if not PAYMENT_ID.fullmatch(text):
+        raise NotFound("payment_id: there is no payment with this id")
+    return text
 
 
 def parse_auto_reload(body: object) -> AutoReload | None:
