@@ -10,6 +10,7 @@ import { month } from "./dates.js";
 import { activity } from "./views/activity.js";
 import { comeBack } from "./views/confirming.js";
 import { invoices } from "./views/invoices.js";
+import { mail } from "./views/mail.js";
 import { members } from "./views/members.js";
 import { own } from "./views/own.js";
 import { requests } from "./views/requests.js";
@@ -25,12 +26,12 @@ let config = null;
 // What every view knows: who reads the page, what they may do, and the organization's plan.
 let reader = null;
 
-const VIEWS = { usage, members, wallet, requests, invoices, activity, own };
+const VIEWS = { usage, members, wallet, requests, invoices, activity, mail, own };
 
-function viewsOf({ plan, mayRead }) {
+function viewsOf({ plan, mayRead, mayChange }) {
   if (!mayRead) return ["own"];
   const billing = plan === "team" ? ["wallet"] : ["requests"];
-  return ["usage", "members", ...billing, "invoices", "activity", "own"];
+  return ["usage", "members", ...billing, "invoices", "activity", ...(mayChange ? ["mail"] : []), "own"];
 }
 
 async function start() {

@@ -37,4 +37,7 @@ export function t(key, values = {}) {
 export const known = (stem, word) =>
   `${stem}.${word}` in words ? t(`${stem}.${word}`) : String(word).replaceAll("_", " ");
 
+// A language by its name in the one that is spoken here.
+export const languageName = (code) => new Intl.DisplayNames(current, { type: "language" }).of(code);
+
 export const number = (value) => new Intl.NumberFormat(current).format(value);
