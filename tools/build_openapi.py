@@ -25,7 +25,7 @@ from aws_lambda_powertools.event_handler.openapi.models import (
     Server,
     Tag,
 )
-from aws_lambda_powertools.event_handler.openapi.params import Body
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 from aws_lambda_powertools.event_handler.openapi.params import Path as PathParameter
 from pydantic import BaseModel, Field, create_model
 
@@ -73,6 +73,15 @@ _PATH_PARAMETERS: Final[dict[str, Any]] = {
     "spend_limit_id": Annotated[str, PathParameter(pattern="^spl_[A-Za-z0-9_-]{1,128}$")],
     "request_id": Annotated[str, PathParameter(pattern="^slir_[0-9a-v]{20}$")],
 }
+_PREFER: Final = Annotated[
+    str | None,
+    Header(
+        alias="Prefer",
+        description="With `no-redirect`, a document that is too large is answered by 200 and "
+        '`{"type": "elsewhere", "url"}`, not by 303: a script in a browser cannot read where '
+        "that leads.",
+    ),
+]
 _DETAILS: Final[dict[type[HeadroomError], type[BaseModel]]] = {
     InvalidRequest: bodies.FieldDetails,
     SpendRefused: bodies.RefusalDetails,
@@ -214,6 +223,12 @@ def _typed(rule: str, name: str, endpoint: Endpoint) -> Callable[..., Any]:
         inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=None)
         for each, annotation in endpoint.parameters.items()
     ]
+    if endpoint.elsewhere:
+        parameters.append(
+            inspect.Parameter(
+                "prefer", inspect.Parameter.KEYWORD_ONLY, annotation=_PREFER, default=None
+            )
+        )
     if endpoint.body is not None:
         optional = endpoint.body_is_optional
         annotation = Annotated[endpoint.body | None if optional else endpoint.body, Body()]  # type: ignore[valid-type]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
-from playwright.sync_api import expect
+from botocore.config import Config
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.houses import house as provision
@@ -41,6 +43,52 @@ def test_a_teams_month_is_a_statement_of_its_wallet(stack: dict[str, Any], visit
     expect(owner.dialog).to_contain_text("Closing balance")
     expect(owner.dialog).to_contain_text("$249.70")
     owner.picture("statement-draft")
+
+
+def test_a_paper_too_large_for_an_answer_is_fetched_from_where_it_waits(
+    stack: dict[str, Any], visit: Visit, tmp_path: Path
+) -> None:
+    """The page's policy lets it connect to nothing else; the browser itself saves the file."""
+    owner = visit(provision(stack, "enterprise"), "owner")
+    s3 = boto3.client(
+        "s3", endpoint_url=stack["aws_endpoint_url"], config=Config(signature_version="s3v4")
+    )
+    s3.create_bucket(Bucket="large-papers")
+    s3.put_object(Bucket="large-papers", Key="paper", Body=b"%PDF-1.7 large")
+    url = s3.generate_presigned_url(
+        "get_object",
+        Params={
+            "Bucket": "large-papers",
+            "Key": "paper",
+            "ResponseContentDisposition": 'attachment; filename="HR-2026-000042.pdf"',
+        },
+    )
+    listed = document(42, "2026-10", "open", "72041")
+    preferences: list[str | None] = []
+
+    def tell(route: Route) -> None:
+        preferences.append(route.request.headers.get("prefer"))
+        route.fulfill(
+            json={"type": "elsewhere", "url": url}, headers={"preference-applied": "no-redirect"}
+        )
+
+    owner.page.route(
+        "**/v1/organizations/invoices?*",
+        lambda route: route.fulfill(
+            json={"type": "list", "data": [listed], "has_more": False, "next_page": None}
+        ),
+    )
+    owner.page.route("**/v1/organizations/invoices/*/pdf", tell)
+    owner.go("invoices")
+    with owner.page.expect_download() as download:
+        owner.button("PDF: October 2026").click()
+    assert download.value.suggested_filename == "HR-2026-000042.pdf"
+    download.value.save_as(tmp_path / "paper.pdf")
+    assert (tmp_path / "paper.pdf").read_bytes() == b"%PDF-1.7 large"
+    assert preferences == ["no-redirect"]
+    # The browser is still where it was.
+    expect(owner.page.locator(".invoice")).to_have_count(1)
+    assert owner.page.url == f"{owner.page_url}#invoices"
 
 
 def document(number: int, period: str, status: str, total: str, **more: Any) -> dict[str, Any]:

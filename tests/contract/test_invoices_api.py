@@ -129,6 +129,11 @@ def test_a_file_too_large_for_an_answer_is_fetched_elsewhere(
     assert answer["statusCode"] == 303
     assert answer["headers"]["location"] == json.loads(answer["body"])["url"]
     assert listed["id"] in answer["headers"]["location"]
+    # A page's script cannot read a redirect, and asks to be told.
+    told = desk.get(listed["pdf"], prefer="respond-async, No-Redirect")
+    assert (told["statusCode"], told["body"]) == (200, answer["body"])
+    assert told["headers"]["preference-applied"] == "no-redirect"
+    assert "location" not in told["headers"]
 
 
 def test_the_running_period_can_be_drafted_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,6 +238,9 @@ def test_a_large_csv_file_waits_elsewhere(desk: Desk, monkeypatch: pytest.Monkey
     ((name, body),) = desk.files.documents.items()
     assert body == whole
     assert name in answer["headers"]["location"]
+    told = desk.get(query, accept="text/csv", prefer="no-redirect")
+    assert told["statusCode"] == 200
+    assert json.loads(told["body"])["type"] == "elsewhere"
 
 
 def test_a_long_report_is_had_by_asking_again_in_either_format(

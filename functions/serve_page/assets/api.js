@@ -23,6 +23,8 @@ const kindOf = (status, type) =>
 export const get = (path, query) => reading(() => send("GET", path, { query }));
 export const put = (path, body) => send("PUT", path, { body });
 export const remove = (path) => send("DELETE", path);
+
+// A file, or `{ url }` where one that is too large for an answer waits: a script may not read it there.
 export const file = (path, query, accept) => reading(() => send("GET", path, { query, accept, asFile: true }));
 
 // `keys` makes a repeat the same request while it is not known what came of it, and a new one after
@@ -76,12 +78,14 @@ async function send(method, path, { query = {}, body, key, accept, asFile = fals
       ...(body === undefined ? {} : { "content-type": "application/json" }),
       ...(key ? { "idempotency-key": key } : {}),
       ...(accept ? { accept } : {}),
+      ...(asFile ? { prefer: "no-redirect" } : {}),
     },
     body: body === undefined ? undefined : JSON.stringify(body),
     signal: AbortSignal.timeout(TIMEOUT_MS),
     cache: "no-store",
   });
-  if (answer.ok) return asFile ? answer.blob() : answer.json();
+  const isFile = asFile && !answer.headers.has("preference-applied");
+  if (answer.ok) return isFile ? answer.blob() : answer.json();
   throw await failure(answer);
 }
 

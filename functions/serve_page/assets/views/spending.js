@@ -92,7 +92,10 @@ async function save(event) {
   }
 }
 
+// Save a file. One that waits elsewhere is fetched by the browser, which stays where it is: the answer
+// there is an attachment.
 export function download(content, name) {
+  if (content.url) return h("a", { href: content.url, rel: "noreferrer" }).click();
   const address = URL.createObjectURL(content);
   h("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);

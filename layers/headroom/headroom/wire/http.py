@@ -14,6 +14,8 @@ from headroom.errors import HeadroomError, InvalidRequest, RequestTooLarge
 from headroom.wire.fields import parse_json
 
 BODY_LENGTH_MAX: Final = 1_000_000
+# What a client prefers who cannot read where a redirect leads, as a page's script (RFC 7240).
+NO_REDIRECT: Final = "no-redirect"
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,64}")
 
 # What a function returns to API Gateway.
@@ -57,6 +59,11 @@ class Request:
     def header(self, name: str) -> str | None:
         """Return a header by its lower-case name, None if it was not sent."""
         return self._headers.get(name)
+
+    def prefers(self, preference: str) -> bool:
+        """Whether the client sent `Prefer` with this preference, perhaps among others."""
+        told = (self.header("prefer") or "").lower().split(",")
+        return preference in (each.strip() for each in told)
 
     def body(self) -> bytes:
         """Return the body as it was sent.
@@ -134,12 +141,10 @@ def answer(request: Request, body: Mapping[str, Any] | Content | Elsewhere) -> H
                 "isBase64Encoded": True,
             }
         case Elsewhere():
-            return _respond(
-                request,
-                303,
-                {"type": "elsewhere", "url": body.location},
-                {"location": body.location},
-            )
+            place = {"type": "elsewhere", "url": body.location}
+            if request.prefers(NO_REDIRECT):
+                return _respond(request, 200, place, {"preference-applied": NO_REDIRECT})
+            return _respond(request, 303, place, {"location": body.location})
         case _:
             return _respond(request, 200, body, {})
 
