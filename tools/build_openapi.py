@@ -104,6 +104,11 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
 }
+_ETAG: Final[dict[str, Any]] = {
+    "description": "The version of the settings, for `If-Match`; figures move without it.",
+    "required": True,
+    "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
+}
 _LOCATION: Final[dict[str, Any]] = {
     "description": "Where it is, for five minutes; no credential is needed there.",
     "required": True,
@@ -249,7 +254,10 @@ def _responses(endpoint: Endpoint) -> dict[int, Any]:
     responses: dict[int, Any] = {
         200: {
             "description": "It is done, and holds.",
-            "headers": {"request-id": _HEADERS["request-id"]},
+            "headers": {
+                "request-id": _HEADERS["request-id"],
+                **({"etag": _ETAG} if endpoint.tagged else {}),
+            },
             "content": {
                 **({"application/json": {"model": endpoint.answer}} if endpoint.answer else {}),
                 **{media: {"schema": {"type": "string"}} for media in endpoint.other_media},

@@ -59,6 +59,7 @@ from headroom.wire.fields import (
     optional_flag,
     text,
 )
+from headroom.wire.http import Tagged
 from headroom.wire.limits import (
     REQUEST_ID,
     parse_filter,
@@ -92,8 +93,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 @api.route("GET", "/v1/organizations/extra_usage")
-def get_extra_usage(caller: Caller, now: datetime) -> dict[str, Any]:
-    return extra_usage(table, _settings(caller), now)
+def get_extra_usage(caller: Caller, now: datetime) -> Tagged:
+    organization = _settings(caller)
+    return Tagged(extra_usage(table, organization, now), organization.version)
 
 
 @api.route("POST", "/v1/organizations/extra_usage/enable", once=True)
@@ -119,6 +121,7 @@ def put_admission(caller: Caller, now: datetime) -> dict[str, Any]:
         Reason(caller.actor, "extra_usage.members_changed"),
         # Whoever is not admitted any more may hold an allotment; all of them decide anew.
         touches=lambda budget: mode == "selected",
+        seen=api.request.version_seen(),
     )
     return extra_usage(table, changed, now)
 
@@ -130,7 +133,12 @@ def put_requests(caller: Caller, now: datetime) -> dict[str, Any]:
         raise InvalidRequest("enabled", "must be true or false")
     reason = Reason(caller.actor, "extra_usage.requests_changed")
     changed = change_organization(
-        table, caller.org_id, lambda old: replace(old, requests_enabled=enabled), now, reason
+        table,
+        caller.org_id,
+        lambda old: replace(old, requests_enabled=enabled),
+        now,
+        reason,
+        seen=api.request.version_seen(),
     )
     return extra_usage(table, changed, now)
 
@@ -248,21 +256,23 @@ def post_limit(caller: Caller, now: datetime) -> dict[str, Any]:
 
 
 @api.route("GET", "/v1/organizations/spend_limits/effective")
-def get_effective(caller: Caller, now: datetime) -> dict[str, Any]:
+def get_effective(caller: Caller, now: datetime) -> Tagged:
     _count(caller, now)
     user_ids = parse_user_ids(api.request.query_list("user_ids"), "user_ids")
     periods = parse_filter(api.request.query_list("period"), "period", LIMIT_PERIODS)
     page = _page(caller, "effective", [user_ids, periods], "user_ids", "period")
+    # Read before what it is the version of: at worst it says that something has changed.
+    organization = _settings(caller)
     rows, last = effective_page(
         table,
-        _settings(caller),
+        organization,
         user_ids,
         cast("list[LimitPeriod]", periods),
         now,
         limit=page.limit,
         start=page.start,
     )
-    return list_answer(rows, page.cursor(last))
+    return Tagged(list_answer(rows, page.cursor(last)), organization.version)
 
 
 @api.route("GET", "/v1/organizations/spend_limits/<spend_limit_id>")
@@ -278,7 +288,7 @@ def get_limit(caller: Caller, now: datetime, spend_limit_id: str) -> dict[str, A
 def delete_limit(caller: Caller, now: datetime, spend_limit_id: str) -> dict[str, Any]:
     _count(caller, now)
     place = LimitPlace.parse(spend_limit_id, org_id=caller.org_id)
-    remove_override(table, place, caller.actor, now)
+    remove_override(table, place, caller.actor, now, seen=api.request.version_seen())
     return {"type": "spend_limit_deleted", "id": spend_limit_id}
 
 
@@ -343,8 +353,8 @@ def deny_request(caller: Caller, now: datetime, request_id: str) -> dict[str, An
 
 
 def _set(caller: Caller, place: LimitPlace, amount: int | None, now: datetime) -> dict[str, Any]:
-    organization = _settings(caller)
-    row = set_limit(table, organization, place, amount, caller.actor, now)
+    organization, seen = _settings(caller), api.request.version_seen()
+    row = set_limit(table, organization, place, amount, caller.actor, now, seen=seen)
     return limit_to_wire(organization, row)
 
 

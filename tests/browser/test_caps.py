@@ -136,6 +136,49 @@ def test_of_two_who_press_at_once_nobody_is_told_what_does_not_hold(
         expect(visitor.page.locator("#present-cap")).to_contain_text(shown)
 
 
+def test_who_is_overtaken_between_reading_and_writing_is_told_what_the_other_set(
+    house: House, visit: Visit
+) -> None:
+    """The last moment there is: the page has looked again, and its own change is on its way."""
+    owner = visit(house, "owner")
+    owner.button("Adjust limit").click()
+    owner.dialog.get_by_label("Monthly cap").fill("300")
+    meddling = [{"amount": "70000"}]
+
+    def overtake(route: Route) -> None:
+        if meddling:
+            house.send("PUT", "/v1/organizations/spend_limit", meddling.pop(), person="owner")
+        route.continue_()
+
+    owner.page.route("**/v1/organizations/spend_limit", overtake)
+    owner.dialog.get_by_role("button", name="Set cap", exact=True).click()
+
+    expect(owner.dialog).to_contain_text("Somebody changed it while this was open. It is now $700")
+    assert cap(house) == "70000"
+    owner.confirm("Set cap")
+    assert cap(house) == "30000"
+
+
+def test_a_change_of_something_else_in_between_asks_nothing_again(
+    house: House, visit: Visit
+) -> None:
+    owner = visit(house, "owner")
+    owner.button("Edit the cap of Premium seats").click()
+    owner.dialog.get_by_label("Monthly cap for each member").fill("20")
+    meddling = [{"enabled": False}]
+
+    def overtake(route: Route) -> None:
+        if meddling:
+            path = "/v1/organizations/extra_usage/requests"
+            house.send("PUT", path, meddling.pop(), person="owner")
+        route.continue_()
+
+    owner.page.route("**/v1/organizations/seat_tiers/premium/spend_limit", overtake)
+    owner.confirm("Set cap")
+    assert settings(house)["seat_tiers"]["premium"]["spend_limit"] == "2000"
+    assert settings(house)["requests"]["enabled"] is False
+
+
 def test_seat_caps_have_a_pencil_each(house: House, visit: Visit) -> None:
     owner = visit(house, "owner")
     owner.button("Edit the cap of Premium seats").click()

@@ -48,6 +48,7 @@ class Endpoint:
     errors: tuple[type[HeadroomError], ...] = ()
     other_media: tuple[str, ...] = ()
     elsewhere: bool = False
+    tagged: bool = False
 
     @property
     def raises(self) -> tuple[type[HeadroomError], ...]:
@@ -82,6 +83,17 @@ _KEY_REQUIRED: Final = {
             alias="Idempotency-Key",
             pattern="^[!-~]{1,64}$",
             description="Required: the same key and body find the same payment.",
+        ),
+    ],
+}
+_SEEN: Final = {
+    "if_match": Annotated[
+        str | None,
+        Header(
+            alias="If-Match",
+            pattern=r'^(\*|(W/)?"[0-9]{1,15}")$',
+            description="The `etag` of an answer: nothing is changed if any setting has changed "
+            "since.",
         ),
     ],
 }
@@ -176,6 +188,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         "See the state, the figures and the next step",
         bodies.ExtraUsage,
         errors=(NotFound,),
+        tagged=True,
     ),
     ("POST", f"{_ORGANIZATION}/extra_usage/enable"): Endpoint(
         SETTINGS,
@@ -196,28 +209,32 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         "Admit everyone, or selected members",
         bodies.ExtraUsage,
         body=bodies.MembersSetting,
-        errors=(NotFound,),
+        parameters=_SEEN,
+        errors=(NotFound, Conflict),
     ),
     ("PUT", f"{_ORGANIZATION}/extra_usage/requests"): Endpoint(
         SETTINGS,
         "Take increase requests, or none",
         bodies.ExtraUsage,
         body=bodies.RequestsSetting,
-        errors=(NotFound,),
+        parameters=_SEEN,
+        errors=(NotFound, Conflict),
     ),
     ("PUT", f"{_ORGANIZATION}/spend_limit"): Endpoint(
         SETTINGS,
         "Set the monthly cap on the whole organization, a shared pool",
         bodies.SpendLimit,
         body=bodies.AmountSetting,
-        errors=(NotFound,),
+        parameters=_SEEN,
+        errors=(NotFound, Conflict),
     ),
     ("PUT", f"{_ORGANIZATION}/seat_tiers/<seat_tier>/spend_limit"): Endpoint(
         SETTINGS,
         "Set a limit that every member of a tier has for themselves (Enterprise)",
         bodies.SpendLimit,
         body=bodies.TierLimitSetting,
-        errors=(NotFound,),
+        parameters=_SEEN,
+        errors=(NotFound, Conflict),
     ),
     ("GET", f"{_ORGANIZATION}/members"): Endpoint(
         MEMBERS, "List the members", bodies.MemberList, parameters=_PAGING
@@ -416,7 +433,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         bodies.SpendLimit,
         body=bodies.SpendLimitRequest,
         errors=(NotFound, RateLimited, Conflict),
-        parameters=_KEYED,
+        parameters={**_KEYED, **_SEEN},
     ),
     ("GET", f"{_LIMITS}/effective"): Endpoint(
         LIMITS,
@@ -424,6 +441,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         bodies.SpendSummaryList,
         parameters={"user_ids": _USER_IDS, "period": _PERIODS, **_PAGING},
         errors=(NotFound, RateLimited),
+        tagged=True,
     ),
     ("GET", f"{_LIMITS}/<spend_limit_id>"): Endpoint(
         LIMITS, "See a limit", bodies.SpendLimit, errors=(NotFound, RateLimited)
@@ -432,7 +450,8 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         LIMITS,
         "Remove a member's own limit; their seat tier's holds again",
         bodies.SpendLimitDeleted,
-        errors=(InvalidRequest, NotFound, RateLimited),
+        parameters=_SEEN,
+        errors=(InvalidRequest, NotFound, RateLimited, Conflict),
     ),
     ("GET", _REQUESTS): Endpoint(
         REQUESTS,

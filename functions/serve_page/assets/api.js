@@ -21,17 +21,19 @@ const kindOf = (status, type) =>
   KINDS[status] ?? (status === 429 ? (type === "rate_limit_error" ? "busy" : "refused") : "unavailable");
 
 export const get = (path, query) => reading(() => send("GET", path, { query }));
-export const put = (path, body) => send("PUT", path, { body });
-export const remove = (path) => send("DELETE", path);
+// The same with its tag: a change that names the tag is made only if nothing has changed since.
+export const getTagged = (path, query) => reading(() => send("GET", path, { query, tagged: true }));
+export const put = (path, body, tag) => send("PUT", path, { body, tag });
+export const remove = (path, tag) => send("DELETE", path, { tag });
 
 // A file, or `{ url }` where one that is too large for an answer waits: a script may not read it there.
 export const file = (path, query, accept) => reading(() => send("GET", path, { query, accept, asFile: true }));
 
 // `keys` makes a repeat the same request while it is not known what came of it, and a new one after
 // an answer. `about` tells apart what is meant by equal bodies.
-export async function post(path, body, keys, about = body) {
+export async function post(path, body, keys, { about = body, tag } = {}) {
   try {
-    const answer = await send("POST", path, { body, key: keys.of(about) });
+    const answer = await send("POST", path, { body, key: keys.of(about), tag });
     keys.drop(about);
     return answer;
   } catch (error) {
@@ -66,7 +68,7 @@ async function reading(attempt) {
   }
 }
 
-async function send(method, path, { query = {}, body, key, accept, asFile = false } = {}) {
+async function send(method, path, { query = {}, body, key, tag, accept, asFile = false, tagged = false } = {}) {
   const address = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) {
     for (const each of [value].flat()) if (each !== null && each !== undefined) address.searchParams.append(name, each);
@@ -77,6 +79,7 @@ async function send(method, path, { query = {}, body, key, accept, asFile = fals
       authorization: `Bearer ${session()?.token ?? ""}`,
       ...(body === undefined ? {} : { "content-type": "application/json" }),
       ...(key ? { "idempotency-key": key } : {}),
+      ...(tag ? { "if-match": tag } : {}),
       ...(accept ? { accept } : {}),
       ...(asFile ? { prefer: "no-redirect" } : {}),
     },
@@ -85,6 +88,7 @@ async function send(method, path, { query = {}, body, key, accept, asFile = fals
     cache: "no-store",
   });
   const isFile = asFile && !answer.headers.has("preference-applied");
+  if (answer.ok && tagged) return [await answer.json(), answer.headers.get("etag")];
   if (answer.ok) return isFile ? answer.blob() : answer.json();
   throw await failure(answer);
 }

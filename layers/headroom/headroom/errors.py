@@ -79,6 +79,13 @@ class Conflict(HeadroomError):
     type = "conflict_error"
 
 
+class Overtaken(Conflict):
+    """The settings have changed since the version that the request names was read."""
+
+    def __init__(self) -> None:
+        super().__init__("If-Match: the settings have changed since; read them again")
+
+
 class RequestTooLarge(HeadroomError):
     """The body is larger than this endpoint reads."""
 

@@ -1,7 +1,8 @@
-// Changing a cap: the present value is read when the dialog opens and again before it is changed, so
-// that whoever comes later sees what is there now, and what will happen is said before it does.
+// Changing a cap: the present value is read when the dialog opens and again before it is changed, and
+// the change is made only if nothing has changed since. So whoever comes later sees what is there now,
+// and what will happen is said before it does.
 
-import { get, keyring, post, put, remove } from "../api.js";
+import { getTagged, keyring, post, put, remove } from "../api.js";
 import { amountField, buttons, cancel, open } from "../dialog.js";
 import { h } from "../dom.js";
 import { add, isBelow, isZero, limit, money, plain, subtract } from "../money.js";
@@ -13,10 +14,10 @@ export function adjustOrganizationCap(reader, refresh) {
     title: t("cap.dialog"),
     label: t("cap.amount"),
     read: async () => {
-      const { spend_limit: cap } = await get("organizations/extra_usage");
-      return { amount: cap.amount, spent: cap.period_to_date_spend, held: cap.held };
+      const [{ spend_limit: cap }, tag] = await getTagged("organizations/extra_usage");
+      return { amount: cap.amount, spent: cap.period_to_date_spend, held: cap.held, tag };
     },
-    save: (amount) => put("organizations/spend_limit", { amount }),
+    save: (amount, { tag }) => put("organizations/spend_limit", { amount }, tag),
     consequence: (amount, now) => consequence(amount, now, "cap"),
     unlimited: t(`cap.unlimited.${reader.plan}`),
     done: (amount) => t(amount === null ? "cap.done.unlimited" : "cap.done", { amount: limit(amount) }),
@@ -29,8 +30,11 @@ export function adjustSeatCap(tier, refresh) {
   adjust({
     title: t("seat.dialog", { tier: name }),
     label: t("seat.amount"),
-    read: async () => ({ amount: (await get("organizations/extra_usage")).seat_tiers[tier].spend_limit }),
-    save: (amount) => put(`organizations/seat_tiers/${tier}/spend_limit`, { amount }),
+    read: async () => {
+      const [found, tag] = await getTagged("organizations/extra_usage");
+      return { amount: found.seat_tiers[tier].spend_limit, tag };
+    },
+    save: (amount, { tag }) => put(`organizations/seat_tiers/${tier}/spend_limit`, { amount }, tag),
     consequence: (amount) => ({
       tone: isZero(amount) ? "warn" : "info",
       text: t(isZero(amount) ? "seat.what.nothing" : "seat.what", { tier: name, amount: money(amount) }),
@@ -48,7 +52,7 @@ export function adjustMemberCap(member, refresh) {
     title: t("member.dialog", { name: member.name }),
     label: t("cap.amount"),
     read: async () => {
-      const found = await get("organizations/spend_limits/effective", {
+      const [found, tag] = await getTagged("organizations/spend_limits/effective", {
         "user_ids[]": member.user_id,
         "period[]": "monthly",
       });
@@ -60,14 +64,17 @@ export function adjustMemberCap(member, refresh) {
         held: "0",
         source: row.source.type,
         id: row.spend_limit_id,
+        tag,
       };
     },
-    save: (amount, now) => post("organizations/spend_limits", { scope, amount }, keys, [amount, now.amount]),
+    save: (amount, { amount: was, tag }) =>
+      post("organizations/spend_limits", { scope, amount }, keys, { about: [amount, was], tag }),
     consequence: (amount, now) => consequence(amount, now, "member"),
     unlimited: t("member.unlimited"),
     done: (amount) => t("member.done", { name: member.name, amount: limit(amount) }),
     present: (now) => (["user", "seat_tier"].includes(now.source) ? t(`source.${now.source}`) : null),
-    inherit: (now) => (now.source === "user" ? () => remove(`organizations/spend_limits/${now.id}`) : null),
+    inherit: (now) =>
+      now.source === "user" ? ({ tag }) => remove(`organizations/spend_limits/${now.id}`, tag) : null,
     refresh,
   });
 }
@@ -81,6 +88,9 @@ function consequence(amount, { spent, held }, stem) {
     return { tone: "warn", text: t(`${stem}.what.held`, { spent: money(spent), held: money(held) }) };
   return { tone: "info", text: t(`${stem}.what`, { left: money(subtract(amount, used)), spent: money(spent) }) };
 }
+
+// So often something else changes between reading and writing, and then not any more.
+const ATTEMPTS = 4;
 
 function adjust(asked) {
   open(asked.title, (dialog) => {
@@ -130,7 +140,7 @@ function form(asked, dialog, first) {
     told.replaceChildren(notice(tone, h("p", {}, text)));
   }
   // Somebody else may have been here since the dialog opened: then it is theirs that is shown first.
-  async function change(wanted, act, said) {
+  async function change(wanted, act, said, attempts = 1) {
     const latest = await asked.read();
     const isThere = latest.amount === wanted && latest.amount !== now.amount && (latest.source ?? "user") === "user";
     if (!isThere && (latest.amount !== now.amount || latest.source !== now.source)) {
@@ -139,8 +149,14 @@ function form(asked, dialog, first) {
       show();
       return false;
     }
-    // Perhaps by an attempt of ours whose answer was lost.
-    if (!isThere) await act(latest);
+    try {
+      // Perhaps by an attempt of ours whose answer was lost.
+      if (!isThere) await act(latest);
+    } catch (error) {
+      // Something changed in between: this, and then it is shown, or another setting.
+      if (error.kind !== "conflict" || attempts === ATTEMPTS) throw error;
+      return change(wanted, act, said, attempts + 1);
+    }
     await asked.refresh();
     say(said);
     return true;

@@ -23,7 +23,7 @@ from headroom.domain.audit import (
 )
 from headroom.domain.budget import Budget
 from headroom.domain.organization import Member, Organization
-from headroom.errors import NotFound, Overloaded
+from headroom.errors import NotFound, Overloaded, Overtaken
 from headroom.store.audit import put_entry
 from headroom.store.budgets import close_budget, find_budget
 from headroom.store.organizations import (
@@ -105,14 +105,18 @@ def change_organization(
     reason: Reason = UNKNOWN,
     *,
     touches: Callable[[Budget], bool] | None = None,
+    seen: int | None = None,
 ) -> Organization:
     """Apply a change of settings and bring back what it no longer allows.
 
     `touches` tells whose allotments were decided on what changes; those members are recalled
-    whatever the change is, so that repeating it after a crash finishes the work.
+    whatever the change is, so that repeating it after a crash finishes the work. `seen` is the
+    version that the change was decided on, if it may hold for no other; what is so already is
+    done, whoever did it.
 
     Raises:
         NotFound: there is no such organization.
+        Overtaken: the settings have another version than `seen`.
         Overloaded: the change could not be written, or not yet be enforced; repeat it.
     """
     for _ in range(ATTEMPTS_MAX):
@@ -121,6 +125,8 @@ def change_organization(
             raise NotFound("organization: there is none with this id")
         new = change(old)
         if new != old or reason.even_if_same:
+            if seen not in (None, old.version):
+                raise Overtaken
             entry = _entry(
                 old, org_id, now, reason, organization_facts(old), organization_facts(new)
             )
@@ -142,11 +148,16 @@ def change_person(
     change: Callable[[Member], Member],
     now: datetime,
     reason: Reason = UNKNOWN,
+    *,
+    seen: int | None = None,
 ) -> Member:
     """Apply a change of one member and close what they were handed out under the old one.
 
+    `seen` is the version of the settings that it was decided on, as for an organization's.
+
     Raises:
         NotFound: there is no such member.
+        Overtaken: the settings have another version than `seen`.
         Overloaded: the change could not be written, or not yet be enforced; repeat it.
     """
     for _ in range(ATTEMPTS_MAX):
@@ -158,6 +169,8 @@ def change_person(
         entry = _entry(organization, user_id, now, reason, member_facts(old), member_facts(new))
         try:
             if new != old or reason.even_if_same:
+                if seen not in (None, organization.version):
+                    raise Overtaken
                 change_member(table, organization, old, new, entry)
             close_budget(table, org_id, user_id)
             budget = find_budget(table, org_id, user_id)

@@ -42,12 +42,17 @@ def set_limit(
     amount_nanos: int | None,
     actor: Actor,
     now: datetime,
+    *,
+    seen: int | None = None,
 ) -> LimitRow:
     """Set a spend limit; it holds when this returns. None says explicitly that there is none.
+
+    With `seen`, only if that is still the version of the settings.
 
     Raises:
         InvalidRequest: the plan has no such limit.
         NotFound: there is no such member.
+        Overtaken: the settings have another version than `seen`.
         Overloaded: the change is not in force everywhere yet; repeat it.
     """
     if place.scope_type == "organization" and place.period != "monthly":
@@ -70,6 +75,7 @@ def set_limit(
                 ),
                 now,
                 reason,
+                seen=seen,
             )
         case "seat_tier":
             tier = _tier_named(place.scope_id)
@@ -80,6 +86,7 @@ def set_limit(
                 now,
                 reason,
                 touches=lambda budget: budget.seat_tier == tier,
+                seen=seen,
             )
         case "user":
             change_person(
@@ -89,21 +96,26 @@ def set_limit(
                 lambda old: with_own_limit(old, place.period, amount_nanos),
                 now,
                 reason,
+                seen=seen,
             )
     row = find_limit(table, place)
     assert row is not None, "the row was written with the setting"
     return row
 
 
-def remove_override(table: Table, place: LimitPlace, actor: Actor, now: datetime) -> None:
+def remove_override(
+    table: Table, place: LimitPlace, actor: Actor, now: datetime, *, seen: int | None = None
+) -> None:
     """Remove a member's own limit, so that their seat tier's holds again.
 
     If there is none it was perhaps removed by a run that was cut off before it took back what the
-    member had been handed out, so that is finished first.
+    member had been handed out, so that is finished first. With `seen`, only if that is still the
+    version of the settings.
 
     Raises:
         InvalidRequest: it is the organization's or a tier's, which can only be set.
         NotFound: there is no such limit.
+        Overtaken: the settings have another version than `seen`.
         Overloaded: the change is not in force everywhere yet; repeat it.
     """
     if place.scope_type != "user":
@@ -123,6 +135,7 @@ def remove_override(table: Table, place: LimitPlace, actor: Actor, now: datetime
         ),
         now,
         Reason(actor, CHANGED, lambda: [delete_limit(place)]),
+        seen=seen,
     )
 
 

@@ -24,11 +24,20 @@ from headroom.usecases.authenticating import (
 )
 from headroom.usecases.replaying import Keyed, once
 from headroom.wire.fields import digest_of
-from headroom.wire.http import Content, Elsewhere, HttpAnswer, Request, answer, crash, failure
+from headroom.wire.http import (
+    Content,
+    Elsewhere,
+    HttpAnswer,
+    Request,
+    Tagged,
+    answer,
+    crash,
+    failure,
+)
 from headroom.wire.rights import check
 
 # A route's code: from caller, time and the path's parameters to the body of the answer.
-Body = dict[str, Any] | Content | Elsewhere
+Body = dict[str, Any] | Content | Elsewhere | Tagged
 Endpoint = Callable[..., Body]
 
 _BEARER = "bearer "

@@ -16,6 +16,8 @@ from headroom.wire.fields import parse_json
 BODY_LENGTH_MAX: Final = 1_000_000
 # What a client prefers who cannot read where a redirect leads, as a page's script (RFC 7240).
 NO_REDIRECT: Final = "no-redirect"
+# A strong tag that a proxy compressed the answer of comes back as a weak one.
+_TAG: Final = re.compile(r'(?:W/)?"([0-9]{1,15})"')
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,64}")
 
 # What a function returns to API Gateway.
@@ -36,6 +38,14 @@ class Elsewhere:
     """A successful answer that is too large for this way: it waits at an address."""
 
     location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A successful answer with the version of the settings that it shows, for If-Match."""
+
+    body: Mapping[str, Any]
+    version: int
 
 
 class Request:
@@ -106,6 +116,19 @@ class Request:
             raise InvalidRequest("Idempotency-Key", "must be 1 to 64 printable characters")
         return key
 
+    def version_seen(self) -> int | None:
+        """Return the version that the settings must still have, None if any will do.
+
+        Raises:
+            InvalidRequest: If-Match is none of our tags.
+        """
+        told = (self.header("if-match") or "*").strip()
+        if told == "*":
+            return None
+        if not (tag := _TAG.fullmatch(told)):
+            raise InvalidRequest("If-Match", "must be the etag of an answer")
+        return int(tag[1])
+
     def query(self, known: frozenset[str]) -> dict[str, str]:
         """Return the query's single parameters.
 
@@ -126,7 +149,7 @@ class Request:
         return parse_qsl(self._event.get("rawQueryString") or "", keep_blank_values=True)
 
 
-def answer(request: Request, body: Mapping[str, Any] | Content | Elsewhere) -> HttpAnswer:
+def answer(request: Request, body: Mapping[str, Any] | Content | Elsewhere | Tagged) -> HttpAnswer:
     """Return a successful answer."""
     match body:
         case Content():
@@ -145,6 +168,8 @@ def answer(request: Request, body: Mapping[str, Any] | Content | Elsewhere) -> H
             if request.prefers(NO_REDIRECT):
                 return _respond(request, 200, place, {"preference-applied": NO_REDIRECT})
             return _respond(request, 303, place, {"location": body.location})
+        case Tagged():
+            return _respond(request, 200, body.body, {"etag": f'"{body.version}"'})
         case _:
             return _respond(request, 200, body, {})
 
