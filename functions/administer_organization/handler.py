@@ -42,6 +42,7 @@ from headroom.usecases.listing import (
     effective_page,
     limits_page,
     requests_page,
+    search_page,
 )
 from headroom.usecases.overview import extra_usage
 from headroom.usecases.staffing import (
@@ -64,6 +65,7 @@ from headroom.wire.limits import (
     REQUEST_ID,
     parse_filter,
     parse_period,
+    parse_search,
     parse_set_limit,
     parse_user_ids,
     required_amount,
@@ -163,8 +165,18 @@ def put_seat_tier_limit(caller: Caller, now: datetime, seat_tier: str) -> dict[s
 
 @api.route("GET", "/v1/organizations/members")
 def get_members(caller: Caller, now: datetime) -> dict[str, Any]:
-    page = _page(caller, "members", None)
-    rows, last = current_page(table, caller.org_id, limit=page.limit, start=page.start)
+    wanted = parse_search(api.request.query(PAGING | {"user_ids", "search"}))
+    user_ids = parse_user_ids(api.request.query_list("user_ids"), "user_ids")
+    if wanted and user_ids:
+        raise InvalidRequest("search", "cannot be combined with user_ids")
+    filters = [user_ids, wanted] if user_ids or wanted else None
+    page = _page(caller, "members", filters, "user_ids", "search")
+    if wanted:
+        rows, last = search_page(table, caller.org_id, wanted, limit=page.limit, start=page.start)
+    else:
+        rows, last = current_page(
+            table, caller.org_id, user_ids, limit=page.limit, start=page.start
+        )
     return list_answer(rows, page.cursor(last))
 
 

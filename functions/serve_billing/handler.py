@@ -64,7 +64,7 @@ def get_usage_report(caller: Caller, now: datetime) -> dict[str, Any] | Content 
     shelf = _shelf(caller, "report", about)
     made = report(table, shelf, caller.organization, asked.span, asked.groups, now, _may_go_on)
     if not asked.as_csv:
-        return report_answer(made, asked.page)
+        return report_answer(made, asked.page, by_amount=asked.by_amount)
     if len(made.rows) > CSV_ROWS_MAX:
         # Larger than an answer may be: it is fetched from where it was streamed to.
         name = f"reports/{caller.org_id}/{api.request.id}.csv"

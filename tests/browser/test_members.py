@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.houses import house as provision
@@ -64,6 +64,39 @@ def test_members_are_paged_and_found_by_name_without_accents(house: House, visit
     owner.page.get_by_label("Search members").fill("nobody at all")
     expect(owner.page.get_by_text("Nobody matches.")).to_be_visible()
     expect(rows).to_have_count(0)
+
+
+def test_in_a_large_organization_the_api_looks_for_somebody(house: House, visit: Visit) -> None:
+    """The page has read a part of the directory, and reads no more of it to find them."""
+    owner = visit(house, "owner")
+    listed: list[str] = []
+    searched: list[str] = []
+
+    def pretend(route: Route) -> None:
+        url = route.request.url
+        if "search=" in url:
+            searched.append(url)
+            return route.continue_()
+        listed.append(url)
+        answer = route.fetch()
+        more = {**answer.json(), "has_more": True, "next_page": "more"}
+        return route.fulfill(response=answer, json=more)
+
+    owner.page.route("**/v1/organizations/members?*", pretend)
+    owner.go("members")
+    expect(owner.page.get_by_text("1\u201320 of many")).to_be_visible()
+    owner.page.get_by_label("Search members").fill("Noël")
+
+    rows = owner.page.locator("tbody tr")
+    expect(rows).to_have_count(4)
+    expect(owner.page.get_by_text("1\u20134 of 4")).to_be_visible()
+    assert (len(listed), len(searched)) == (1, 1)
+    choose(owner, house, "m6", "Move to Premium")
+    owner.confirm("Change seat")
+    expect(row(owner, house, "m6").locator('[data-label="Seat"]')).to_have_text("Premium")
+    owner.page.get_by_label("Search members").fill("nobody at all")
+    expect(owner.page.get_by_text("Nobody matches.")).to_be_visible()
+    assert len(listed) == 1
 
 
 def test_a_members_limit_is_edited_and_given_up_for_the_seats(house: House, visit: Visit) -> None:

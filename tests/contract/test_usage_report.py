@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -207,6 +208,26 @@ def test_the_pages_of_a_report_are_the_report(house: House, desk: Desk) -> None:
     assert whole["totals"]["amount"] == format_amount(total["amount"])
 
 
+def test_the_dearest_rows_come_first_and_their_pages_are_the_report(desk: Desk) -> None:
+    query = "period=2026-11&group_by[]=user&group_by[]=day&order_by=amount&limit=7"
+    whole = desk.json("period=2026-11&group_by[]=user&group_by[]=day&limit=1000")
+    rows: list[Any] = []
+    page = desk.json(query)
+    while page["has_more"]:
+        rows += page["data"]
+        page = desk.json(f"{query}&page={page['next_page']}")
+    rows += page["data"]
+
+    amounts = [Decimal(row["amount"]) for row in rows]
+    assert amounts == sorted(amounts, reverse=True)
+    assert amounts[0] > amounts[-1]
+    assert sorted(rows, key=lambda row: (row["user_id"], row["day"])) == whole["data"]
+    # A cursor belongs to its order.
+    other = query.replace("order_by=amount&", "")
+    first = desk.json(query)["next_page"]
+    assert desk.get(f"{other}&page={first}")["statusCode"] == 400
+
+
 def test_the_sample_event_asks_for_users_and_models(desk: Desk) -> None:
     answer = desk.json()
 
@@ -281,6 +302,7 @@ def test_a_long_report_is_had_by_asking_again_in_either_format(
     ("query", "field"),
     [
         ("group_by[]=price", "group_by"),
+        ("group_by[]=user&order_by=user", "order_by"),
         ("period=2026-13", "period"),
         ("period=2026-11&starting_at=2026-11-01T00:00:00Z", "period"),
         ("starting_at=yesterday", "starting_at"),

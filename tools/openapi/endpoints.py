@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 from pydantic import BaseModel
@@ -27,7 +27,7 @@ from headroom.errors import (
 from headroom.store.increases import Status
 from headroom.store.limits import ScopeType
 from headroom.usecases.reporting import GroupBy
-from headroom.wire.limits import USER_IDS_MAX
+from headroom.wire.limits import SEARCH_LENGTH_MAX, USER_IDS_MAX
 from headroom.wire.pages import LIMIT, LIMIT_MAX
 from tools.openapi import bodies, notifications
 
@@ -100,6 +100,15 @@ _SEEN: Final = {
 _USER_IDS: Final = Annotated[
     list[bodies.UserId] | None, Query(alias="user_ids[]", max_length=USER_IDS_MAX)
 ]
+_SEARCH: Final = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=SEARCH_LENGTH_MAX,
+        description="What is in their name or address, whatever its accents and case. A page may "
+        "have found few or nobody, and more behind it.",
+    ),
+]
 _ACTOR_IDS: Final = Annotated[
     list[bodies.UserId] | None, Query(alias="actor_ids[]", max_length=USER_IDS_MAX)
 ]
@@ -110,6 +119,9 @@ _DELIVERY_STATUSES: Final = Annotated[list[DeliveryStatus] | None, Query(alias="
 _PERIODS: Final = Annotated[list[LimitPeriod] | None, Query(alias="period[]")]
 _SCOPE_TYPES: Final = Annotated[list[ScopeType] | None, Query(alias="scope_type[]")]
 _STATUSES: Final = Annotated[list[Status] | None, Query(alias="status[]")]
+_ORDER: Final = Annotated[
+    Literal["amount"] | None, Query(description="The dearest rows first; CSV is not ordered by it.")
+]
 _GROUPS: Final = Annotated[list[GroupBy] | None, Query(alias="group_by[]")]
 _FROM: Final = Annotated[
     bodies.Moment | None,
@@ -237,7 +249,10 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         errors=(NotFound, Conflict),
     ),
     ("GET", f"{_ORGANIZATION}/members"): Endpoint(
-        MEMBERS, "List the members", bodies.MemberList, parameters=_PAGING
+        MEMBERS,
+        "List the members, all of them or those named or looked for",
+        bodies.MemberList,
+        parameters={"user_ids": _USER_IDS, "search": _SEARCH, **_PAGING},
     ),
     ("POST", f"{_ORGANIZATION}/members"): Endpoint(
         MEMBERS,
@@ -289,6 +304,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
             "ending_at": _TO,
             "period": _BILLED,
             "group_by": _GROUPS,
+            "order_by": _ORDER,
             **_PAGING,
         },
         other_media=("text/csv",),

@@ -55,10 +55,13 @@ export function columns(bars, { title }) {
 }
 
 // Bars side by side with their names: the largest first, the rest together.
-export function ranking(rows, { title, shown = 6, rest }) {
+// So many are named; the others are one row.
+export const RANKED = 6;
+
+export function ranking(rows, { title, rest }) {
   const sorted = [...rows].sort((one, other) => (toUnits(other.amount) > toUnits(one.amount) ? 1 : -1));
-  const first = sorted.slice(0, shown);
-  const others = sorted.slice(shown);
+  const first = sorted.slice(0, RANKED);
+  const others = sorted.slice(RANKED);
   if (others.length)
     first.push({
       name: rest(others.length),

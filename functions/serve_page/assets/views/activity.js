@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { moment } from "../dates.js";
-import { ensure, nameOf } from "../directory.js";
+import { learnNames, nameOf } from "../directory.js";
 import { h } from "../dom.js";
 import { limit, money } from "../money.js";
 import { card, longList } from "../parts.js";
@@ -12,7 +12,9 @@ const MONEY = /spend_limit|^seat_tiers\.|amount|threshold|monthly_limit|balance/
 
 export function activity() {
   const read = async (page) => {
-    const [found] = await Promise.all([get("organizations/audit", { limit: 20, page }), ensure()]);
+    const found = await get("organizations/audit", { limit: 20, page });
+    const people = found.data.flatMap(({ actor, subject }) => [actor.type === "user" ? actor.id : null, subject]);
+    await learnNames(people.filter((each) => each?.startsWith("user_")));
     return found;
   };
   return card(

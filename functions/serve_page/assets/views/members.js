@@ -2,7 +2,7 @@
 
 import { get, put } from "../api.js";
 import { confirm } from "../dialog.js";
-import { find, isComplete, keep, search } from "../directory.js";
+import { keep, search } from "../directory.js";
 import { freshId, h, icon } from "../dom.js";
 import { limit, money, share } from "../money.js";
 import { badge, button, card, empty, loading, meter, problem, say, toggle } from "../parts.js";
@@ -51,7 +51,7 @@ export function members(reader) {
         ),
         get("organizations/extra_usage"),
       ]);
-      const rows = found.slice(page * PAGE, (page + 1) * PAGE);
+      const rows = found.rows.slice(page * PAGE, (page + 1) * PAGE);
       const limits = rows.length
         ? await get("organizations/spend_limits/effective", {
             "user_ids[]": rows.map((row) => row.user_id),
@@ -65,7 +65,7 @@ export function members(reader) {
       body.replaceChildren(
         ...(rows.length ? [table(rows, of)] : [empty(t(asked ? "members.none_found" : "members.none"))]),
       );
-      paging(found.length, rows.length);
+      paging(found, rows.length);
     } catch (error) {
       if (mine !== turn) return;
       if (!error.kind) console.error(error);
@@ -75,12 +75,12 @@ export function members(reader) {
     }
   }
 
-  function paging(matching, shownRows) {
+  function paging({ rows: { length: matching }, complete }, shownRows) {
     const first = page * PAGE + 1;
     const last = first + shownRows - 1;
     const more = matching > last;
     status.textContent = shownRows
-      ? t(isComplete() ? "members.range" : "members.range.more", { first, last, all: number(matching) })
+      ? t(complete ? "members.range" : "members.range.more", { first, last, all: number(matching) })
       : "";
     const go = (to) => async (event) => {
       const { id } = event.currentTarget;
@@ -204,7 +204,7 @@ export function members(reader) {
   async function admit(row, on) {
     keep(await put(`organizations/members/${row.user_id}`, { extra_usage: on }));
     await refresh();
-    say(t(on ? "members.admitted" : "members.excluded", { name: find(row.user_id).name }));
+    say(t(on ? "members.admitted" : "members.excluded", { name: row.name }));
   }
 
   refresh();

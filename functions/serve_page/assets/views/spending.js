@@ -1,15 +1,18 @@
 // The month's extra usage by day, by model and by member.
 
 import { file, get } from "../api.js";
-import { columns, ranking } from "../charts.js";
+import { columns, RANKED, ranking } from "../charts.js";
 import { calendarDay, daysOf } from "../dates.js";
-import { ensure, nameOf } from "../directory.js";
+import { learnNames, nameOf } from "../directory.js";
 import { h } from "../dom.js";
 import { fromUnits, isZero, money, toUnits } from "../money.js";
 import { button, card, empty, facts, problem, shown } from "../parts.js";
 import { t } from "../words.js";
 
-const report = (group) => get("organizations/usage_report", { "group_by[]": group, limit: 1000 });
+const ROWS = 100;
+
+const report = (group, order = null) =>
+  get("organizations/usage_report", { "group_by[]": group, order_by: order, limit: ROWS });
 
 export function spending(period) {
   return card(
@@ -55,7 +58,8 @@ function byDay(found, period) {
 
 function group(by, name, title) {
   const read = async () => {
-    const [found] = await Promise.all([report(by), by === "user" ? ensure() : null]);
+    const found = await report(by, "amount");
+    if (by === "user") await learnNames(found.data.slice(0, RANKED).map((row) => row.user_id));
     return found;
   };
   return h(

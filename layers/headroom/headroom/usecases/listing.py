@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from headroom.domain.names import fold
 from headroom.domain.organization import LimitPeriod, Member, Organization
 from headroom.store.budgets import find_budgets
 from headroom.store.increases import list_requests, read_request
@@ -19,6 +20,9 @@ from headroom.usecases.staffing import member_to_wire
 
 # How many members are read in one call.
 READ_TOGETHER = 100
+# How many a search looks at for a page, and in one call: an answer is due in time.
+LOOKED_AT_MAX = 10_000
+LOOKED_AT_TOGETHER = 1_000
 
 # A page of wire objects, and the item behind which the next page begins (None at the end).
 Listed = tuple[list[dict[str, Any]], Item | None]
@@ -52,11 +56,42 @@ def limits_page(
     return rows, last_key(found, limit)
 
 
-def current_page(table: Table, org_id: str, *, limit: int, start: Item | None) -> Listed:
-    """Return a page of current members; those who left leave no gaps in it."""
-    found = list(islice(_current(table, org_id, [], limit, start), limit + 1))
+def current_page(
+    table: Table, org_id: str, user_ids: Sequence[str] = (), *, limit: int, start: Item | None
+) -> Listed:
+    """Return a page of current members, all of them or those named.
+
+    Those who left leave no gaps in it.
+    """
+    found = list(islice(_current(table, org_id, user_ids, limit, start), limit + 1))
     rows = [member_to_wire(read_member(item)) for item in found[:limit]]
     return rows, last_key(found, limit)
+
+
+def search_page(
+    table: Table, org_id: str, wanted: str, *, limit: int, start: Item | None
+) -> Listed:
+    """Return a page of current members in whose name or address there is what is wanted.
+
+    A page ends behind LOOKED_AT_MAX members, however few it found: the next one goes on there.
+    """
+    needle = fold(wanted)
+    found: list[Member] = []
+    looked_at = 0
+    while looked_at < LOOKED_AT_MAX:
+        page = members_page(table, org_id, limit=LOOKED_AT_TOGETHER, start=start)
+        for item in page.items:
+            member = read_member(item)
+            if member.active and needle in fold(f"{member.name} {member.email}"):
+                found.append(member)
+                if len(found) == limit:
+                    behind = Key(item["pk"]["S"], item["sk"]["S"]).attributes()
+                    return [member_to_wire(each) for each in found], behind
+        looked_at += len(page.items)
+        start = page.next_key
+        if start is None:
+            break
+    return [member_to_wire(each) for each in found], start
 
 
 def effective_page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from headroom.domain.authorization import USER_ID
@@ -15,6 +15,7 @@ from headroom.wire.authorizations import USER_ID_LENGTH_MAX
 from headroom.wire.fields import Fields, as_object, choice, known_only, text
 
 USER_IDS_MAX: Final = 100
+SEARCH_LENGTH_MAX: Final = 100
 REQUEST_ID: Final = re.compile(r"slir_[0-9a-v]{20}")
 
 
@@ -85,6 +86,20 @@ def parse_filter(values: Sequence[str], name: str, known: Sequence[str]) -> list
         if value not in known:
             raise InvalidRequest(name, f"must be among {', '.join(known)}")
     return sorted(set(values))
+
+
+def parse_search(query: Mapping[str, str]) -> str:
+    """Return what members are looked for by; empty if they are not.
+
+    Raises:
+        InvalidRequest: it is too long, or nothing.
+    """
+    wanted = query.get("search")
+    if wanted is None:
+        return ""
+    if not 1 <= len(wanted.strip()) <= SEARCH_LENGTH_MAX:
+        raise InvalidRequest("search", f"must be 1 to {SEARCH_LENGTH_MAX} characters")
+    return wanted.strip()
 
 
 def parse_user_ids(values: Sequence[str], name: str) -> list[str]:

@@ -15,7 +15,15 @@ from headroom.domain.periods import parse_period, period_bounds, period_of, time
 from headroom.errors import InvalidRequest
 from headroom.store.table import Item
 from headroom.usecases.gathering import Span
-from headroom.usecases.reporting import COLUMNS, GROUPS, GroupBy, Place, Report, csv_rows
+from headroom.usecases.reporting import (
+    COLUMNS,
+    GROUPS,
+    Figures,
+    GroupBy,
+    Place,
+    Report,
+    csv_rows,
+)
 from headroom.wire.fields import moment
 from headroom.wire.http import Request
 from headroom.wire.pages import PageRequest, parse_page
@@ -23,7 +31,16 @@ from headroom.wire.pages import PageRequest, parse_page
 CSV: Final = "text/csv; charset=utf-8"
 ROWS_TOGETHER: Final = 1000
 SPAN_MAX: Final = timedelta(days=366)
-_KNOWN: Final = frozenset({"starting_at", "ending_at", "period", "group_by", "limit", "page"})
+_KNOWN: Final = frozenset(
+    {"starting_at", "ending_at", "period", "group_by", "order_by", "limit", "page"}
+)
+# The dearest first. Otherwise rows are in the order of their places.
+_AMOUNT: Final = "amount"
+
+
+Row = tuple[Place, Figures]
+# What a row is ordered by, before its place, and its place.
+Rank = tuple[int, Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,7 @@ class ReportRequest:
     groups: tuple[GroupBy, ...]
     page: PageRequest
     as_csv: bool
+    by_amount: bool
 
 
 def parse_report(request: Request, organization: Organization, now: datetime) -> ReportRequest:
@@ -49,8 +67,11 @@ def parse_report(request: Request, organization: Organization, now: datetime) ->
     groups = _groups(request.query_list("group_by"))
     span = _span(query, organization, now)
     filters = [list(groups), query.get("starting_at"), query.get("ending_at"), query.get("period")]
+    by_amount = _is_by_amount(query)
+    if by_amount:
+        filters.append(_AMOUNT)
     page = parse_page(query, org_id=organization.org_id, route="usage_report", filters=filters)
-    return ReportRequest(span, groups, page, wants_csv(request))
+    return ReportRequest(span, groups, page, wants_csv(request), by_amount)
 
 
 def wants_csv(request: Request) -> bool:
@@ -58,14 +79,19 @@ def wants_csv(request: Request) -> bool:
     return (request.header("accept") or "").lower().startswith("text/csv")
 
 
-def report_answer(report: Report, page: PageRequest) -> dict[str, Any]:
+def report_answer(report: Report, page: PageRequest, *, by_amount: bool = False) -> dict[str, Any]:
     """Return a page of a report as the wire has it; the totals are of the whole report."""
-    rows = list(report.rows)
+
+    def rank(row: Row) -> Rank:
+        place, figures = row
+        return -figures.sums[_AMOUNT] if by_amount else 0, place
+
+    rows = sorted(report.rows, key=rank)
     if page.start is not None:
-        after = tuple(each["S"] for each in page.start["place"]["L"])
-        rows = [row for row in rows if row[0] > after]
+        after = _rank_of(page.start)
+        rows = [row for row in rows if rank(row) > after]
     shown = rows[: page.limit]
-    next_page = page.cursor(_cursor(shown[-1][0])) if len(rows) > page.limit else None
+    next_page = page.cursor(_cursor(rank(shown[-1]))) if len(rows) > page.limit else None
     return {
         "type": "usage_report",
         "data": [report.row(place, figures) for place, figures in shown],
@@ -89,8 +115,22 @@ def _harmless(row: Sequence[str]) -> list[str]:
     return [f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") else cell for cell in row]
 
 
-def _cursor(place: Place) -> Item:
-    return {"place": {"L": [{"S": value} for value in place]}}
+def _cursor(rank: Rank) -> Item:
+    first, place = rank
+    item: Item = {"place": {"L": [{"S": value} for value in place]}}
+    return item if not first else {**item, "first": {"N": str(first)}}
+
+
+def _rank_of(cursor: Item) -> Rank:
+    place = tuple(each["S"] for each in cursor["place"]["L"])
+    return int(cursor["first"]["N"]) if "first" in cursor else 0, place
+
+
+def _is_by_amount(query: dict[str, str]) -> bool:
+    wanted = query.get("order_by")
+    if wanted not in (None, _AMOUNT):
+        raise InvalidRequest("order_by", f"must be {_AMOUNT}, or left out")
+    return wanted == _AMOUNT
 
 
 def _groups(values: Sequence[str]) -> tuple[GroupBy, ...]:
