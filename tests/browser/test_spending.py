@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.houses import house as provision
@@ -43,6 +43,26 @@ def test_the_charts_show_what_the_ledger_says(house: House, visit: Visit) -> Non
     today = owner.page.locator(".as-table tbody tr").last
     expect(today).to_contain_text("$3.01")
     owner.picture("spending")
+
+
+def test_a_month_that_cannot_be_totalled_is_asked_for_once(house: House, visit: Visit) -> None:
+    """Each attempt keeps the API busy for as long as an answer may take."""
+    owner = visit()
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        error = {"type": "overloaded_error", "message": "the report is too large"}
+        route.fulfill(status=503, json={"type": "error", "error": error})
+
+    owner.page.route("**/v1/organizations/usage_report?*", refuse)
+    owner.sign_in(house.people["owner"])
+    expect(owner.page.get_by_role("alert")).to_contain_text("could not be totalled in time")
+    assert len(asked) == 1
+    owner.picture("spending-untotalled")
+    owner.page.unroute("**/v1/organizations/usage_report?*")
+    owner.page.get_by_role("alert").get_by_role("button", name="Try again").click()
+    expect(owner.page.get_by_role("list", name="By model")).to_be_visible()
 
 
 def test_the_report_is_saved_as_a_file_that_sums_to_the_total(

@@ -21,6 +21,8 @@ const kindOf = (status, type) =>
   KINDS[status] ?? (status === 429 ? (type === "rate_limit_error" ? "busy" : "refused") : "unavailable");
 
 export const get = (path, query) => reading(() => send("GET", path, { query }));
+// For what takes the API long: it is asked once, and again only by whoever wants it.
+export const getOnce = (path, query) => send("GET", path, { query });
 // The same with its tag: a change that names the tag is made only if nothing has changed since.
 export const getTagged = (path, query) => reading(() => send("GET", path, { query, tagged: true }));
 export const put = (path, body, tag) => send("PUT", path, { body, tag });

@@ -1,6 +1,6 @@
 // The month's extra usage by day, by model and by member.
 
-import { file, get } from "../api.js";
+import { file, getOnce } from "../api.js";
 import { columns, RANKED, ranking } from "../charts.js";
 import { calendarDay, daysOf } from "../dates.js";
 import { learnNames, nameOf } from "../directory.js";
@@ -11,8 +11,15 @@ import { t } from "../words.js";
 
 const ROWS = 100;
 
-const report = (group, order = null) =>
-  get("organizations/usage_report", { "group_by[]": group, order_by: order, limit: ROWS });
+async function report(group, order = null) {
+  try {
+    return await getOnce("organizations/usage_report", { "group_by[]": group, order_by: order, limit: ROWS });
+  } catch (error) {
+    // More than can be totalled while somebody waits.
+    if (error.status === 503) error.kind = "untotalled";
+    throw error;
+  }
+}
 
 export function spending(period) {
   return card(
