@@ -45,9 +45,14 @@ def take(*, page_url: str, page: Page, to: Path) -> None:
     page.locator("#spending-cap").wait_for()
     if later.count():
         later.click()
+        later.wait_for(state="detached")
     page.locator(".ranking").last.wait_for()
+    # What is being read anew is faded, and fades in again.
+    for busy in ('[aria-busy="true"]', ".loading", "#said p"):
+        page.locator(busy).first.wait_for(state="detached")
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement?.blur()")
+    page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
     to.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=to)
 
