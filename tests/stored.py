@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from headroom.domain.invoice import Terms
 from headroom.store.table import Item, Key
 from headroom.usecases import closing
 from headroom.usecases.adjusting import Adjustment, adjust
 from headroom.usecases.increasing import request_increase
-from headroom.usecases.invoicing import write_invoice
+from tests.closes import close_period
 from tests.contract.governing import ANN, BEN, NOW, OLGA, PAM, House
 from tests.fake_payments import GOOD_CARD
 from tests.memory_files import MemoryFiles
@@ -30,7 +29,6 @@ from tests.purse import CENT, Purse
 OLD = datetime(2026, 11, 30, 23, 57, tzinfo=UTC)
 NEW = datetime(2026, 12, 1, 0, 2, tzinfo=UTC)
 DATA = Path(__file__).parent / "data"
-TERMS = Terms()
 # Ann's seat includes nothing; Pam's includes a little.
 TIERS = {
     "standard": {"spend_limit": "20000", "allowance": []},
@@ -124,12 +122,7 @@ def store_closing() -> Scene:
     ends_at = datetime(2027, 1, 1, tzinfo=UTC)
     with patch.object(closing, "SHARD_MEMBERS", 2):
         after = NEW + timedelta(minutes=4)
-        shards = closing.begin(house.table, house.org_id, november, after)
-        for shard in shards:
-            assert closing.turn_members(house.table, house.org_id, november, shard, after) is None
-            closing.total_members(house.table, files, house.org_id, november, shard)
-        closing.seal(house.table, files, house.org_id, november, len(shards), after)
-        write_invoice(house.table, house.org_id, november, after, terms=TERMS)
+        close_period(house.table, files, house.org_id, november, after)
         for user_id in (ANN, OLGA):
             house.use(user_id, NEW + timedelta(days=3))
         held = house.ask(PAM, ends_at - timedelta(minutes=2))

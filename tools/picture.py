@@ -13,9 +13,9 @@ from typing import Final
 
 from playwright.sync_api import Page, sync_playwright
 
-from tools.local_stack.emulator import ROOT
+from tools.local_stack.emulator import HOME, ROOT
 
-STACK_FILE: Final = ROOT / ".local" / "stack.json"
+STACK_FILE: Final = HOME / "stack.json"
 PICTURE: Final = ROOT / "docs" / "images" / "usage.png"
 WHO: Final = "Gus Abara"
 WIDTH, HEIGHT = 1180, 1180

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 
+from headroom.domain.periods import period_bounds, time_zone
 from headroom.errors import SpendRefused
-from headroom.store.organizations import find_organization
+from headroom.store.organizations import find_organization, find_pool
 from headroom.store.table import DynamoTable, Range
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authenticating import Callers
@@ -20,10 +21,14 @@ from headroom.usecases.governing import set_enabled
 from headroom.usecases.recording import record
 from headroom.wire.authorizations import parse_authorization_request
 from headroom.wire.usage_events import parse_event
+from tests.closes import close_period
+from tests.contract.governing import CENT
 from tests.e2e.governed import House, provision_house
 from tests.emulator.tables import table_at
+from tests.memory_files import MemoryFiles
 from tools.restore.copying import back_up, discard, dress, restore
-from tools.restore.proof import findings, read
+from tools.restore.ledger import read
+from tools.restore.proof import findings
 
 RESTORED = "headroom-restored"
 
@@ -54,8 +59,29 @@ def held(house: House) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def closed(stack: dict[str, Any]) -> dict[str, House]:
+    """Organizations whose month was over before the backup: with an invoice, with a statement."""
+    table = table_at(stack["aws_endpoint_url"], stack["table_name"])
+    organizations = {
+        "invoice": provision_house(stack),
+        "statement": provision_house(stack, plan="team", wallet={"balance": "5000"}),
+    }
+    for kind, each in organizations.items():
+        each.spend("m0", 1000)
+        period = find_pool(table, each.org_id).period
+        _, over = period_bounds(period, time_zone("UTC"))
+        made = close_period(table, MemoryFiles(), each.org_id, period, over + timedelta(minutes=6))
+        assert (made.kind, made.subtotal) == (kind, 18_000_000)
+    return organizations
+
+
+@pytest.fixture(scope="module")
 def restored(
-    client: Any, stack: dict[str, Any], house: House, held: dict[str, Any]
+    client: Any,
+    stack: dict[str, Any],
+    house: House,
+    held: dict[str, Any],
+    closed: dict[str, House],
 ) -> Iterator[DynamoTable]:
     """The deployed table as a backup kept it; the deployed one went on since."""
     arn = back_up(client, stack["table_name"], RESTORED)
@@ -77,18 +103,33 @@ def test_what_is_restored_proves_itself_and_is_as_old_as_the_backup(
     ledger = read(items(client, RESTORED))
 
     assert list(findings(ledger)) == []
-    spent = {budget.user_id: budget.spent for budget in ledger.budgets[house.org_id]}
+    spent = {each.user_id: each.spent for each in ledger.organizations[house.org_id].budgets}
     assert spent == {house.people["m0"]: 18_000_000}
 
 
-def test_a_proof_finds_what_is_missing(client: Any, restored: DynamoTable) -> None:
-    """Else it would prove nothing."""
-    kept = items(client, RESTORED)
-    without_a_line = [item for item in kept if item["sk"]["S"] != "LINE"]
-    without_a_budget = [item for item in kept if item["sk"]["S"] != "BUDGET"]
+def test_wallets_and_documents_are_restored_with_what_they_came_to(
+    client: Any, restored: DynamoTable, closed: dict[str, House]
+) -> None:
+    books = read(items(client, RESTORED)).organizations
+    invoiced, stated = (books[closed[kind].org_id] for kind in ("invoice", "statement"))
 
-    assert list(findings(read(without_a_line)))
-    assert list(findings(read(without_a_budget)))
+    assert [each.total for each in invoiced.invoices] == [20_000_000]
+    assert [each.subtotal for each in stated.invoices] == [18_000_000]
+    assert stated.wallet is not None
+    assert stated.wallet.given == 5000 * CENT
+    assert [each.amount for each in stated.entries if each.kind == "promotional"] == [5000 * CENT]
+
+
+@pytest.mark.parametrize("lost", ["LINE", "BUDGET", "ENTRY", "WALLET", "INVOICE", "POOL"])
+def test_a_proof_finds_what_is_missing(client: Any, restored: DynamoTable, lost: str) -> None:
+    """Else it would prove nothing."""
+    kept = [
+        item
+        for item in items(client, RESTORED)
+        if item["sk"]["S"] != lost and not item["sk"]["S"].startswith(f"{lost}#")
+    ]
+
+    assert list(findings(read(kept)))
 
 
 def test_what_a_backup_does_not_contain_is_there_again(

@@ -42,10 +42,10 @@ from tools.demo.replay import replay, warm_up
 from tools.demo.report import WIDTH_MAX, Run, print_report
 from tools.demo.traces import Trace, TraceUnreadable, open_trace
 from tools.demo.writes import StreamsClient, WriteCounter
-from tools.local_stack.emulator import ROOT, clean_environment
+from tools.local_stack.emulator import HOME, clean_environment
 from tools.progress import follow
 
-STACK_FILE: Final = ROOT / ".local" / "stack.json"
+STACK_FILE: Final = HOME / "stack.json"
 REQUESTS_DEFAULT: Final = 1000
 CLIENTS_DEFAULT: Final = 6
 CLIENTS_MAX: Final = 64
@@ -244,7 +244,7 @@ def _print_where(stack: Mapping[str, Any]) -> None:
         f"  curl -s {stack['api_url']}/v1/authorizations "
         f"-H 'x-api-key: {organization['service_key']}' -d '{body}'"
     )
-    print("Other keys and members are in .local/stack.json. To stop it: make down")
+    print(f"Other keys and members are in {STACK_FILE}. To stop it: make down")
     print(f"Settings > Usage, as one of its example people: {stack['page_url']}")
 
 

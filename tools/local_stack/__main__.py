@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.local_stack.deployment import REAL_TIME, DeploymentFailed
-from tools.local_stack.emulator import ROOT, Emulator, EmulatorFailed
+from tools.local_stack.emulator import HOME, Emulator, EmulatorFailed
 from tools.local_stack.mail import sent_mail, show
 from tools.local_stack.payments import ProcessorFailed
 from tools.local_stack.provisioning import ProvisioningFailed
@@ -69,7 +69,7 @@ def _print_mail(emulator: Emulator) -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="local_stack", description=__doc__)
     parser.add_argument("command", choices=["up", "down", "env", "mail"])
-    parser.add_argument("--home", type=Path, default=ROOT / ".local")
+    parser.add_argument("--home", type=Path, default=HOME)
     parser.add_argument("--port", type=int)
     parser.add_argument("--fresh", action="store_true", help="start from an empty account")
     parser.add_argument(

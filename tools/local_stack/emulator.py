@@ -15,6 +15,8 @@ import boto3
 from tools import processes
 
 ROOT = Path(__file__).resolve().parents[2]
+# Where `make up` keeps its stack. The tests point the documents' commands at one of their own.
+HOME = ROOT / (os.environ.get("STACK_HOME") or ".local")
 MINISTACK = ROOT / ".venv-stack" / "bin" / "ministack"
 
 REGION = "us-east-1"

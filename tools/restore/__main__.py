@@ -18,9 +18,10 @@ import boto3
 from rich.console import Console
 
 from headroom.store.table import Item
-from tools.local_stack.emulator import ROOT
+from tools.local_stack.emulator import HOME
 from tools.restore.copying import back_up, discard, dress, restore
-from tools.restore.proof import findings, read
+from tools.restore.ledger import read
+from tools.restore.proof import findings
 
 console = Console(highlight=False)
 
@@ -44,7 +45,11 @@ def main() -> int:
         _step("Remove it", lambda: discard(client, arn, name))
     console.print(
         f"{len(ledger.organizations)} organizations, {ledger.lines:,} usage lines: "
-        + (f"[red]{len(wrong)} findings[/red]" if wrong else "ledger and counters agree")
+        + (
+            f"[red]{len(wrong)} findings[/red]"
+            if wrong
+            else "ledger, counters, wallets and documents agree"
+        )
     )
     return 1 if wrong else 0
 
@@ -52,7 +57,7 @@ def main() -> int:
 def _connect(table_name: str | None) -> tuple[Any, str]:
     if table_name is not None:
         return boto3.client("dynamodb"), table_name
-    stack = ROOT / ".local" / "stack.json"
+    stack = HOME / "stack.json"
     if not stack.is_file():
         sys.exit("There is no local stack. Start it with: make up")
     described = json.loads(stack.read_text())

@@ -2,68 +2,116 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final, cast
 
-from headroom.domain.allotment import Pool
-from headroom.domain.budget import Budget
-from headroom.domain.organization import Organization
-from headroom.store.keys import owner_of_budget
-from headroom.store.models import LineRecord, PoolRecord, SettingsRecord, read_budget
-from headroom.store.table import Item
+from headroom.domain.invoice import Kind, invoice_number
+from tools.restore.ledger import Books, Ledger, Sums
 
-
-@dataclass
-class Ledger:
-    """The items that the promises are about, by organization."""
-
-    organizations: dict[str, Organization] = field(default_factory=dict)
-    pools: dict[str, Pool] = field(default_factory=dict)
-    budgets: dict[str, list[Budget]] = field(default_factory=lambda: defaultdict(list))
-    charged: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    lines: int = 0
-
-
-def read(items: Iterable[Item]) -> Ledger:
-    """Sort a table's items."""
-    ledger = Ledger()
-    for item in items:
-        pk, sk = item["pk"]["S"], item["sk"]["S"]
-        owner = owner_of_budget(pk, sk)
-        if owner:
-            ledger.budgets[owner[0]].append(read_budget(item, *owner))
-        elif sk == "SETTINGS":
-            organization = SettingsRecord.of(item).to_domain()
-            ledger.organizations[organization.org_id] = organization
-        elif sk == "POOL":
-            ledger.pools[pk.removeprefix("ORG#")] = PoolRecord.of(item).to_domain()
-        elif sk == "LINE":
-            line = LineRecord.of(item)
-            ledger.lines += 1
-            ledger.charged[line.org_id, line.user_id, line.period] += line.charged
-    return ledger
+BOUGHT: Final = ("purchase", "reload")
 
 
 def findings(ledger: Ledger) -> Iterator[str]:
-    """Say wherever counters and ledger disagree; nothing when all is well."""
-    counted: Counter[tuple[str, str, str]] = Counter()
-    for org_id, organization in ledger.organizations.items():
-        pool = ledger.pools.get(org_id)
-        if pool is None:
-            yield f"{org_id} has no pool"
-            continue
-        granted = 0
-        for budget in ledger.budgets[org_id]:
-            place = f"{org_id} {budget.user_id} {budget.period}"
-            counted[org_id, budget.user_id, budget.period] += budget.spent
-            if budget.granted != budget.allotment + budget.held + budget.spent:
-                yield f"{place}: granted is not allotment, held and spent"
-            if budget.period == pool.period:
-                granted += budget.granted
-        if pool.unallotted + granted != organization.cap:
-            yield f"{org_id}: unallotted and granted are not the cap"
-    for spent, charged in (counted - ledger.charged).items():
-        yield f"{' '.join(spent)}: {charged} nanos are counted without a line"
-    for spent, charged in (ledger.charged - counted).items():
-        yield f"{' '.join(spent)}: {charged} nanos of lines are not counted"
+    """Say wherever two of a table's items disagree; nothing when all is well."""
+    for org_id, books in ledger.organizations.items():
+        for prove in (_prove_pool, _prove_usage, _prove_wallet, _prove_payments, _prove_documents):
+            for finding in prove(books):
+                yield f"{org_id}: {finding}"
+
+
+def _prove_pool(books: Books) -> Iterator[str]:
+    """What is granted and what is not are the cap."""
+    if books.organization is None or books.pool is None:
+        yield "settings or pool are missing"
+        return
+    granted = 0
+    for budget in books.budgets:
+        if budget.granted != budget.allotment + budget.held + budget.spent:
+            place = f"{budget.user_id} {budget.period}"
+            yield f"{place}: granted is not allotment, held and spent"
+        if budget.period == books.pool.period:
+            granted += budget.granted
+    if books.pool.unallotted + granted != books.organization.cap:
+        yield "unallotted and granted are not the cap"
+
+
+def _prove_usage(books: Books) -> Iterator[str]:
+    """Each member's counters are the sums of their lines."""
+    counted: defaultdict[tuple[str, str], Sums] = defaultdict(Sums)
+    for budget in books.budgets:
+        counted[budget.user_id, budget.period] += Sums(
+            budget.spent, budget.included, budget.unbilled
+        )
+    for place in sorted(counted.keys() | books.used.keys()):
+        if counted[place] != books.used[place]:
+            yield f"{' '.join(place)}: lines are {books.used[place]}, counters {counted[place]}"
+
+
+def _prove_wallet(books: Books) -> Iterator[str]:
+    """Entries, lots and what members and pool have come to the same."""
+    wallet, pool = books.wallet, books.pool
+    if wallet is None:
+        if books.entries:
+            yield "there are wallet entries, and no wallet"
+        return
+    running = 0
+    for entry in sorted(books.entries, key=lambda each: each.version):
+        running += entry.amount
+        if entry.balance != running:
+            yield f"{entry.entry_id}: the balance is {entry.balance}, the entries come to {running}"
+    if running != wallet.total:
+        yield f"wallet entries come to {running}, lots to {wallet.total}"
+    booked = -sum(entry.amount for entry in books.entries if entry.kind == "usage")
+    if booked != sum(wallet.booked.values()):
+        yield f"entries book {booked} of usage, the wallet {sum(wallet.booked.values())}"
+    outside = sum(each.allotment + each.held + each.spent for each in books.budgets)
+    if pool is not None and pool.funds + outside != wallet.given:
+        yield f"pool and members have {pool.funds + outside}, the wallet was given {wallet.given}"
+
+
+def _prove_payments(books: Books) -> Iterator[str]:
+    """Each payment that succeeded is credited once, and nothing else is."""
+    paid = {each.payment_id: each.amount for each in books.intents if each.state == "succeeded"}
+    bought = [each for each in books.entries if each.kind in BOUGHT]
+    credited = {each.payment_id: each.amount for each in bought}
+    if len(credited) != len(bought):
+        yield "a payment is credited twice"
+    if credited != paid:
+        yield f"payments {sorted(map(str, paid.items() ^ credited.items()))} are not credited so"
+
+
+def _prove_documents(books: Books) -> Iterator[str]:
+    """Each closed period has one document, which comes to what the ledger says of it."""
+    by_id = {each.invoice_id: each for each in books.invoices}
+    for closing in books.closings:
+        used = books.used_in(closing.period)
+        if closing.state in ("closed", "invoiced"):
+            told = Sums(closing.charged, closing.included, closing.unbilled)
+            if told != used:
+                yield f"{closing.period} was closed with {told}, its lines come to {used}"
+        if closing.state == "invoiced" and closing.invoice_id not in by_id:
+            yield f"{closing.period} has no document"
+    closed = {each.invoice_id for each in books.closings if each.state == "invoiced"}
+    numbers: defaultdict[str, list[str]] = defaultdict(list)
+    for invoice in books.invoices:
+        numbers[invoice.kind].append(invoice.number)
+        booked = invoice.rounding
+        if invoice.kind == "credit_note":
+            booked += invoice.subtotal
+        elif invoice.invoice_id not in closed:
+            yield f"{invoice.number} is of a period that was not closed"
+        elif invoice.subtotal != books.used_in(invoice.period).charged:
+            yield (
+                f"{invoice.number} bills {invoice.subtotal}, the lines of {invoice.period} "
+                f"come to {books.used_in(invoice.period).charged}"
+            )
+        if books.booked[invoice.invoice_id] != booked:
+            yield f"{invoice.number}: {booked} was to be booked beside the usage"
+    for kind in sorted(numbers.keys() | books.numbered.keys()):
+        expected = [
+            invoice_number(books.org_id, cast("Kind", kind), each + 1)
+            for each in range(books.numbered[kind])
+        ]
+        if sorted(numbers[kind]) != expected:
+            yield f"the numbers of its documents ({kind}) have a gap"

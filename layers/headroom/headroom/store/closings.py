@@ -15,7 +15,7 @@ from headroom.domain.tax import Tax
 from headroom.store import keys
 from headroom.store.attributes import IntegerAttribute
 from headroom.store.models import Record, read_tax, tax_value
-from headroom.store.table import Change, Put, Range, Table, each
+from headroom.store.table import Change, Item, Put, Range, Table, each
 
 
 class ClosingRecord(Record):
@@ -73,21 +73,21 @@ def put_closing(closing: Closing) -> Put:
 def find_closing(table: Table, org_id: str, period: str) -> Closing | None:
     """Return how far a period's close has come, None if the organization has no such period."""
     item = table.get(keys.closing(org_id, period))
-    return None if item is None else _read(ClosingRecord.of(item))
+    return None if item is None else read_closing(item)
 
 
 def last_closings(table: Table, org_id: str, *, limit: int) -> list[Closing]:
     """Return an organization's last periods, the latest first."""
     place = keys.closing(org_id, "")
     page = table.query(Range(place.pk, prefix=place.sk, descending=True), limit=limit)
-    return [_read(ClosingRecord.of(item)) for item in page.items]
+    return [read_closing(item) for item in page.items]
 
 
 def list_due(table: Table, shard: int, now: datetime) -> Iterator[Closing]:
     """Walk through the periods of a shard that somebody has to see to."""
     due = Range(keys.closing_shard(shard), index="by_due", until=to_millis(now))
     for item in each(table, due):
-        yield _read(ClosingRecord.of(item))
+        yield read_closing(item)
 
 
 def move_closing(table: Table, old: Closing, new: Closing, also: Sequence[Change] = ()) -> Closing:
@@ -133,7 +133,9 @@ def _put(closing: Closing, over: int | None) -> Put:
     return Put(key, record.to_item(), condition)
 
 
-def _read(record: ClosingRecord) -> Closing:
+def read_closing(item: Item) -> Closing:
+    """Read how far a period's close has come."""
+    record = ClosingRecord.of(item)
     due_millis: int | None = record.due_at
     return Closing(
         org_id=record.org_id,
