@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -16,14 +17,15 @@ from pathlib import Path
 import pytest
 
 from clients.python.tests.headroom_server import HeadroomServer
-from clients.python.tests.test_readme import CLIENT, SNIPPETS
+from clients.python.tests.test_readme import CLIENT, README, SNIPPETS
 
 PROJECT = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
 
 
-def pip(*arguments: str) -> None:
+def pip(*arguments: str, folder: Path = CLIENT) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "pip", "--quiet", *arguments],
+        cwd=folder,
         check=False,
         timeout=120,
         capture_output=True,
@@ -126,3 +128,13 @@ print(importlib.util.find_spec("anthropic"))
     assert Path(where).is_relative_to(installed.parents[1])
     assert typed == "True"
     assert anthropic == "None", "the environment is not empty"
+
+
+@pytest.mark.parametrize("command", re.findall(r"^pip .*$", README, re.MULTILINE))
+def test_what_the_readme_installs_is_here_with_the_extra(installed: Path, command: str) -> None:
+    """Without the extra's own packages: the proxy's take minutes, and other tests have them."""
+    _, verb, place = shlex.split(command)
+    extra = place.partition("[")[2].rstrip("]")
+
+    pip("--python", str(installed), verb, "--dry-run", "--no-deps", place, folder=CLIENT.parents[1])
+    assert extra in PROJECT["optional-dependencies"]

@@ -1,0 +1,105 @@
+"""The commands that the documents show, in blocks marked `sh` and in running text."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.template import TEMPLATE
+
+ROOT: Final = TEMPLATE.parent
+DOCUMENTS: Final = (
+    ROOT / "README.md",
+    ROOT / "clients" / "python" / "README.md",
+    ROOT / "layers" / "headroom" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+)
+
+# A `make` command is named by its target and variables, `make up NOW`.
+# These run against the stack of the tests; tests/e2e/test_documents.py does it.
+MAKES_RUN: Final = ("make up", "make env", "make mail", "make rehearse-restore", "make demo")
+# These need an account at AWS: tests/e2e/test_documents.py holds them to the programs they call.
+MAKES_AT_AWS: Final = ("make test-events STACK_NAME", "make rehearse-restore TABLE")
+# And these nothing here runs, for what is said of each.
+MAKES_NOT_RUN: Final = {
+    "make test": "is what runs this",
+    "make bench": "takes minutes; the emulator's tests run what it measures",
+    "make bench-close": "takes minutes; tests/e2e/test_closing.py closes by the same state machine",
+    "make cost": "takes a minute of the bench; tests/unit/test_cost.py has the sums",
+    "make build": "is the `sam build` that the stack of these tests comes from",
+    "make audit": "takes half a minute, and `make test` begins with it",
+    "make prices": "writes into the sources; tests/unit/test_prices.py compares the file",
+    "make up NOW": "sets the clock of the whole stack; tests/unit/test_clock.py has what it does",
+}
+
+BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE: Final = re.compile(r"`((?:make|aws|pip|curl|python -m|\.venv[\w-]*/bin/\w+) [^`\n]+)`")
+INDENTED: Final = re.compile(r"(?:^|\n)\n {4,}(\S.*)")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Commands in a document: the lines of a block, or one of running text."""
+
+    document: Path
+    line: int
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        """Each command on one line, without its comment."""
+        whole = re.sub(r"\s*\\\n\s*", " ", self.text)
+        lines = (line.partition("  #")[0].strip() for line in whole.splitlines())
+        return [re.sub(r"\s+# .*", "", line) for line in lines if line]
+
+    @property
+    def calls_the_api(self) -> bool:
+        """Whether it runs as it stands in the shell that `make env` prepares."""
+        return "$API" in self.text
+
+    def __str__(self) -> str:
+        return f"{self.document.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(language: str) -> list[Shown]:
+    """Return the blocks of all documents in a language."""
+    return list(_found(BLOCK, 2, language))
+
+
+def shown() -> list[Shown]:
+    """Return every command of every document."""
+    return [*blocks("sh"), *_found(INLINE, 1)]
+
+
+def single() -> list[tuple[Shown, str]]:
+    """Return each command that is no part of a block that calls the API."""
+    return [
+        (each, command) for each in shown() if not each.calls_the_api for command in each.commands
+    ]
+
+
+def make_name(command: str) -> str | None:
+    """Return what a `make` command is known by: its target and variables; None for others."""
+    program, *words = shlex.split(command)
+    if program != "make":
+        return None
+    target, *others = [word for word in words if not word.startswith("-")]
+    return " ".join(["make", target, *(word.partition("=")[0] for word in others)])
+
+
+def prose(document: Path) -> str:
+    """Return a document without its blocks."""
+    return BLOCK.sub("", document.read_text())
+
+
+def _found(pattern: re.Pattern[str], group: int, language: str | None = None) -> Iterator[Shown]:
+    for document in DOCUMENTS:
+        text = document.read_text()
+        for match in pattern.finditer(text):
+            if language is None or match[1] == language:
+                line = text.count("\n", 0, match.start()) + 1
+                yield Shown(document, line, match[group])
