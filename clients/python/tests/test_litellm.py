@@ -31,6 +31,8 @@ from clients.python.tests.headroom_server import USER, HeadroomServer, headroom_
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "clients/python/README.md").read_text()
 WHOLE = INPUT_TOKENS * 3_000 + OUTPUT_TOKENS * 15_000
+DEAR, WHOLE_DEAR = "claude-opus-4-5", INPUT_TOKENS * 5_000 + OUTPUT_TOKENS * 25_000
+CHEAP, WHOLE_CHEAP = "claude-haiku-4-5", INPUT_TOKENS * 1_000 + OUTPUT_TOKENS * 5_000
 START_SECONDS = 120
 SETTLE_SECONDS = 15
 MODELS = """
@@ -43,8 +45,18 @@ model_list:
     litellm_params: {{model: anthropic/claude-opus-5, api_base: "{api}", api_key: k}}
   - model_name: odd
     litellm_params: {{model: openai/odd, api_base: "{api}", api_key: k}}
+  - model_name: dear
+    litellm_params: {{model: anthropic/{dear}, api_base: "{api}", api_key: k}}
+  - model_name: cheap
+    litellm_params: {{model: anthropic/{cheap}, api_base: "{api}", api_key: k}}
+  - model_name: upward
+    litellm_params: {{model: anthropic/{model}, api_base: "{api}", api_key: k}}
+  - model_name: downward
+    litellm_params: {{model: anthropic/{model}, api_base: "{api}", api_key: k}}
 general_settings: {{custom_auth: keys.check}}
-router_settings: {{num_retries: 0}}
+router_settings:
+  num_retries: 0
+  fallbacks: [{{upward: [dear]}}, {{downward: [dear, cheap]}}]
 """
 # In place of the proxy's database: each key is its user's.
 KEYS = """
@@ -90,7 +102,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("litellm")
     (shown,) = re.findall(r"^```yaml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     with headroom_server() as headroom, fake_messages() as api:
-        (folder / "config.yaml").write_text(shown + MODELS.format(model=MODEL, api=api.base_url))
+        (folder / "config.yaml").write_text(
+            shown + MODELS.format(model=MODEL, dear=DEAR, cheap=CHEAP, api=api.base_url)
+        )
         (folder / "keys.py").write_text(KEYS)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -203,6 +217,53 @@ def test_output_without_a_limit_gets_one(proxy: Proxy) -> None:
     assert proxy.api.messages()[-1].body["max_tokens"] == 77
 
     proxy.settled(before + 2 * WHOLE)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_fallback_is_paid_for_at_the_price_of_the_model_that_answered(
+    proxy: Proxy, path: str, stream: bool
+) -> None:
+    before, lines = proxy.charged(), len(proxy.headroom.lines())
+    proxy.api.expect(Script(status=529))
+
+    answer = proxy.post(path, model="upward", stream=stream)
+
+    assert answer.status_code == 200, answer.text
+    assert [asked.body["model"] for asked in proxy.api.messages()[-2:]] == [MODEL, DEAR]
+    proxy.settled(before + WHOLE_DEAR)
+    assert len(proxy.headroom.lines()) == lines + 1
+    assert {line.model for line in proxy.headroom.lines()} >= {DEAR}
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_fallback_that_does_not_fit_is_not_sent_and_others_use_its_model(
+    proxy: Proxy, path: str
+) -> None:
+    """Twelve million bytes may cost 72 dollars at the first model, 120 at the other."""
+    before, asked = proxy.charged(), len(proxy.api.messages())
+    large = [{"role": "user", "content": "x" * 12_000_000}]
+    proxy.api.expect(Script(status=529))
+
+    answer = proxy.post(path, model="upward", messages=large)
+
+    assert answer.status_code >= 400
+    assert [each.body["model"] for each in proxy.api.messages()[asked:]] == [MODEL]
+    proxy.settled(before)
+    assert proxy.post(path, model="dear").status_code == 200
+    proxy.settled(before + WHOLE_DEAR)
+
+
+def test_a_fallback_that_does_not_fit_is_followed_by_one_that_does(proxy: Proxy) -> None:
+    before, asked = proxy.charged(), len(proxy.api.messages())
+    large = [{"role": "user", "content": "x" * 12_000_000}]
+    proxy.api.expect(Script(status=529))
+
+    answer = proxy.post("/v1/chat/completions", model="downward", messages=large)
+
+    assert answer.status_code == 200, answer.text
+    assert [each.body["model"] for each in proxy.api.messages()[asked:]] == [MODEL, CHEAP]
+    proxy.settled(before + WHOLE_CHEAP)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])

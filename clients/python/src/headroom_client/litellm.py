@@ -10,7 +10,8 @@ The member who spends is the user of the virtual key, or with HEADROOM_LITELLM_M
 `/v1/chat/completions` and `/v1/messages`; every other route that reaches a model is refused, as
 are models without a price.
 
-One authorization covers a request with all retries of the router. What it cost is recorded from the
+One authorization covers a request with all retries of the router; a fallback to another model is
+authorized anew, before it is sent. What was used is recorded for the model that answered, from the
 usage that the provider said or LiteLLM reports, of a stream as far as it came.
 """
 
@@ -21,7 +22,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fastapi import HTTPException
@@ -46,12 +47,26 @@ log = logging.getLogger("headroom_client")
 
 @dataclass(slots=True)
 class _Open:
-    """A request on its way, and what was seen of its stream."""
+    """A request on its way, and what was seen of its stream. `bound` is what it asked for."""
 
+    bound: Bound
     ticket: Ticket
     since: float
     tally: Tally = field(default_factory=Tally)
     pieces: int = 0
+
+    def settle_partly(self) -> None:
+        """Release what came to nothing, or record as far as it came; the stream begins anew."""
+        usage = self.tally.final_usage()
+        if usage is not None:
+            self.ticket.record(usage, self.tally.message_id)
+        elif self.pieces:
+            counted = {"output_tokens": "counted, as the stream was cut off"}
+            usage = {"input_tokens": 0, "output_tokens": self.pieces, "headroom": counted}
+            self.ticket.record(usage, None)
+        else:
+            self.ticket.release()
+        self.tally, self.pieces = Tally(), 0
 
 
 class HeadroomHandler(CustomLogger):
@@ -87,8 +102,33 @@ class HeadroomHandler(CustomLogger):
         data.pop("max_completion_tokens", None)
         now = time.monotonic()
         self._forget_expired(now)
-        self._open[str(data["litellm_call_id"])] = _Open(ticket, now)
+        self._open[str(data["litellm_call_id"])] = _Open(bound, ticket, now)
         return data
+
+    async def async_pre_call_deployment_hook(
+        self, kwargs: dict[str, Any], call_type: Any
+    ) -> dict[str, Any] | None:
+        """Authorize anew what the router sends to another model than was authorized.
+
+        The first model's money is free then, as it did not answer. Refused, the fallback is not
+        sent, and the client hears why the first model failed.
+        """
+        found = self._open.get(str(kwargs.get("litellm_call_id")))
+        if found is None:
+            return None
+        model = _without_provider(str(kwargs.get("model")))
+        if model == found.bound.model and found.ticket.is_open:
+            return None
+        found.settle_partly()
+        member, bound = found.ticket.authorization.user_id, replace(found.bound, model=model)
+        try:
+            ticket = await self._authorize(member, bound)
+        except HeadroomError as error:
+            # With this status the router does not shut the model off for everybody else.
+            raise HTTPException(403, detail=as_http(error).detail) from error
+        found.bound, found.ticket = bound, ticket
+        allowed = min(bound.max_tokens, ticket.authorization.max_tokens)
+        return {**kwargs, "max_tokens": allowed}
 
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
@@ -180,17 +220,8 @@ class HeadroomHandler(CustomLogger):
 
     def _settle_partly(self, call_id: str) -> None:
         found = self._open.pop(call_id, None)
-        if found is None:
-            return
-        usage = found.tally.final_usage()
-        if usage is not None:
-            found.ticket.record(usage, found.tally.message_id)
-        elif found.pieces:
-            counted = {"output_tokens": "counted, as the stream was cut off"}
-            usage = {"input_tokens": 0, "output_tokens": found.pieces, "headroom": counted}
-            found.ticket.record(usage, None)
-        else:
-            found.ticket.release()
+        if found is not None:
+            found.settle_partly()
 
 
 def as_http(error: HeadroomError) -> HTTPException:
@@ -218,7 +249,7 @@ def priced_model(name: str) -> str:
     models = {deployment["litellm_params"]["model"] for deployment in deployments or []} or {name}
     if len(models) > 1:
         raise Unmetered(f"{name}: it stands for models of different prices")
-    return str(models.pop()).rpartition("/")[2]
+    return _without_provider(str(models.pop()))
 
 
 def usage_of(response: Any) -> dict[str, Any] | None:
@@ -245,6 +276,10 @@ def usage_of(response: Any) -> dict[str, Any] | None:
             "server_tool_use": {"web_search_requests": searches},
         }
     )
+
+
+def _without_provider(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _look(found: _Open, chunk: Any) -> None:

@@ -38,6 +38,11 @@ class Ticket:
     _turn: Any = field(default_factory=threading.RLock)
     _settled: bool = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has settled it yet."""
+        return not self._settled
+
     def record(self, usage: Mapping[str, Any], event_id: str | None) -> None:
         """Report what was used, under the provider's id of the answer if it gave one."""
         if self._take():
