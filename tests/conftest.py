@@ -13,58 +13,15 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.environment import ENVIRONMENT
 from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
 from tools.local_stack.emulator import ROOT, Emulator
-from tools.local_stack.issuer import AUDIENCE, ISSUER, ORGANIZATION_CLAIM
 from tools.local_stack.stack import down, up
 
 # Nothing of the developer's own AWS configuration may reach a test, least of all credentials.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
-os.environ |= {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_REGION": "us-east-1",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "TABLE_NAME": "headroom-test",
-    "EVENT_BUS_NAME": "headroom-test",
-    "WEBHOOK_KEY_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:headroom-webhooks",
-    "WEBHOOK_LOOPBACK": "true",
-    "MAIL_SENDER": "headroom@example.com",
-    "SETTINGS_URL": "https://headroom.example/settings",
-    "CLOSING_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:headroom-test",
-    "DOCUMENTS_BUCKET": "headroom-test-documents",
-    "PAYMENT_TERMS_DAYS": "30",
-    "PAST_DUE_GRACE_DAYS": "14",
-    "SELLER_NAME": "Headroom Inc.",
-    "SELLER_ADDRESS": "1 Market Street|San Francisco, CA 94105|USA",
-    "SELLER_TAX_ID": "12-3456789",
-    "PAYMENT_INSTRUCTIONS": "First Bank|IBAN US00 1234 5678|BIC FIRSTUS",
-    "OIDC_ISSUER": ISSUER,
-    "OIDC_AUDIENCE": AUDIENCE,
-    "OIDC_ORGANIZATION_CLAIM": ORGANIZATION_CLAIM,
-    "OIDC_CLIENT_ID": AUDIENCE,
-    "OIDC_AUTHORIZATION_ENDPOINT": f"{ISSUER}/authorize",
-    "OIDC_TOKEN_ENDPOINT": f"{ISSUER}/token",
-    "OIDC_END_SESSION_ENDPOINT": "",
-    "OIDC_SCOPE": "openid profile",
-    "PAYMENT_METHODS_URL": "",
-    "OIDC_KEYS": "data:application/json,%7B%22keys%22%3A%5B%5D%7D",
-    "STRIPE_API_BASE": "https://stripe.invalid",
-    "STRIPE_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:stripe",
-    "TOP_UP_MIN_CENTS": "500",
-    "TOP_UP_MAX_CENTS": "1000000",
-    "RELOAD_COOL_DOWN_SECONDS": "60",
-    "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/headroom-test",
-    "ACT_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:act",
-    "STAGE": "local",
-    "POWERTOOLS_SERVICE_NAME": "headroom-test",
-    "POWERTOOLS_METRICS_NAMESPACE": "Headroom",
-    "POWERTOOLS_LOG_LEVEL": "INFO",
-}
+os.environ |= ENVIRONMENT
 
 settings.register_profile("dev", max_examples=15, deadline=None)
 settings.register_profile("ci", max_examples=50, deadline=None, print_blob=True)

@@ -15,6 +15,7 @@ import boto3
 from moto import mock_aws
 from rich.console import Console
 
+from tests.environment import ENVIRONMENT
 from tests.template import table_definition
 from tools.bench import scene
 from tools.progress import follow
@@ -23,15 +24,9 @@ REQUESTS = 300
 TABLE = "bench-handler"
 
 
-def measure(console: Console) -> float:
+def measure(console: Console, requests: int = REQUESTS) -> float:
     """Return the median in milliseconds, the time inside the client's calls taken away."""
-    os.environ |= {
-        **scene.FAKE_AWS,
-        "TABLE_NAME": TABLE,
-        "STAGE": "local",
-        "POWERTOOLS_SERVICE_NAME": "bench",
-        "POWERTOOLS_METRICS_NAMESPACE": "Headroom",
-    }
+    os.environ |= {**ENVIRONMENT, **scene.FAKE_AWS, "TABLE_NAME": TABLE}
     with mock_aws():
         boto3.client("dynamodb").create_table(**table_definition(TABLE))
         from functions.authorize_spend import handler as function
@@ -59,7 +54,7 @@ def measure(console: Console) -> float:
         client: Any = function.table.connection.client
         client._make_api_call = _timed(client._make_api_call, inside)
         times = []
-        for number in follow(range(REQUESTS), "requests", total=REQUESTS, console=console):
+        for number in follow(range(requests), "requests", total=requests, console=console):
             # What the functions log is none of the report.
             with contextlib.redirect_stdout(io.StringIO()):
                 inside[0] = 0.0
@@ -69,7 +64,7 @@ def measure(console: Console) -> float:
                 assert answer["statusCode"] == 200, answer
                 released = _release(event, json.loads(answer["body"])["id"])
                 assert function.handler(released, context)["statusCode"] == 200
-            if number >= REQUESTS // 10:
+            if number >= requests // 10:
                 times.append(spent)
         return statistics.median(times) * 1000
 

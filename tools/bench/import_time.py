@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.environment import ENVIRONMENT
 from tools.bench import scene
 from tools.progress import follow
 
@@ -21,27 +22,25 @@ BOTO3 = "import boto3; boto3.client('dynamodb')"
 HANDLER = "import functions.authorize_spend.handler"
 
 
-def measure(console: Console) -> tuple[float, float, float]:
+def measure(console: Console, times: int = PAIRS) -> tuple[float, float, float]:
     """Return the medians in seconds, the handler's first, and the median ratio of the pairs.
 
     Each import is a fresh process, byte-compiled as the layer is, and the two take turns.
     """
     with tempfile.TemporaryDirectory() as cache:
         environment = {
+            **ENVIRONMENT,
             **scene.FAKE_AWS,
             "PATH": os.environ["PATH"],
             "PYTHONPATH": f"{ROOT / 'layers' / 'headroom'}:{ROOT}",
             "PYTHONPYCACHEPREFIX": cache,
-            "TABLE_NAME": "bench",
-            "STAGE": "local",
-            "POWERTOOLS_SERVICE_NAME": "bench",
         }
         # The first run of each compiles.
         _run(HANDLER, environment)
         _run(BOTO3, environment)
         pairs = [
             (_run(HANDLER, environment), _run(BOTO3, environment))
-            for _ in follow(range(PAIRS), "fresh processes", total=PAIRS, console=console)
+            for _ in follow(range(times), "fresh processes", total=times, console=console)
         ]
     return (
         statistics.median(handler for handler, _ in pairs),
