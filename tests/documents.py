@@ -21,15 +21,23 @@ DOCUMENTS: Final = (
 
 # A `make` command is named by its target and variables, `make up NOW`.
 # These run against the stack of the tests; tests/e2e/test_documents.py does it.
-MAKES_RUN: Final = ("make up", "make env", "make mail", "make rehearse-restore", "make demo")
+MAKES_RUN: Final = (
+    "make help",
+    "make up",
+    "make env",
+    "make mail",
+    "make rehearse-restore",
+    "make demo",
+)
 # These need an account at AWS: tests/e2e/test_documents.py holds them to the programs they call.
 MAKES_AT_AWS: Final = ("make test-events STACK_NAME", "make rehearse-restore TABLE")
 # And these nothing here runs, for what is said of each.
 MAKES_NOT_RUN: Final = {
     "make test": "is what runs this",
-    "make bench": "takes minutes; the emulator's tests run what it measures",
+    "make bench": "takes minutes; tests/unit/test_bench.py runs the parts that break",
     "make bench-close": "takes minutes; tests/e2e/test_closing.py closes by the same state machine",
-    "make cost": "takes a minute of the bench; tests/unit/test_cost.py has the sums",
+    "make down": "ends the stack that the others need; tests/conftest.py does so in the end",
+    "make cost": "takes half a minute of the bench; tests/unit/test_cost.py has the sums",
     "make build": "is the `sam build` that the stack of these tests comes from",
     "make audit": "takes half a minute, and `make test` begins with it",
     "make prices": "writes into the sources; tests/unit/test_prices.py compares the file",

@@ -24,6 +24,7 @@ from tools import put_test_events
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 # What each says when it did its work. No mail may have been sent by now.
 SAID = {
+    "make help": "make demo",
     "make up": "The stack is up after",
     "make env": "export API=http://",
     "make mail": "Subject: |No mail was sent yet",

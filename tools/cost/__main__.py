@@ -21,7 +21,7 @@ from headroom.usecases.authorizing import authorize
 from headroom.usecases.following import Announced, follow
 from headroom.usecases.recording import record
 from tools.bench import handler_time, pool_writes, scene
-from tools.cost.bill import PRICES_AS_OF, STORAGE_GB_MONTH, Line, Units, bill
+from tools.cost.bill import PRICES, REGION, STORAGE, Line, Units, bill
 from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
 
 MEMORY_MB = 512
@@ -66,6 +66,7 @@ def main() -> int:
         return 2
     for when in FOLLOWED_TOGETHER:
         _print(when, bill(_units(measured, when)))
+    _print_prices()
     _print_assumptions(measured)
     return 0
 
@@ -144,7 +145,7 @@ def _units(measured: Measured, when: str) -> Units:
 
 
 def _print(when: str, lines: list[Line]) -> None:
-    grid = Grid(title=f"A million requests in {when} hours, USD", title_justify="left")
+    grid = Grid(title=f"A million requests, {when} hours", title_justify="left")
     grid.add_column("")
     grid.add_column("USD", justify="right")
     for line in lines:
@@ -153,13 +154,20 @@ def _print(when: str, lines: list[Line]) -> None:
     console.print(grid)
 
 
+def _print_prices() -> None:
+    console.print(f"List prices of {REGION}, USD")
+    for price in PRICES:
+        console.print(
+            f"  {price.dollars:f} a {price.per} ({price.page}, {price.seen})", soft_wrap=True
+        )
+
+
 def _print_assumptions(measured: Measured) -> None:
     kept = measured.line_bytes * 2
-    month = Decimal(kept) / 1000 * STORAGE_GB_MONTH
+    month = Decimal(kept) / 1000 * STORAGE.dollars
     sentences = [
-        "A request is an authorization and its usage event. Prices are of us-east-1, on demand, "
-        f"as of {PRICES_AS_OF}, without free tiers and discounts; look them up before you rely "
-        "on them.",
+        f"A request is an authorization and its usage event. Prices are those of {REGION}, on "
+        "demand, without free tiers and discounts; look them up before you rely on them.",
         f"Measured here: write units {measured.authorizing['write units']} to authorize, "
         f"{measured.settling['write units']} to settle with its line and the line's index entry, "
         f"{measured.following['write units']} to follow a batch of one member; "
@@ -173,8 +181,9 @@ def _print_assumptions(measured: Measured) -> None:
         "traced.",
         f"Not in it is what stays: a usage line with its index entry takes about {kept} bytes, so "
         f"a million cost {month:.2f} USD each month they are kept, and for point-in-time recovery "
-        "nearly as much again. Events, mails and payments are a few an organization, not one a "
-        "request.",
+        "nearly as much again. Nor are what a whole account pays once: alarms, the dashboard, "
+        "snapshots of started functions; nor a gigabyte or two of answers sent out. Events, mails "
+        "and payments are a few an organization, not one a request.",
     ]
     for sentence in sentences:
         console.print(f"- {sentence}", soft_wrap=True)

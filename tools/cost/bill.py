@@ -1,7 +1,7 @@
 """What a million requests cost at AWS's list prices, from units that were measured.
 
-A request is an authorization and the usage event that settles it. Prices are dollars of us-east-1
-in decimal text, so that no figure here is a float.
+A request is an authorization and the usage event that settles it. Prices are decimal text, so that
+no figure here is a float.
 """
 
 from __future__ import annotations
@@ -10,21 +10,49 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+REGION: Final = "us-east-1"
 MILLION: Final = 1_000_000
-PRICES_AS_OF: Final = "2025-06"
 
-# On demand, a million units. https://aws.amazon.com/dynamodb/pricing/on-demand/
-WRITE_UNITS: Final = Decimal("0.625")
-READ_UNITS: Final = Decimal("0.125")
-STORAGE_GB_MONTH: Final = Decimal("0.25")
-# The first 300 million a month. https://aws.amazon.com/api-gateway/pricing/
-API_CALLS: Final = Decimal("1.00")
-# On arm64. https://aws.amazon.com/lambda/pricing/
-INVOCATIONS: Final = Decimal("0.20")
-GB_SECOND: Final = Decimal("0.0000133334")
-# https://aws.amazon.com/cloudwatch/pricing/ and https://aws.amazon.com/xray/pricing/
-LOGS_GB: Final = Decimal("0.50")
-TRACES: Final = Decimal("5.00")
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A list price in dollars, of how much, on which page, and when it was last looked up."""
+
+    dollars: Decimal
+    per: str
+    page: str
+    seen: str
+
+
+# On demand; half of what it was before November 2024.
+DYNAMODB: Final = "https://aws.amazon.com/dynamodb/pricing/on-demand/"
+WRITE_UNITS: Final = Price(Decimal("0.625"), "million write request units", DYNAMODB, "2025-07")
+READ_UNITS: Final = Price(Decimal("0.125"), "million read request units", DYNAMODB, "2025-07")
+STORAGE: Final = Price(Decimal("0.25"), "GB and month of the table", DYNAMODB, "2025-07")
+# HTTP APIs, the first 300 million a month, bodies up to 512 KB.
+API_CALLS: Final = Price(
+    Decimal("1.00"), "million calls", "https://aws.amazon.com/api-gateway/pricing/", "2026-01"
+)
+# On arm64, the first 7.5 billion GB-seconds a month.
+LAMBDA: Final = "https://aws.amazon.com/lambda/pricing/"
+INVOCATIONS: Final = Price(Decimal("0.20"), "million invocations", LAMBDA, "2026-05")
+GB_SECOND: Final = Price(Decimal("0.0000133334"), "GB-second", LAMBDA, "2026-05")
+LOGS: Final = Price(
+    Decimal("0.50"), "GB of logs", "https://aws.amazon.com/cloudwatch/pricing/", "2026-01"
+)
+TRACES: Final = Price(
+    Decimal("5.00"), "million traces", "https://aws.amazon.com/xray/pricing/", "2025-06"
+)
+PRICES: Final = (
+    WRITE_UNITS,
+    READ_UNITS,
+    STORAGE,
+    API_CALLS,
+    INVOCATIONS,
+    GB_SECOND,
+    LOGS,
+    TRACES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +81,12 @@ def bill(units: Units) -> list[Line]:
     """Return the bill of a million requests, the dearest line first."""
     gb_seconds = units.billed_millis / 1000 * units.memory_mb / 1024
     lines = [
-        Line("DynamoDB writes", units.write_units * WRITE_UNITS),
-        Line("DynamoDB reads", units.read_units * READ_UNITS),
-        Line("API Gateway", units.api_calls * API_CALLS),
-        Line("Lambda invocations", units.invocations * INVOCATIONS),
-        Line("Lambda duration", gb_seconds * MILLION * GB_SECOND),
-        Line("logs", units.log_bytes * MILLION / 10**9 * LOGS_GB),
-        Line("traces", units.traced * TRACES),
+        Line("DynamoDB writes", units.write_units * WRITE_UNITS.dollars),
+        Line("DynamoDB reads", units.read_units * READ_UNITS.dollars),
+        Line("API Gateway", units.api_calls * API_CALLS.dollars),
+        Line("Lambda invocations", units.invocations * INVOCATIONS.dollars),
+        Line("Lambda duration", gb_seconds * MILLION * GB_SECOND.dollars),
+        Line("logs", units.log_bytes * MILLION / 10**9 * LOGS.dollars),
+        Line("traces", units.traced * TRACES.dollars),
     ]
     return sorted(lines, key=lambda line: -line.dollars)
