@@ -3,68 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from datetime import timedelta
+from typing import Annotated, Any, Self, get_type_hints
 
 from headroom.domain.invoice import Terms
 from headroom.domain.money import NANOS_PER_CENT
 from headroom.domain.reload import PaymentTerms
 
 
+class FromEnvironment:
+    """Settings each of whose fields is a variable, which its annotation names beside the type."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings. A field that has a default may have no variable.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+            ValueError: a variable is no whole number.
+        """
+        hints = get_type_hints(cls, include_extras=True)
+        read: dict[str, Any] = {}
+        for field in fields(cls):  # type: ignore[arg-type]  # Every subclass is a dataclass.
+            (variable,) = hints[field.name].__metadata__
+            if variable in environment or field.default is MISSING:
+                read[field.name] = hints[field.name].__origin__(environment[variable])
+        return cls(**read)
+
+
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(FromEnvironment):
     """A function's configuration."""
 
-    table_name: str
-    region: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> Settings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(table_name=environment["TABLE_NAME"], region=environment["AWS_REGION"])
+    table_name: Annotated[str, "TABLE_NAME"]
+    region: Annotated[str, "AWS_REGION"]
 
 
 @dataclass(frozen=True, slots=True)
-class BusSettings:
+class BusSettings(FromEnvironment):
     """Where announcements go."""
 
-    event_bus_name: str
-    region: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> BusSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(event_bus_name=environment["EVENT_BUS_NAME"], region=environment["AWS_REGION"])
+    event_bus_name: Annotated[str, "EVENT_BUS_NAME"]
+    region: Annotated[str, "AWS_REGION"]
 
 
 @dataclass(frozen=True, slots=True)
-class MailSettings:
+class MailSettings(FromEnvironment):
     """From whom mail comes, and where it leads (empty: nowhere)."""
 
-    sender: str
-    settings_url: str
-    region: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> MailSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(
-            sender=environment["MAIL_SENDER"],
-            settings_url=environment["SETTINGS_URL"],
-            region=environment["AWS_REGION"],
-        )
+    sender: Annotated[str, "MAIL_SENDER"]
+    settings_url: Annotated[str, "SETTINGS_URL"]
+    region: Annotated[str, "AWS_REGION"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,45 +100,20 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentSettings:
+class PaymentSettings(FromEnvironment):
     """Where the payment processor is, and the ARN of the secret that opens it."""
 
-    api_base: str
-    secret_arn: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> PaymentSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(
-            api_base=environment["STRIPE_API_BASE"], secret_arn=environment["STRIPE_SECRET_ARN"]
-        )
+    api_base: Annotated[str, "STRIPE_API_BASE"]
+    secret_arn: Annotated[str, "STRIPE_SECRET_ARN"]
 
 
 @dataclass(frozen=True, slots=True)
-class WalletSettings:
+class WalletSettings(FromEnvironment):
     """What may be paid at once, and how long a wallet rests between two reloads."""
 
-    top_up_min_cents: int
-    top_up_max_cents: int
-    cool_down_seconds: int
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> WalletSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-            ValueError: a variable is no whole number.
-        """
-        return cls(
-            top_up_min_cents=int(environment["TOP_UP_MIN_CENTS"]),
-            top_up_max_cents=int(environment["TOP_UP_MAX_CENTS"]),
-            cool_down_seconds=int(environment["RELOAD_COOL_DOWN_SECONDS"]),
-        )
+    top_up_min_cents: Annotated[int, "TOP_UP_MIN_CENTS"]
+    top_up_max_cents: Annotated[int, "TOP_UP_MAX_CENTS"]
+    cool_down_seconds: Annotated[int, "RELOAD_COOL_DOWN_SECONDS"]
 
     @property
     def terms(self) -> PaymentTerms:
@@ -159,74 +126,34 @@ class WalletSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueSettings:
+class QueueSettings(FromEnvironment):
     """The queue on which a function's work is spread."""
 
-    queue_url: str
-    region: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> QueueSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(queue_url=environment["QUEUE_URL"], region=environment["AWS_REGION"])
+    queue_url: Annotated[str, "QUEUE_URL"]
+    region: Annotated[str, "AWS_REGION"]
 
 
 @dataclass(frozen=True, slots=True)
-class ConsoleSettings:
+class ConsoleSettings(FromEnvironment):
     """Which function the console's buttons call to change something."""
 
-    act_function_arn: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> ConsoleSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(act_function_arn=environment["ACT_FUNCTION_ARN"])
+    act_function_arn: Annotated[str, "ACT_FUNCTION_ARN"]
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentSettings:
+class DocumentSettings(FromEnvironment):
     """Where documents are kept."""
 
-    bucket: str
-    region: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> DocumentSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(bucket=environment["DOCUMENTS_BUCKET"], region=environment["AWS_REGION"])
+    bucket: Annotated[str, "DOCUMENTS_BUCKET"]
+    region: Annotated[str, "AWS_REGION"]
 
 
 @dataclass(frozen=True, slots=True)
-class TermsSettings:
+class TermsSettings(FromEnvironment):
     """When an invoice is due, and how long a past due one is borne."""
 
-    net_days: int
-    grace_days: int
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> TermsSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-            ValueError: a variable is no whole number.
-        """
-        return cls(
-            net_days=int(environment["PAYMENT_TERMS_DAYS"]),
-            grace_days=int(environment["PAST_DUE_GRACE_DAYS"]),
-        )
+    net_days: Annotated[int, "PAYMENT_TERMS_DAYS"]
+    grace_days: Annotated[int, "PAST_DUE_GRACE_DAYS"]
 
     @property
     def terms(self) -> Terms:
@@ -235,103 +162,45 @@ class TermsSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class SellerSettings:
+class SellerSettings(FromEnvironment):
     """Who invoices, as it stands on documents; "|" stands between lines."""
 
-    name: str
-    address: str
-    tax_id: str
-    payment_instructions: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> SellerSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(
-            name=environment["SELLER_NAME"],
-            address=environment.get("SELLER_ADDRESS", ""),
-            tax_id=environment.get("SELLER_TAX_ID", ""),
-            payment_instructions=environment.get("PAYMENT_INSTRUCTIONS", ""),
-        )
+    name: Annotated[str, "SELLER_NAME"]
+    address: Annotated[str, "SELLER_ADDRESS"] = ""
+    tax_id: Annotated[str, "SELLER_TAX_ID"] = ""
+    payment_instructions: Annotated[str, "PAYMENT_INSTRUCTIONS"] = ""
 
 
 @dataclass(frozen=True, slots=True)
-class MachineSettings:
+class MachineSettings(FromEnvironment):
     """Which state machine closes an organization's period."""
 
-    arn: str
-    region: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> MachineSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(arn=environment["CLOSING_MACHINE_ARN"], region=environment["AWS_REGION"])
+    arn: Annotated[str, "CLOSING_MACHINE_ARN"]
+    region: Annotated[str, "AWS_REGION"]
 
 
 @dataclass(frozen=True, slots=True)
-class IdentitySettings:
+class IdentitySettings(FromEnvironment):
     """Whose tokens are trusted. `keys` is where the key set is: https, or a data: URL."""
 
-    issuer: str
-    audience: str
-    organization_claim: str
-    keys: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> IdentitySettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(
-            issuer=environment["OIDC_ISSUER"],
-            audience=environment["OIDC_AUDIENCE"],
-            organization_claim=environment["OIDC_ORGANIZATION_CLAIM"],
-            keys=environment["OIDC_KEYS"],
-        )
+    issuer: Annotated[str, "OIDC_ISSUER"]
+    audience: Annotated[str, "OIDC_AUDIENCE"]
+    organization_claim: Annotated[str, "OIDC_ORGANIZATION_CLAIM"]
+    keys: Annotated[str, "OIDC_KEYS"]
 
 
 @dataclass(frozen=True, slots=True)
-class PageSettings:
+class PageSettings(FromEnvironment):
     """How people sign in to the page, and where they keep their cards. Empty: not configured."""
 
-    stage: str
-    issuer: str
-    audience: str
-    client_id: str
-    authorization_endpoint: str
-    token_endpoint: str
-    end_session_endpoint: str
-    scope: str
-    payment_methods_url: str
-    top_up_min_cents: int
-    top_up_max_cents: int
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> PageSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(
-            stage=environment["STAGE"],
-            issuer=environment["OIDC_ISSUER"],
-            audience=environment["OIDC_AUDIENCE"],
-            client_id=environment["OIDC_CLIENT_ID"],
-            authorization_endpoint=environment["OIDC_AUTHORIZATION_ENDPOINT"],
-            token_endpoint=environment["OIDC_TOKEN_ENDPOINT"],
-            end_session_endpoint=environment["OIDC_END_SESSION_ENDPOINT"],
-            scope=environment["OIDC_SCOPE"],
-            payment_methods_url=environment["PAYMENT_METHODS_URL"],
-            top_up_min_cents=int(environment["TOP_UP_MIN_CENTS"]),
-            top_up_max_cents=int(environment["TOP_UP_MAX_CENTS"]),
-        )
+    stage: Annotated[str, "STAGE"]
+    issuer: Annotated[str, "OIDC_ISSUER"]
+    audience: Annotated[str, "OIDC_AUDIENCE"]
+    client_id: Annotated[str, "OIDC_CLIENT_ID"]
+    authorization_endpoint: Annotated[str, "OIDC_AUTHORIZATION_ENDPOINT"]
+    token_endpoint: Annotated[str, "OIDC_TOKEN_ENDPOINT"]
+    end_session_endpoint: Annotated[str, "OIDC_END_SESSION_ENDPOINT"]
+    scope: Annotated[str, "OIDC_SCOPE"]
+    payment_methods_url: Annotated[str, "PAYMENT_METHODS_URL"]
+    top_up_min_cents: Annotated[int, "TOP_UP_MIN_CENTS"]
+    top_up_max_cents: Annotated[int, "TOP_UP_MAX_CENTS"]

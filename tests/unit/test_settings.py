@@ -1,0 +1,56 @@
+"""Each setting is one variable, and one that is missing is named before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from headroom import settings
+from headroom.settings import FromEnvironment, SellerSettings, TermsSettings, WebhookSettings
+from tests.environment import ENVIRONMENT
+
+KINDS = FromEnvironment.__subclasses__()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_settings_are_read_from_what_every_function_has(kind: type[FromEnvironment]) -> None:
+    read = kind.from_env(ENVIRONMENT)
+
+    for field in fields(read):  # type: ignore[arg-type]  # Every subclass is a dataclass.
+        assert type(getattr(read, field.name)).__name__ in ("str", "int")
+        assert str(getattr(read, field.name)) in ENVIRONMENT.values()
+
+
+def test_a_variable_that_is_missing_is_named() -> None:
+    with pytest.raises(KeyError, match="PAST_DUE_GRACE_DAYS"):
+        TermsSettings.from_env({"PAYMENT_TERMS_DAYS": "30"})
+
+
+def test_a_number_is_a_number() -> None:
+    days = {"PAYMENT_TERMS_DAYS": "30", "PAST_DUE_GRACE_DAYS": "14"}
+
+    assert TermsSettings.from_env(days) == TermsSettings(30, 14)
+    with pytest.raises(ValueError, match="soon"):
+        TermsSettings.from_env(days | {"PAYMENT_TERMS_DAYS": "soon"})
+
+
+def test_what_may_be_missing_is_empty_then() -> None:
+    assert SellerSettings.from_env({"SELLER_NAME": "Acme"}) == SellerSettings("Acme", "", "", "")
+    assert SellerSettings.from_env({"SELLER_NAME": "Acme", "SELLER_TAX_ID": "1"}) == SellerSettings(
+        "Acme", "", "1", ""
+    )
+
+
+def test_endpoints_on_this_machine_are_for_local_stacks_only() -> None:
+    local = {"WEBHOOK_LOOPBACK": "true", "WEBHOOK_KEY_ARN": "arn", "STAGE": "local"}
+
+    assert WebhookSettings.from_env(local).loopback
+    with pytest.raises(ValueError, match="WEBHOOK_LOOPBACK"):
+        WebhookSettings.from_env(local | {"STAGE": "prod"})
+
+
+def test_every_kind_of_settings_is_tested_here() -> None:
+    named = {name for name in vars(settings) if name.endswith("Settings")}
+
+    assert named == {kind.__name__ for kind in KINDS} | {"WebhookSettings"}
