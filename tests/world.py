@@ -218,6 +218,18 @@ class World:
         sweep(self.table, self.tick(), lambda: True)
 
     @property
+    def happenings(self) -> list[Callable[[], None]]:
+        """What may happen, the more often the more times it is listed."""
+        return (
+            [self.authorize] * 8
+            + [self.record] * 7
+            + [self.release] * 2
+            + [self.extend, self.sweep]
+            # In half of all worlds only money moves, so that limits are met rather than changed.
+            + (self.changes if self.chance.random() < 0.5 else [])
+        )
+
+    @property
     def changes(self) -> list[Callable[[], None]]:
         """What owners may change meanwhile."""
         return [

@@ -7,8 +7,8 @@ import pytest
 from pynamodb.connection import Connection
 
 from headroom.store.table import DynamoTable
+from tests.histories import live
 from tests.mirror_table import MirrorTable
-from tests.property.test_interleavings import live
 from tests.template import table_definition
 from tests.world import World
 

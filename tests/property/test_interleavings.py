@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.histories import live
 from tests.world import World
 
-STEPS = 220
 # Hypothesis' profile says how thorough to be; a history costs about a fifth of a second.
 HISTORIES = settings().max_examples * 2
 
@@ -62,28 +62,3 @@ def test_the_histories_reach_every_corner() -> None:
 @pytest.mark.parametrize("seed", [163, 235, 1247, 1638])
 def test_histories_that_once_broke_a_promise_hold(seed: int) -> None:
     live(World(seed))
-
-
-def live(world: World) -> None:
-    """Let a world live: start use cases, move one at a time, and check after every move."""
-    happenings = (
-        [world.authorize] * 8
-        + [world.record] * 7
-        + [world.release] * 2
-        + [world.extend, world.sweep]
-        # In half of all worlds only money moves, so that limits are met rather than changed.
-        + (world.changes if world.chance.random() < 0.5 else [])
-    )
-    together_max = world.chance.choice([1, 3, 4, 7])
-    for _ in range(STEPS):
-        if world.interleaving.running < together_max and world.chance.random() < 0.6:
-            world.interleaving.start(world.chance.choice(happenings))
-        if world.chance.random() < 0.04:
-            world.pass_time()
-        if world.interleaving.running:
-            world.interleaving.move()
-        world.check()
-    while world.interleaving.running:
-        world.interleaving.move()
-        world.check()
-    world.check_rest()

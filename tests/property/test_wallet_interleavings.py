@@ -7,6 +7,7 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.histories import live
 from tests.wallet_world import WalletWorld
 
 STEPS = 260
@@ -17,13 +18,13 @@ HISTORIES = settings().max_examples
 @given(seed=st.integers(0, 10**9))
 def test_no_interleaving_breaks_a_promise_of_the_wallet(seed: int) -> None:
     """Once, never early, never above the ceiling, nothing lost: after each step."""
-    live(WalletWorld(seed))
+    live(WalletWorld(seed), STEPS)
 
 
 @settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10**9))
 def test_no_death_or_lost_reply_breaks_a_promise_of_the_wallet(seed: int) -> None:
-    live(WalletWorld(seed, troubled=True))
+    live(WalletWorld(seed, troubled=True), STEPS)
 
 
 def test_the_histories_of_wallets_reach_every_corner() -> None:
@@ -32,7 +33,7 @@ def test_the_histories_of_wallets_reach_every_corner() -> None:
     states: Counter[str] = Counter()
     for seed in range(120):
         world = WalletWorld(seed)
-        live(world)
+        live(world, STEPS)
         outcomes += world.outcomes
         books = world.books()
         kinds.update(entry.kind for entry in books.entries)
@@ -61,21 +62,3 @@ def test_the_histories_of_wallets_reach_every_corner() -> None:
         assert kinds[kind] > 0, kind
     for state in ("reload succeeded", "reload declined", "purchase declined"):
         assert states[state] > 0, state
-
-
-def live(world: WalletWorld) -> None:
-    """Let a world live: start use cases, move one at a time, and check after every move."""
-    happenings = world.happenings
-    together_max = world.chance.choice([1, 3, 4, 7])
-    for _ in range(STEPS):
-        if world.interleaving.running < together_max and world.chance.random() < 0.6:
-            world.interleaving.start(world.chance.choice(happenings))
-        if world.chance.random() < 0.04:
-            world.pass_time()
-        if world.interleaving.running:
-            world.interleaving.move()
-        world.check()
-    while world.interleaving.running:
-        world.interleaving.move()
-        world.check()
-    world.check_rest()
