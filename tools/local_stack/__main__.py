@@ -16,14 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.local_stack.deployment import REAL_TIME, DeploymentFailed
-from tools.local_stack.emulator import HOME, Emulator, EmulatorFailed
+from tools.local_stack.emulator import HOME, Emulator
 from tools.local_stack.mail import sent_mail, show
-from tools.local_stack.payments import ProcessorFailed
+from tools.local_stack.payments import CardRefused
 from tools.local_stack.provisioning import ProvisioningFailed
-from tools.local_stack.sign_in import SignInFailed
 from tools.local_stack.stack import down, environment, up
+from tools.servers import ServerFailed
 
-FAILURES = (EmulatorFailed, SignInFailed, ProcessorFailed, DeploymentFailed, ProvisioningFailed)
+FAILURES = (ServerFailed, CardRefused, DeploymentFailed, ProvisioningFailed)
 
 
 def main() -> int:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 
-from tools import processes
+from tools.servers import Server, ServerFailed
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where `make up` keeps its stack. The tests point the documents' commands at one of their own.
@@ -24,10 +21,6 @@ PORT_PREFERRED = 4566
 START_PATIENCE_SECONDS = 30.0
 # It writes its state when asked to end, and a long replay leaves much of it.
 STOP_PATIENCE_SECONDS = 60.0
-
-
-class EmulatorFailed(Exception):
-    """The emulator did not start; the message carries the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +35,9 @@ class Emulator:
     strict: bool = False
 
     @property
-    def log(self) -> Path:
-        return self.home / "ministack.log"
-
-    @property
-    def port(self) -> int | None:
-        """The port it was last given; it keeps it, because queue addresses carry it."""
-        try:
-            return int(self._port_file.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-
-    @property
     def endpoint_url(self) -> str:
-        assert self.port is not None, "the emulator was never started"
-        return f"http://127.0.0.1:{self.port}"
+        """Where it answers. It keeps its port, because queue addresses carry it."""
+        return self._server.url
 
     @property
     def session(self) -> boto3.Session:
@@ -65,61 +46,37 @@ class Emulator:
 
     @property
     def running(self) -> bool:
-        return processes.recall(self._process_file) is not None
+        return self._server.running
 
     def start(self, *, port: int | None = None, persistent: bool = True) -> None:
         """Start it and wait until it answers; does nothing if it runs.
 
         Raises:
-            EmulatorFailed: it ended by itself, or gave no answer within its patience.
+            ServerFailed: it ended by itself, or gave no answer within its patience.
         """
         if self.running:
             return
         if not MINISTACK.exists():
-            raise EmulatorFailed(f"{MINISTACK} is missing; `make up` builds it")
+            raise ServerFailed(f"{MINISTACK} is missing; `make up` builds it")
         shutil.rmtree(self._temporary, ignore_errors=True)  # Workers of the last run, unpacked.
         for folder in (self._state, self._objects, self._temporary):
             folder.mkdir(parents=True, exist_ok=True)
-        chosen = port or processes.free_port(self.port or PORT_PREFERRED)
-        self._port_file.write_text(str(chosen))
-        process = processes.start(
+        chosen = self._server.choose_port(PORT_PREFERRED, asked=port)
+        self._server.start(
             [MINISTACK],
             environment=self._environment(chosen, persistent=persistent),
-            log=self.log,
             folder=self.home,
+            patience_seconds=START_PATIENCE_SECONDS,
         )
-        processes.remember(process, self._process_file)
-        deadline = time.monotonic() + START_PATIENCE_SECONDS
-        while not self._healthy():
-            if not process.is_alive() or time.monotonic() > deadline:
-                processes.stop(process, patience_seconds=1)
-                raise EmulatorFailed(
-                    f"ministack did not answer on port {chosen}. Its log ends:\n"
-                    + processes.tail(self.log)
-                )
-            time.sleep(processes.POLL_SECONDS)
 
     def stop(self) -> bool:
         """End it, letting it write its state; False if it was not running."""
-        process = processes.recall(self._process_file)
-        self._process_file.unlink(missing_ok=True)
-        return process is not None and processes.stop(
-            process, patience_seconds=STOP_PATIENCE_SECONDS
-        )
+        return self._server.stop(patience_seconds=STOP_PATIENCE_SECONDS)
 
     def forget(self) -> None:
         """Throw the state away; the next start is an empty account."""
         self.stop()
         shutil.rmtree(self.home, ignore_errors=True)
-
-    def _healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(  # noqa: S310  (our own http address)
-                f"{self.endpoint_url}/_ministack/health", timeout=2
-            ) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
 
     def _environment(self, port: int, *, persistent: bool) -> dict[str, str]:
         return {
@@ -151,12 +108,14 @@ class Emulator:
         return self.home / "tmp"
 
     @property
-    def _process_file(self) -> Path:
-        return self.home / "process.json"
-
-    @property
-    def _port_file(self) -> Path:
-        return self.home / "port"
+    def _server(self) -> Server:
+        return Server(
+            "ministack",
+            process_file=self.home / "process.json",
+            port_file=self.home / "port",
+            log=self.home / "ministack.log",
+            health_path="/_ministack/health",
+        )
 
 
 def clean_environment() -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from tools import processes
 from tools.local_stack.emulator import ROOT, clean_environment
+from tools.servers import Server
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -27,14 +26,13 @@ STOP_PATIENCE_SECONDS = 20.0
 # The local processor takes any key of this form.
 API_KEY = "sk_test_local"
 
-
 EXAMPLE_CARD = "pm_card_visa"
 # The least that can be bought: a card is saved by buying with it.
 EXAMPLE_PURCHASE_CENTS = "500"
 
 
-class ProcessorFailed(Exception):
-    """The payment processor did not start; the message carries the end of its log."""
+class CardRefused(Exception):
+    """The application did not take the example card; the message carries its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class LocalProcessor:
     @property
     def url(self) -> str:
         """Where it answers. It keeps its port, because the deployed functions know it."""
-        return f"http://127.0.0.1:{self._port_file.read_text()}"
+        return self._server.url
 
     def parameters(self) -> dict[str, str]:
         """Return the template's parameters that make the application pay here."""
@@ -55,44 +53,28 @@ class LocalProcessor:
 
     @property
     def running(self) -> bool:
-        return processes.recall(self._process_file) is not None
+        return self._server.running
 
     def start(self) -> None:
         """Start it and wait until it answers; does nothing if it runs.
 
         Raises:
-            ProcessorFailed: it ended by itself, or gave no answer within its patience.
+            ServerFailed: it ended by itself, or gave no answer within its patience.
         """
         if self.running:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        known = self._port_file.read_text() if self._port_file.exists() else PORT_PREFERRED
-        port = processes.free_port(int(known))
-        self._port_file.write_text(str(port))
-        process = processes.start(
+        port = self._server.choose_port(PORT_PREFERRED)
+        self._server.start(
             [sys.executable, "-m", self.program, self._folder, str(port)],
             environment={**clean_environment(), "PYTHONPATH": f"{ROOT}:{ROOT}/layers/headroom"},
-            log=self._log,
             folder=ROOT,
+            patience_seconds=START_PATIENCE_SECONDS,
         )
-        processes.remember(process, self._process_file)
-        deadline = time.monotonic() + START_PATIENCE_SECONDS
-        while not self._healthy():
-            if not process.is_alive() or time.monotonic() > deadline:
-                processes.stop(process, patience_seconds=1)
-                raise ProcessorFailed(
-                    f"The payment processor did not answer on port {port}. Its log ends:\n"
-                    + processes.tail(self._log)
-                )
-            time.sleep(processes.POLL_SECONDS)
 
     def stop(self) -> bool:
         """End it, letting it write its state; False if it was not running."""
-        process = processes.recall(self._process_file)
-        self._process_file.unlink(missing_ok=True)
-        return process is not None and processes.stop(
-            process, patience_seconds=STOP_PATIENCE_SECONDS
-        )
+        return self._server.stop(patience_seconds=STOP_PATIENCE_SECONDS)
 
     def introduce(self, *, webhook_url: str, secret_arn: str, client: SecretsManagerClient) -> None:
         """Put what opens the processor into the secret, and let it send its events to the API."""
@@ -115,35 +97,26 @@ class LocalProcessor:
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310
             pass
 
-    def _healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/_config/health", timeout=2):  # noqa: S310
-                return True
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
     @property
     def _folder(self) -> Path:
         return self.home / "processor"
 
     @property
-    def _log(self) -> Path:
-        return self._folder / "processor.log"
-
-    @property
-    def _process_file(self) -> Path:
-        return self._folder / "process.json"
-
-    @property
-    def _port_file(self) -> Path:
-        return self._folder / "port"
+    def _server(self) -> Server:
+        return Server(
+            "The payment processor",
+            process_file=self._folder / "process.json",
+            port_file=self._folder / "port",
+            log=self._folder / "processor.log",
+            health_path="/_config/health",
+        )
 
 
 def save_example_card(api_url: str, organization: Mapping[str, Any]) -> None:
     """Buy a little for an example Team organization, once, so that it has a card to reload by.
 
     Raises:
-        ProcessorFailed: the application did not take it.
+        CardRefused: the application did not take it.
     """
     owner = next(each for each in organization["members"] if each["role"] == "primary_owner")
     body = {"amount": EXAMPLE_PURCHASE_CENTS, "payment_method": EXAMPLE_CARD}
@@ -161,4 +134,4 @@ def save_example_card(api_url: str, organization: Mapping[str, Any]) -> None:
         with urllib.request.urlopen(request, timeout=60):  # noqa: S310
             pass
     except urllib.error.HTTPError as error:
-        raise ProcessorFailed(f"the example card was not taken: {error.read().decode()}") from error
+        raise CardRefused(f"the example card was not taken: {error.read().decode()}") from error

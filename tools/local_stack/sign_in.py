@@ -15,8 +15,6 @@ import html
 import json
 import secrets
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,19 +22,16 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from tools import processes
 from tools.local_stack.emulator import ROOT, clean_environment
 from tools.local_stack.issuer import AUDIENCE, Issuer
+from tools.servers import Server
 
 PORT_PREFERRED: Final = 4580
 CODE_LASTS_SECONDS: Final = 60.0
 FRONT_DOOR: Final = "/settings/usage"
 START_PATIENCE_SECONDS: Final = 20.0
+STOP_PATIENCE_SECONDS: Final = 5.0
 DEVELOPER_PYTHON: Final = ROOT / ".venv" / "bin" / "python"
-
-
-class SignInFailed(Exception):
-    """The sign-in did not start; the message carries the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +43,7 @@ class SignIn:
     @property
     def url(self) -> str:
         """Where it is; it keeps its port, because the deployed page carries the address."""
-        return f"http://127.0.0.1:{self._port_file.read_text()}"
+        return self._server.url
 
     def parameters(self) -> dict[str, str]:
         """Return the template's parameters that lead the page here."""
@@ -65,33 +60,24 @@ class SignIn:
         """Start it and wait until it answers; does nothing if it runs.
 
         Raises:
-            SignInFailed: it ended by itself, or gave no answer within its patience.
+            ServerFailed: it ended by itself, or gave no answer within its patience.
         """
-        if processes.recall(self._process_file) is not None:
+        if self._server.running:
             return
-        known = int(self._port_file.read_text()) if self._port_file.exists() else PORT_PREFERRED
-        self._port_file.write_text(str(processes.free_port(known)))
-        chosen: list[str | Path] = ["--home", self.home, "--port", self._port_file.read_text()]
-        process = processes.start(
-            [DEVELOPER_PYTHON, "-m", "tools.local_stack.sign_in", *chosen],
+        port = self._server.choose_port(PORT_PREFERRED)
+        self._server.start(
+            [
+                *(DEVELOPER_PYTHON, "-m", "tools.local_stack.sign_in"),
+                *("--home", self.home, "--port", str(port)),
+            ],
             environment=clean_environment(),
-            log=self._log,
             folder=ROOT,
+            patience_seconds=START_PATIENCE_SECONDS,
         )
-        processes.remember(process, self._process_file)
-        deadline = time.monotonic() + START_PATIENCE_SECONDS
-        while not self._answers():
-            if not process.is_alive() or time.monotonic() > deadline:
-                processes.stop(process, patience_seconds=1)
-                raise SignInFailed(f"no sign-in. Its log ends:\n{processes.tail(self._log)}")
-            time.sleep(processes.POLL_SECONDS)
 
     def stop(self) -> None:
         """End it, if it runs."""
-        process = processes.recall(self._process_file)
-        self._process_file.unlink(missing_ok=True)
-        if process is not None:
-            processes.stop(process, patience_seconds=5)
+        self._server.stop(patience_seconds=STOP_PATIENCE_SECONDS)
 
     def admit(self, page_url: str, people: list[dict[str, str]], *, ahead: timedelta) -> None:
         """Say who may sign in, to which page they are led back, and how far its clock is ahead.
@@ -102,28 +88,19 @@ class SignIn:
         directory = {"redirect_uris": [page_url], "people": people, "ahead_seconds": seconds}
         self._directory_file.write_text(json.dumps(directory, indent=2))
 
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2):  # noqa: S310 - ours
-                return True
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
     @property
-    def _port_file(self) -> Path:
-        return self.home / "sign_in.port"
-
-    @property
-    def _process_file(self) -> Path:
-        return self.home / "sign_in.json"
+    def _server(self) -> Server:
+        return Server(
+            "The sign-in",
+            process_file=self.home / "sign_in.json",
+            port_file=self.home / "sign_in.port",
+            log=self.home / "sign_in.log",
+            health_path="/health",
+        )
 
     @property
     def _directory_file(self) -> Path:
         return self.home / "people.json"
-
-    @property
-    def _log(self) -> Path:
-        return self.home / "sign_in.log"
 
 
 class Refused(Exception):

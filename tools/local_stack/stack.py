@@ -34,8 +34,7 @@ def up(
     started as the payment processor.
 
     Raises:
-        EmulatorFailed, SignInFailed, ProcessorFailed, DeploymentFailed, ProvisioningFailed:
-            that step failed.
+        ServerFailed, CardRefused, DeploymentFailed, ProvisioningFailed: that step failed.
     """
     started = time.monotonic()
     if fresh:
