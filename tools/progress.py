@@ -26,19 +26,25 @@ def follow(
     *,
     total: int,
     console: Console,
+    weigh: Callable[[T], int] = lambda item: 1,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[T]:
-    """Pass on `items`, of which there are `total`, and show how far that is.
+    """Pass on `items`, which weigh `total` together, one each unless told, and show how far it is.
 
     What is short says nothing where there is no terminal.
     """
     if console.is_terminal and not console.is_dumb_terminal:
         with _bar(name, console) as bar:
-            yield from bar.track(items, total=total)
+            task = bar.add_task("", total=total)
+            for item in items:
+                yield item
+                bar.advance(task, weigh(item))
         return
     started = said = clock()
-    for done, item in enumerate(items, 1):
+    done = 0
+    for item in items:
         yield item
+        done += weigh(item)
         if done < total and clock() - said >= LINE_EVERY_SECONDS:
             said = clock()
             left = (said - started) / done * (total - done)

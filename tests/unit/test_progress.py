@@ -34,6 +34,29 @@ def test_a_line_at_times_says_how_long_it_goes_on() -> None:
     ]
 
 
+def test_items_may_weigh_more_than_one() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    ticks = count(step=10)
+    batches = [25, 25, 10]
+
+    seen = list(
+        follow(
+            batches,
+            "loading",
+            total=60,
+            console=console,
+            weigh=lambda each: each,
+            clock=lambda: next(ticks),
+        )
+    )
+
+    assert seen == batches
+    assert isinstance(console.file, io.StringIO)
+    first, second = console.file.getvalue().splitlines()
+    assert first == "  loading: 25 of 60 (41 %), about 28 s left"
+    assert second.startswith("  loading: 50 of 60 (83 %)")
+
+
 def test_what_is_short_says_nothing() -> None:
     assert lines_of(4, 0) == []
 

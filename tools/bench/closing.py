@@ -26,7 +26,6 @@ from typing import Any
 
 import boto3
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Rows
 
 from headroom.domain.budget import Budget
@@ -43,6 +42,7 @@ from headroom.usecases.provisioning import provision
 from headroom.wire.organizations import parse_provisioning
 from tools.bench import scene
 from tools.dynamodb_local import dynamodb_local
+from tools.progress import follow
 
 NAME = "bench-close"
 PERIOD = "2026-11"
@@ -140,15 +140,11 @@ def _close(
     shards = begin(table, org_id, PERIOD, AFTER)
     peak = 0
     context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool,
-        _progress(console) as progress,
-    ):
-        task = progress.add_task(f"  closing {name}", total=len(shards))
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         work = [(endpoint_url, name, org_id, str(folder), shard) for shard in shards]
-        for memory in pool.map(_shard, work):
+        done = pool.map(_shard, work)
+        for memory in follow(done, f"closing {name}", total=len(shards), console=console):
             peak = max(peak, memory)
-            progress.advance(task)
     closing = seal(table, files, org_id, PERIOD, len(shards), AFTER)
     invoice = write_invoice(table, org_id, PERIOD, AFTER, terms=Terms())
     seconds = time.monotonic() - started
@@ -196,15 +192,21 @@ def _load(
             wanted = client.batch_write_item(RequestItems=wanted).get("UnprocessedItems")
         return len(batch)
 
-    with ThreadPoolExecutor(WRITERS) as pool, _progress(console) as progress:
-        task = progress.add_task(f"  loading {name}", total=lines + 2 * members)
+    def written(pool: ThreadPoolExecutor) -> Iterator[int]:
         pending = []
         for batch in _batches(items()):
             pending.append(pool.submit(write, batch))
             if len(pending) >= 4 * WRITERS:
-                progress.advance(task, pending.pop(0).result())
+                yield pending.pop(0).result()
         for each in pending:
-            progress.advance(task, each.result())
+            yield each.result()
+
+    total = lines + 2 * members
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for _ in follow(
+            written(pool), f"loading {name}", total=total, console=console, weigh=lambda each: each
+        ):
+            pass
     return charged
 
 
@@ -298,17 +300,6 @@ def _document(lines: int) -> dict[str, Any]:
         "extra_usage": {"enabled": True},
         "members": [{"name": "Ada", "email": "ada@example.com"}],
     }
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
 
 
 def _parse() -> argparse.Namespace:
