@@ -60,19 +60,10 @@ class MailSettings(FromEnvironment):
 
 
 @dataclass(frozen=True, slots=True)
-class AddressSettings:
+class AddressSettings(FromEnvironment):
     """Where people find Settings > Usage, and come back to it."""
 
-    settings_url: str
-
-    @classmethod
-    def from_env(cls, environment: Mapping[str, str]) -> AddressSettings:
-        """Read the configuration.
-
-        Raises:
-            KeyError: a variable is missing; the error names it.
-        """
-        return cls(settings_url=environment["SETTINGS_URL"])
+    settings_url: Annotated[str, "SETTINGS_URL"]
 
 
 @dataclass(frozen=True, slots=True)
