@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -744,6 +745,27 @@ def test_a_limit_that_comes_back_by_another_way_is_crossed_anew(house: House) ->
     house.limit("seat_tier", "standard", 4)
     choose_to_continue(house.table, house.organization, ANN, True, NOW)
     assert followed() == [75] * 3 + [90] * 3
+
+
+@pytest.mark.parametrize("turned", ["by nobody", "by another", "by the holder"])
+def test_a_hold_of_last_month_counts_against_the_wallet_and_not_against_this_months_cap(
+    turned: str,
+) -> None:
+    house = House("team")
+    evening = datetime(2026, 11, 30, 23, 59, tzinfo=UTC)
+    morning = evening + timedelta(minutes=2)
+    held = Decimal(house.ask(ANN, evening)["amount"])
+
+    now, own = evening, held
+    if turned != "by nobody":
+        now = morning
+        own = Decimal(house.ask(ANN if turned == "by the holder" else BEN, morning)["amount"])
+
+    shown = extra_usage(house.table, house.organization, now)
+    cap, wallet = shown["spend_limit"], shown["wallet"]
+    assert (Decimal(cap["held"]), Decimal(cap["remaining"])) == (own, 100_000 - own)
+    assert Decimal(wallet["held"]) == (held if turned == "by nobody" else held + own)
+    assert Decimal(wallet["balance"]) == 50_000
 
 
 def test_records_that_come_again_late_or_in_another_order_change_no_total(house: House) -> None:

@@ -60,7 +60,7 @@ def extra_usage(table: Table, organization: Organization, now: datetime) -> dict
     if wallet is not None:
         answer["wallet"] = {
             "balance": format_amount(totals.balance),
-            "held": format_amount(totals.held),
+            "held": format_amount(totals.held + totals.held_earlier),
             "auto_reload": auto_reload_to_wire(organization, wallet, now),
         }
     return answer

@@ -19,12 +19,15 @@ ATTEMPTS_MAX: Final = 8
 class Totals:
     """Nanos of the running period: settled, held, and what the wallet still has.
 
-    `certain` is false if money was handed out all the time while the members were read.
+    `held_earlier` is what holds of earlier periods still keep: it counts against no limit of this
+    one, but is money of the wallet all the same. `certain` is false if money was handed out all
+    the time while the members were read.
     """
 
     period: str
     spent: int
     held: int
+    held_earlier: int
     balance: int
     certain: bool = True
 
@@ -49,13 +52,22 @@ def total(table: Table, organization: Organization) -> Totals:
 
 
 def _total(table: Table, organization: Organization, pool: Pool) -> Totals:
-    held = current = unspent = 0
+    held = allotted = held_earlier = allotted_earlier = 0
     for user_ids in batches(list_registered(table, organization.org_id), TOGETHER_MAX):
         for budget in find_budgets(table, organization.org_id, user_ids).values():
-            open_past = sum(past.held for past in find_past_budgets(table, budget))
-            held += budget.held + open_past
-            unspent += budget.allotment + budget.held + open_past
+            held_earlier += sum(past.held for past in find_past_budgets(table, budget))
             if budget.period == pool.period:
-                current += budget.allotment + budget.held
+                held += budget.held
+                allotted += budget.allotment
+            else:
+                held_earlier += budget.held
+                allotted_earlier += budget.allotment
     granted = organization.cap - pool.unallotted
-    return Totals(pool.period, granted - current, held, pool.funds + unspent)
+    unspent = held + allotted + held_earlier + allotted_earlier
+    return Totals(
+        period=pool.period,
+        spent=granted - held - allotted,
+        held=held,
+        held_earlier=held_earlier,
+        balance=pool.funds + unspent,
+    )

@@ -43,7 +43,7 @@ def show_wallet(
         "type": "wallet",
         "currency": organization.currency,
         "balance": format_amount(totals.balance),
-        "held": format_amount(totals.held),
+        "held": format_amount(totals.held + totals.held_earlier),
         "lots": [
             {
                 "id": lot.lot_id,
