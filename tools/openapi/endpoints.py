@@ -370,7 +370,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         WALLET,
         "Confirm a payment that waits for its card's holder, or see what became of it (Team)",
         bodies.WalletPayment,
-        errors=(NotFound,),
+        errors=(InvalidRequest, NotFound),
     ),
     ("PUT", f"{_ORGANIZATION}/wallet/auto_reload"): Endpoint(
         WALLET,
