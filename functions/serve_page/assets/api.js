@@ -4,6 +4,8 @@ import { endSession, session } from "./session.js";
 
 const ROOT = new URL("../v1/", document.baseURI);
 const READ_ATTEMPTS = 3;
+// A quarter of an hour of an API that adds up twenty seconds at a time.
+const ROUNDS_MAX = 45;
 const WAIT_SECONDS_MAX = 4;
 const TIMEOUT_MS = 35_000;
 
@@ -21,15 +23,16 @@ const kindOf = (status, type) =>
   KINDS[status] ?? (status === 429 ? (type === "rate_limit_error" ? "busy" : "refused") : "unavailable");
 
 export const get = (path, query) => reading(() => send("GET", path, { query }));
-// For what takes the API long: it is asked once, and again only by whoever wants it.
-export const getOnce = (path, query) => send("GET", path, { query });
+// What takes long is added up over several requests, each of which goes on where the one before it
+// stopped. `still` hears of each, and says whether somebody waits for it any more.
+export const getLong = (path, query, still) => patiently(() => send("GET", path, { query }), still);
 // The same with its tag: a change that names the tag is made only if nothing has changed since.
 export const getTagged = (path, query) => reading(() => send("GET", path, { query, tagged: true }));
 export const put = (path, body, tag) => send("PUT", path, { body, tag });
 export const remove = (path, tag) => send("DELETE", path, { tag });
 
 // A file, or `{ url }` where one that is too large for an answer waits: a script may not read it there.
-export const file = (path, query, accept) => reading(() => send("GET", path, { query, accept, asFile: true }));
+export const file = (path, query, accept) => patiently(() => send("GET", path, { query, accept, asFile: true }));
 
 // `keys` makes a repeat the same request while it is not known what came of it, and a new one after
 // an answer. `about` tells apart what is meant by equal bodies.
@@ -66,6 +69,18 @@ async function reading(attempt) {
       const hopeful = ["network", "busy", "unavailable"].includes(error.kind) && wait <= WAIT_SECONDS_MAX;
       if (!hopeful || attempts === READ_ATTEMPTS) throw error;
       await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+    }
+  }
+}
+
+async function patiently(attempt, still = () => true) {
+  for (let rounds = 1; ; rounds += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const goesOn = error.status === 503 ? rounds < ROUNDS_MAX : error.kind === "network" && rounds < READ_ATTEMPTS;
+      if (!goesOn || !still()) throw error;
+      await new Promise((resolve) => setTimeout(resolve, (error.retryAfter ?? 1) * 1000));
     }
   }
 }

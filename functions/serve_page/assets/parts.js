@@ -70,6 +70,7 @@ export function problem(error, retry = null) {
 }
 
 // A part of the page that loads by itself: it shows the wait, the content, or the error with a way on.
+// `load` is given what says how far a long wait is, and answers whether it is still waited for.
 export function region(load, draw) {
   const element = h("div", { class: "region" });
   let turn = 0;
@@ -79,7 +80,10 @@ export function region(load, draw) {
     element.setAttribute("aria-busy", "true");
     if (!shown) element.replaceChildren(loading());
     try {
-      const data = await load();
+      const data = await load((label) => {
+        if (mine === turn && !shown) element.replaceChildren(loading(label));
+        return mine === turn && element.isConnected;
+      });
       if (mine !== turn) return;
       element.replaceChildren(...[draw(data, refresh)].flat(Infinity).filter(Boolean));
       shown = true;

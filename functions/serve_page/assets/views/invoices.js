@@ -1,6 +1,6 @@
 // Invoices and statements: the list, what each is made of, and its PDF.
 
-import { file, get } from "../api.js";
+import { file, get, getLong } from "../api.js";
 import { day, month } from "../dates.js";
 import { open } from "../dialog.js";
 import { h } from "../dom.js";
@@ -77,7 +77,7 @@ function show(summary) {
     `${known("invoice.kind", summary.kind)} · ${month(summary.period)}`,
     () =>
       shown(
-        () => get(`organizations/invoices/${summary.id}`),
+        (tell) => getLong(`organizations/invoices/${summary.id}`, {}, () => tell(t("spend.adding"))),
         (invoice) => [
           facts(
             [t("invoice.number"), name(invoice)],

@@ -1,6 +1,6 @@
 // The month's extra usage by day, by model and by member.
 
-import { file, getOnce } from "../api.js";
+import { file, getLong } from "../api.js";
 import { columns, RANKED, ranking } from "../charts.js";
 import { calendarDay, daysOf } from "../dates.js";
 import { learnNames, nameOf } from "../directory.js";
@@ -11,15 +11,10 @@ import { t } from "../words.js";
 
 const ROWS = 100;
 
-async function report(group, order = null) {
-  try {
-    return await getOnce("organizations/usage_report", { "group_by[]": group, order_by: order, limit: ROWS });
-  } catch (error) {
-    // More than can be totalled while somebody waits.
-    if (error.status === 503) error.kind = "untotalled";
-    throw error;
-  }
-}
+const report = (group, tell, order = null) =>
+  getLong("organizations/usage_report", { "group_by[]": group, order_by: order, limit: ROWS }, () =>
+    tell(t("spend.adding")),
+  );
 
 export function spending(period) {
   return card(
@@ -30,7 +25,7 @@ export function spending(period) {
       actions: [button(t("spend.csv"), save, { kind: "quiet", id: "csv", sign: "download" })],
     },
     shown(
-      () => report("day"),
+      (tell) => report("day", tell),
       (found) => byDay(found, period),
     ),
   );
@@ -64,8 +59,8 @@ function byDay(found, period) {
 }
 
 function group(by, name, title) {
-  const read = async () => {
-    const found = await report(by, "amount");
+  const read = async (tell) => {
+    const found = await report(by, tell, "amount");
     if (by === "user") await learnNames(found.data.slice(0, RANKED).map((row) => row.user_id));
     return found;
   };
