@@ -60,7 +60,7 @@ def recall(
                 # By somebody else's round, which ended before this one.
                 return "drained"
         if busy:
-            # What cannot be closed together is taken one by one below.
+            # What cannot be closed together is taken in halves below.
             with suppress(Contended):
                 close_together(table, org_id, user_ids)
         budgets = list(find_budgets(table, org_id, user_ids).values())
@@ -130,7 +130,6 @@ def _recall_together(
     """Take back what several members do not use, most of them in one transaction.
 
     If one of them spends meanwhile it is refused, which is told beside the budgets that are left.
-    Then all are closed first, whatever they do: from then on no spending is in the way.
     """
     left: list[Budget] = []
     gathering: list[Budget] = []
@@ -143,21 +142,36 @@ def _recall_together(
         else:
             left.append(budget)
     busy = False
-    try:
-        if gathering:
-            try:
-                left += reclaim_together(table, gathering, pool.period)
-            except Refused:
-                busy = True
-                org_id, user_ids = gathering[0].org_id, [budget.user_id for budget in gathering]
-                close_together(table, org_id, user_ids)
-                gathering = list(find_budgets(table, org_id, user_ids).values())
-                left += reclaim_together(table, gathering, pool.period)
-    except (Refused, Contended):
-        alone += gathering
+    if gathering:
+        try:
+            left += reclaim_together(table, gathering, pool.period)
+        except (Refused, Contended):
+            busy = True
+            left += _recall_busy(table, gathering, pool, now)
     for budget in alone:
         left += recall_member(table, budget, now)
     return left, busy
+
+
+def _recall_busy(
+    table: Table, budgets: Sequence[Budget], pool: Pool, now: datetime
+) -> list[Budget]:
+    """Take back what members do not use who go on spending; return their budgets after it.
+
+    All are closed first, whatever they do: from then on no spending is in the way. Where others
+    are on them all the same, fewer at a time meet fewer of them: halves, down to one.
+    """
+    if len(budgets) == 1:
+        return recall_member(table, budgets[0], now)
+    org_id, user_ids = budgets[0].org_id, [budget.user_id for budget in budgets]
+    try:
+        close_together(table, org_id, user_ids)
+        budgets = list(find_budgets(table, org_id, user_ids).values())
+        return reclaim_together(table, budgets, pool.period)
+    except (Refused, Contended):
+        half = len(budgets) // 2
+        first, second = budgets[:half], budgets[half:]
+        return _recall_busy(table, first, pool, now) + _recall_busy(table, second, pool, now)
 
 
 def _ends(budgets: Iterable[Budget]) -> Iterator[int]:
