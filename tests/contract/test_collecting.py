@@ -747,3 +747,25 @@ def test_the_customer_of_an_organization_is_made_once(cardless: Office) -> None:
 
     assert cardless.payments.calls.count("create_customer") <= 1
     assert find_payer(table, cardless.house.org_id) == cardless.customer
+
+
+@pytest.mark.parametrize("returned", ["disputed", "refunded"])
+def test_money_that_went_back_is_not_charged_again_by_itself_when_it_is_due(
+    carded: Office, returned: str
+) -> None:
+    office = carded
+    office.at(AFTER + timedelta(days=5))
+    (payment,) = office.payments.payments.values()
+    cents = office.invoice().total // CENT
+    if returned == "disputed":
+        office.hear(office.event("dispute_opened", cents))
+    else:
+        office.payments.refund(payment.payment_id, cents, key="refund-1")
+        office.hear(office.event("payment_refunded", cents))
+    assert (office.invoice().status, office.invoice().amount_due) == ("open", cents * CENT)
+
+    office.chase(DUE)
+    office.chase(DUE + timedelta(hours=1))
+
+    assert len(office.payments.payments) == 1
+    assert office.invoice().status == "past_due"

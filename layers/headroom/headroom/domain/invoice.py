@@ -144,6 +144,11 @@ class Invoice:
             return 0
         return max(self.paid + self.credited - self.total, 0)
 
+    @property
+    def was_returned(self) -> bool:
+        """Whether money went back: who disputed a charge or was refunded is not charged again."""
+        return any(receipt.amount < 0 for receipt in self.receipts)
+
     def has_receipt(self, receipt_id: str) -> bool:
         """Tell whether this payment was counted before."""
         return any(receipt.id == receipt_id for receipt in self.receipts)
@@ -166,15 +171,12 @@ def with_receipt(
 
 
 def waits_for_card(invoice: Invoice) -> bool:
-    """Tell whether another card than those that were declined should be charged at once.
-
-    Not where money went back: whoever disputed a charge or was refunded is not charged by itself.
-    """
+    """Tell whether another card than those that were declined should be charged at once."""
     return (
         bool(invoice.amount_due)
         and invoice.charging is None
         and (bool(invoice.declined_cards) or invoice.status == "past_due")
-        and all(receipt.amount > 0 for receipt in invoice.receipts)
+        and not invoice.was_returned
     )
 
 

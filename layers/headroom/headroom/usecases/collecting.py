@@ -77,6 +77,8 @@ def is_invoice_key(key: str | None) -> bool:
 def collect(table: Table, collector: Collector, invoice: Invoice, now: datetime) -> Invoice:
     """Charge the card on file for what an invoice still asks; without one it waits for a transfer.
 
+    So does one of which money went back, by a dispute or a refund.
+
     The charge is noted before it is made, under a key derived from the invoice, so a reply that
     was lost is asked for again and never charged twice.
 
@@ -88,7 +90,7 @@ def collect(table: Table, collector: Collector, invoice: Invoice, now: datetime)
     if payments is None or invoice.kind != "invoice":
         return invoice
     if invoice.charging is None:
-        if not invoice.amount_due:
+        if not invoice.amount_due or invoice.was_returned:
             return invoice
         method = payments.find_payment_method(_customer(table, payments, invoice))
         if method is None:
