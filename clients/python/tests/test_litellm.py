@@ -53,10 +53,14 @@ model_list:
     litellm_params: {{model: anthropic/{model}, api_base: "{api}", api_key: k}}
   - model_name: downward
     litellm_params: {{model: anthropic/{model}, api_base: "{api}", api_key: k}}
+  - model_name: stubborn
+    litellm_params: {{model: anthropic/{model}, api_base: "{api}", api_key: k}}
+  - model_name: retried
+    litellm_params: {{model: anthropic/{dear}, api_base: "{api}", api_key: k, num_retries: 1}}
 general_settings: {{custom_auth: keys.check}}
 router_settings:
   num_retries: 0
-  fallbacks: [{{upward: [dear]}}, {{downward: [dear, cheap]}}]
+  fallbacks: [{{upward: [dear]}}, {{downward: [dear, cheap]}}, {{stubborn: [retried]}}]
 """
 # In place of the proxy's database: each key is its user's.
 KEYS = """
@@ -264,6 +268,26 @@ def test_a_fallback_that_does_not_fit_is_followed_by_one_that_does(proxy: Proxy)
     assert answer.status_code == 200, answer.text
     assert [each.body["model"] for each in proxy.api.messages()[asked:]] == [MODEL, CHEAP]
     proxy.settled(before + WHOLE_CHEAP)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_fallback_that_is_tried_again_asks_for_no_more_than_its_money_allows(
+    proxy: Proxy, path: str
+) -> None:
+    """At the dear model the input may cost 99 of 100 dollars, which leaves less for output."""
+    before, asked = proxy.charged(), len(proxy.api.messages())
+    large = [{"role": "user", "content": "x" * 9_900_000}]
+    proxy.api.expect(Script(status=529))
+    proxy.api.expect(Script(status=529))
+
+    answer = proxy.post(path, model="stubborn", messages=large, max_tokens=100_000)
+
+    assert answer.status_code == 200, answer.text
+    sent = proxy.api.messages()[asked:]
+    assert [each.body["model"] for each in sent] == [MODEL, DEAR, DEAR]
+    first, fallback, again = (each.body["max_tokens"] for each in sent)
+    assert first == 100_000 > fallback == again
+    proxy.settled(before + WHOLE_DEAR)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])

@@ -55,6 +55,11 @@ class _Open:
     tally: Tally = field(default_factory=Tally)
     pieces: int = 0
 
+    @property
+    def output_max(self) -> int:
+        """How much output the request asked for, or its money allows."""
+        return min(self.bound.max_tokens, self.ticket.authorization.max_tokens)
+
     def settle_partly(self) -> None:
         """Release what came to nothing, or record as far as it came; the stream begins anew."""
         usage = self.tally.final_usage()
@@ -98,11 +103,12 @@ class HeadroomHandler(CustomLogger):
             ticket = await self._authorize(member, bound)
         except HeadroomError as error:
             raise as_http(error) from error
-        data["max_tokens"] = min(bound.max_tokens, ticket.authorization.max_tokens)
-        data.pop("max_completion_tokens", None)
         now = time.monotonic()
+        opened = _Open(bound, ticket, now)
+        data["max_tokens"] = opened.output_max
+        data.pop("max_completion_tokens", None)
         self._forget_expired(now)
-        self._open[str(data["litellm_call_id"])] = _Open(bound, ticket, now)
+        self._open[str(data["litellm_call_id"])] = opened
         return data
 
     async def async_pre_call_deployment_hook(
@@ -111,24 +117,23 @@ class HeadroomHandler(CustomLogger):
         """Authorize anew what the router sends to another model than was authorized.
 
         The first model's money is free then, as it did not answer. Refused, the fallback is not
-        sent, and the client hears why the first model failed.
+        sent, and the client hears why the first model failed. The router tries each of them again
+        with what the client asked for, so every attempt is lowered to what its money allows.
         """
         found = self._open.get(str(kwargs.get("litellm_call_id")))
         if found is None:
             return None
         model = _without_provider(str(kwargs.get("model")))
-        if model == found.bound.model and found.ticket.is_open:
-            return None
-        found.settle_partly()
-        member, bound = found.ticket.authorization.user_id, replace(found.bound, model=model)
-        try:
-            ticket = await self._authorize(member, bound)
-        except HeadroomError as error:
-            # With this status the router does not shut the model off for everybody else.
-            raise HTTPException(403, detail=as_http(error).detail) from error
-        found.bound, found.ticket = bound, ticket
-        allowed = min(bound.max_tokens, ticket.authorization.max_tokens)
-        return {**kwargs, "max_tokens": allowed}
+        if model != found.bound.model or not found.ticket.is_open:
+            found.settle_partly()
+            member, bound = found.ticket.authorization.user_id, replace(found.bound, model=model)
+            try:
+                ticket = await self._authorize(member, bound)
+            except HeadroomError as error:
+                # With this status the router does not shut the model off for everybody else.
+                raise HTTPException(403, detail=as_http(error).detail) from error
+            found.bound, found.ticket = bound, ticket
+        return {**kwargs, "max_tokens": found.output_max}
 
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
