@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,14 @@ class Proxy:
     api: FakeMessages
     base_url: str
 
-    def post(self, path: str, *, key: str = f"sk-{USER}", **body: Any) -> httpx2.Response:
+    def post(
+        self, path: str, *, key: str = f"sk-{USER}", call_id: str | None = None, **body: Any
+    ) -> httpx2.Response:
         whole = {"model": "claude", "messages": MESSAGES, "max_tokens": 50, **body}
         given = {name: value for name, value in whole.items() if value is not None}
         headers = {"authorization": f"Bearer {key}"}
+        if call_id is not None:
+            headers["x-litellm-call-id"] = call_id
         return httpx2.post(f"{self.base_url}{path}", json=given, headers=headers, timeout=30)
 
     def charged(self) -> int:
@@ -288,6 +293,61 @@ def test_a_fallback_that_is_tried_again_asks_for_no_more_than_its_money_allows(
     first, fallback, again = (each.body["max_tokens"] for each in sent)
     assert first == 100_000 > fallback == again
     proxy.settled(before + WHOLE_DEAR)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize(
+    "name", ["fallbacks", "context_window_fallbacks", "content_policy_fallbacks"]
+)
+@pytest.mark.parametrize("is_direct", [True, False])
+@pytest.mark.parametrize("overrides", [True, False])
+def test_a_fallback_that_brings_a_request_of_its_own_is_refused(
+    proxy: Proxy, path: str, name: str, is_direct: bool, overrides: bool
+) -> None:
+    """It would be sent with the money of the request that was looked at."""
+    asked = len(proxy.api.messages())
+    longer = [{"role": "user", "content": "x" * 100_000}]
+    target: Any = {"model": "dear", "messages": longer}
+    fallbacks = {name: [target if is_direct else {"claude": [target]}]}
+
+    body = {"router_settings_override": fallbacks} if overrides else fallbacks
+    answer = proxy.post(path, **body)
+
+    assert answer.status_code == 403, answer.text
+    assert name in answer.text
+    assert len(proxy.api.messages()) == asked
+
+
+def test_a_fallback_that_the_client_names_is_authorized_like_any_other(proxy: Proxy) -> None:
+    before = proxy.charged()
+    proxy.api.expect(Script(status=529))
+
+    assert proxy.post("/v1/messages", fallbacks=["dear"]).status_code == 200
+
+    proxy.settled(before + WHOLE_DEAR)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("max_tokens", [50, -1])
+def test_a_request_is_paid_for_whatever_another_does_under_its_id(
+    proxy: Proxy, path: str, max_tokens: int
+) -> None:
+    """Clients choose the id: neither a second request nor one that fails lets go of the money."""
+    before, lines = proxy.charged(), len(proxy.headroom.lines())
+    held = proxy.api.expect(Script(hold_after=1))
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(proxy.post, path, call_id="mine")
+        assert held.reached.wait(10)
+        second = proxy.post(path, call_id="mine", max_tokens=max_tokens)
+        held.go_on.set()
+        assert first.result().status_code == 200
+
+    assert second.status_code == 403, second.text
+    proxy.settled(before + WHOLE)
+    assert len(proxy.headroom.lines()) == lines + 1
+    # It is over, and its id is free.
+    assert proxy.post(path, call_id="mine").status_code == 200
+    proxy.settled(before + 2 * WHOLE)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])

@@ -30,7 +30,14 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from headroom_client.bound import Bound, bound_chat, bound_request
 from headroom_client.client import AsyncClient
-from headroom_client.errors import HeadroomError, OutboxFull, Refused, Unavailable, Unmetered
+from headroom_client.errors import (
+    HeadroomError,
+    OutboxFull,
+    Refused,
+    Unavailable,
+    Unbounded,
+    Unmetered,
+)
 from headroom_client.tally import Tally, consistent
 from headroom_client.ticket import Ticket
 
@@ -41,14 +48,19 @@ SETTLE_SECONDS: Final = 5.0
 # How long LiteLLM may take to read to its end what its client has left.
 LEFT_SECONDS: Final = 120.0
 _CHAT: Final = frozenset({"completion", "acompletion"})
+_FALLBACKS: Final = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 
 log = logging.getLogger("headroom_client")
 
 
 @dataclass(slots=True)
 class _Open:
-    """A request on its way, and what was seen of its stream. `bound` is what it asked for."""
+    """A request on its way, and what was seen of its stream. `bound` is what it asked for.
 
+    `call_id` is the very object that LiteLLM carries along with it: clients choose what it says.
+    """
+
+    call_id: object
     bound: Bound
     ticket: Ticket
     since: float
@@ -96,7 +108,10 @@ class HeadroomHandler(CustomLogger):
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any]:
         """Authorize a request, and lower its output to what the money allows if that may be."""
+        call_id = data["litellm_call_id"]
         try:
+            if str(call_id) in self._open:
+                raise Unmetered("x-litellm-call-id: another request with it is on its way")
             self._headroom.outbox.check_room()
             member = self._member(user_api_key_dict)
             bound = self._bound(data, call_type)
@@ -104,11 +119,14 @@ class HeadroomHandler(CustomLogger):
         except HeadroomError as error:
             raise as_http(error) from error
         now = time.monotonic()
-        opened = _Open(bound, ticket, now)
+        opened = _Open(call_id, bound, ticket, now)
         data["max_tokens"] = opened.output_max
         data.pop("max_completion_tokens", None)
         self._forget_expired(now)
-        self._open[str(data["litellm_call_id"])] = opened
+        # Of two that were authorized at the same time, the second is not sent.
+        if self._open.setdefault(str(call_id), opened) is not opened:
+            ticket.release()
+            raise as_http(Unmetered("x-litellm-call-id: another request with it is on its way"))
         return data
 
     async def async_pre_call_deployment_hook(
@@ -152,7 +170,7 @@ class HeadroomHandler(CustomLogger):
             if not finished:
                 # LiteLLM goes on reading and reports in the end; if it does not, this is all.
                 loop = asyncio.get_running_loop()
-                loop.call_later(LEFT_SECONDS, self._settle_partly, call_id)
+                loop.call_later(LEFT_SECONDS, self._settle_partly, found)
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
@@ -176,7 +194,11 @@ class HeadroomHandler(CustomLogger):
         traceback_str: str | None = None,
     ) -> None:
         """Release what came to nothing, or record as far as it came."""
-        self._settle_partly(str(request_data.get("litellm_call_id")))
+        call_id = request_data.get("litellm_call_id")
+        found = self._open.get(str(call_id))
+        # Not when a request fails that only says the same id.
+        if found is not None and found.call_id is call_id:
+            self._settle_partly(found)
 
     def _member(self, key: Any) -> str:
         name = "end_user_id" if self._end_user else "user_id"
@@ -186,6 +208,10 @@ class HeadroomHandler(CustomLogger):
         return member
 
     def _bound(self, data: dict[str, Any], call_type: str) -> Bound:
+        for settings in (data, data.get("router_settings_override") or {}):
+            for name in _FALLBACKS:
+                if _brings_a_request(settings.get(name)):
+                    raise Unbounded(f"{name}: a request of its own has no bound")
         body = {**data, "model": priced_model(str(data.get("model")))}
         if call_type == "anthropic_messages":
             return bound_request(body, min_tokens=self._min_tokens)
@@ -223,9 +249,9 @@ class HeadroomHandler(CustomLogger):
             del self._open[call_id]
             oldest.ticket.abandon()
 
-    def _settle_partly(self, call_id: str) -> None:
-        found = self._open.pop(call_id, None)
-        if found is not None:
+    def _settle_partly(self, found: _Open | None) -> None:
+        if found is not None and self._open.get(str(found.call_id)) is found:
+            del self._open[str(found.call_id)]
             found.settle_partly()
 
 
@@ -281,6 +307,19 @@ def usage_of(response: Any) -> dict[str, Any] | None:
             "server_tool_use": {"web_search_requests": searches},
         }
     )
+
+
+def _brings_a_request(fallbacks: object) -> bool:
+    """Tell whether fallbacks are more than names of models: what they send was never looked at."""
+    if fallbacks is None or isinstance(fallbacks, str):
+        return False
+    if isinstance(fallbacks, Mapping):
+        # From a model to those that follow it; a request has its model in this place.
+        return not all(
+            isinstance(names, list) and all(isinstance(name, str) for name in names)
+            for names in fallbacks.values()
+        )
+    return not isinstance(fallbacks, list) or any(map(_brings_a_request, fallbacks))
 
 
 def _without_provider(name: str) -> str:
