@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tools.local_stack.processor.processor import Asked, Processor
+from tools.local_stack.processor.asking import Asked
+from tools.local_stack.processor.processor import Processor
 from tools.local_stack.processor.running import run
 from tools.local_stack.processor.server import ReplyLost
 from tools.local_stack.processor.upstream import Answer, Upstream

@@ -31,7 +31,7 @@ class StripeScene(StripePayments):
         self.processor = processor
         self.url = api_base
         self.deliveries: list[Delivery] = []
-        processor.tell = self._hear
+        processor.desk.tell = self._hear
 
     def lose(self, call: str, when: Moment, /) -> None:
         # The library asks once more by itself, and that reply is lost as well.
@@ -45,11 +45,11 @@ class StripeScene(StripePayments):
         assert self.processor.authenticate(payment_id, success=False).status == 200
 
     def dispute(self, payment_id: str, /) -> None:
-        self.processor.open_dispute(payment_id)
+        self.processor.disputes.open(payment_id)
 
     def close_dispute(self, payment_id: str, /, *, won: bool) -> None:
-        (dispute_id,) = self.processor.disputes_of(payment_id)
-        self.processor.close_dispute(dispute_id, won=won)
+        (dispute_id,) = self.processor.disputes.of(payment_id)
+        self.processor.disputes.close(dispute_id, won=won)
 
     def remove_payment_method(self, customer_id: str, /) -> None:
         method = self.find_payment_method(customer_id)

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.local_stack.processor.processor import Processor, Tell
+from tools.local_stack.processor.desk import Tell
+from tools.local_stack.processor.processor import Processor
 from tools.local_stack.processor.server import ProcessorServer
 from tools.local_stack.processor.upstream import LocalStripe, Upstream
 from tools.local_stack.processor.webhooks import Webhooks, deliver_by_http
@@ -23,10 +24,10 @@ def run(make: Callable[[Upstream, Tell], Processor]) -> None:
     processor = make(stripe.upstream, lambda event: None)
     processor.load(home / "processor.json")
     webhooks = Webhooks(
-        deliver_by_http(lambda: processor.state.webhook_url),
-        lambda: processor.state.webhook_secret,
+        deliver_by_http(lambda: processor.desk.state.webhook_url),
+        lambda: processor.desk.state.webhook_secret,
     )
-    processor.tell = webhooks.send
+    processor.desk.tell = webhooks.send
     server = ProcessorServer(processor, port)
     ended.wait()
     server.close()

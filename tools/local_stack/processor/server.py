@@ -7,7 +7,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tools.local_stack.processor.processor import Asked, Processor, parse_target
+from tools.local_stack.processor.asking import Asked, parse_target
+from tools.local_stack.processor.processor import Processor
 
 
 class ReplyLost(Exception):
