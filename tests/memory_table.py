@@ -98,6 +98,9 @@ class MemoryTable:
         names = {"pk", "sk", hash_name, sort_name}
         return Page(tuple(page), {name: page[-1][name] for name in names})
 
+    def count(self, range_: Range) -> int:
+        return len(self.query(range_).items)
+
     def _searched(self, range_: Range) -> Iterable[Item]:
         """Return the items among which a query's are; the lock is held."""
         return self.items.values()

@@ -54,6 +54,11 @@ class MirrorTable(MemoryTable):
         self._same(mine.items, theirs.items)
         return mine
 
+    def count(self, range_: Range) -> int:
+        counted = len(super().query(range_).items)
+        self._same(counted, self.dynamo.count(range_))
+        return counted
+
     def compare_all(self) -> None:
         """Compare every item of the one table with the other's."""
         for first in range(0, len(self.items), 100):

@@ -55,7 +55,8 @@ def test_a_large_month_is_asked_for_until_it_is_added_up(house: House, visit: Vi
         asked.append(url)
         if len(asked) > 4:
             return route.continue_()
-        error = {"type": "overloaded_error", "message": "the ledger is large"}
+        far = {"members_done": 4100 * len(asked), "members": 20_000, "seconds_left": 58}
+        error = {"type": "overloaded_error", "message": "the ledger is large", "details": far}
         return route.fulfill(
             status=503,
             headers={"retry-after": "1", "x-should-retry": "true"},
@@ -67,7 +68,8 @@ def test_a_large_month_is_asked_for_until_it_is_added_up(house: House, visit: Vi
     owner.page.goto(owner.page_url)
     owner.page.locator("#sign-in").click()
     owner.page.locator(f'button[value="{house.people["owner"]}"]').click()
-    expect(owner.page.get_by_text("A large month is being added up")).to_be_visible()
+    far = owner.page.get_by_text("8,200 of 20,000 members, about 58 s more")
+    expect(far).to_be_visible()
     expect(owner.page.get_by_role("list", name="By model")).to_be_visible()
     owner.settle()
     assert len({*asked[:5]}) == 1

@@ -8,10 +8,10 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from math import ceil
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ import pytest
 from functions.serve_billing import handler as serve_billing
 from headroom.clock import Clock
 from headroom.domain.money import format_amount
-from headroom.errors import Overloaded
+from headroom.errors import Unfinished
 from headroom.store import ledger
 from headroom.store.credentials import put_key
 from headroom.usecases import gathering
@@ -126,24 +126,37 @@ def test_a_report_that_takes_long_is_gone_on_with(
     groups: tuple[GroupBy, ...] = ("user", "day", "product")
     shelf = Shelf(MemoryFiles(), "report")
 
-    made, requests = None, 0
+    made, at = None, NOW
+    far: list[dict[str, Any]] = []
     while made is None:
-        requests += 1
         time = iter((True, False))
-        with suppress(Overloaded):
+        at = NOW + timedelta(seconds=10 * len(far))
+        try:
             made = report(
-                house.table, shelf, house.organization, span, groups, NOW, partial(next, time)
+                house.table, shelf, house.organization, span, groups, at, partial(next, time)
             )
+        except Unfinished as unfinished:
+            far.append(unfinished.facts)
 
     whole = report_of(house, span, groups)
     assert (made.rows, made.totals) == (whole.rows, whole.totals)
     assert _without_caches(made.totals.sums) == sums(house, (), span)[()]
-    assert requests > 3 * 11 / 4
+    assert len(far) + 1 > 3 * 11 / 4
+
+    # Each request tells how many members are done, and at that pace, how long the others take.
+    done = [facts["members_done"] for facts in far]
+    assert (done[0], done[-1]) == (0, 3)
+    assert done == sorted(done)
+    assert {facts["members"] for facts in far} == {4}
+    for number, facts in enumerate(far):
+        before = done[number - 1] if number else 0
+        pace = 10 * number / before if before else None
+        assert facts["seconds_left"] == (None if pace is None else ceil(pace * (4 - done[number])))
 
     # Its pages are of the same sums; what is asked for an hour later is made anew.
     house.use(ANN, NOW + timedelta(days=8))
     for later, anew in ((timedelta(minutes=59), 0), (timedelta(minutes=60), 1)):
-        again = report(house.table, shelf, house.organization, span, groups, NOW + later)
+        again = report(house.table, shelf, house.organization, span, groups, at + later)
         requests_made = again.totals.sums["requests"] - made.totals.sums["requests"]
         assert requests_made == anew
 

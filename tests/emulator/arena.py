@@ -314,6 +314,9 @@ class Witness:
     def query(self, range_: Range, *, limit: int | None = None, start: Item | None = None) -> Page:
         return self._table.query(range_, limit=limit, start=start)
 
+    def count(self, range_: Range) -> int:
+        return self._table.count(range_)
+
 
 def together(
     works: Sequence[Callable[[], Answer]], *, patience_seconds: float = PATIENCE_SECONDS

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from pynamodb.connection import Connection
 
-from headroom.store.table import DynamoTable
+from headroom.store.table import DynamoTable, Key, Put, Range
 from tests.histories import live
 from tests.mirror_table import MirrorTable
 from tests.template import table_definition
@@ -31,3 +31,13 @@ def test_dynamodb_and_the_table_in_memory_tell_the_same_history(
     live(world)
     table.compare_all()
     assert table.compared > 150
+
+
+def test_a_range_is_counted_over_all_its_pages(dynamo: DynamoTable) -> None:
+    """A page ends at a megabyte."""
+    table = MirrorTable(dynamo)
+    for number in range(5):
+        table.transact([Put(Key("COUNTED", f"{number}"), {"text": {"S": "x" * 300_000}})])
+    assert len(dynamo.query(Range("COUNTED")).items) < 5
+    assert table.count(Range("COUNTED")) == 5
+    assert table.count(Range("COUNTED", prefix="3")) == 1

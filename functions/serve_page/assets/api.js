@@ -24,7 +24,7 @@ const kindOf = (status, type) =>
 
 export const get = (path, query) => reading(() => send("GET", path, { query }));
 // What takes long is added up over several requests, each of which goes on where the one before it
-// stopped. `still` hears of each, and says whether somebody waits for it any more.
+// stopped. `still` hears how far each came, and says whether somebody waits for it any more.
 export const getLong = (path, query, still) => patiently(() => send("GET", path, { query }), still);
 // The same with its tag: a change that names the tag is made only if nothing has changed since.
 export const getTagged = (path, query) => reading(() => send("GET", path, { query, tagged: true }));
@@ -79,7 +79,7 @@ async function patiently(attempt, still = () => true) {
       return await attempt();
     } catch (error) {
       const goesOn = error.status === 503 ? rounds < ROUNDS_MAX : error.kind === "network" && rounds < READ_ATTEMPTS;
-      if (!goesOn || !still()) throw error;
+      if (!goesOn || !still(error.details)) throw error;
       await new Promise((resolve) => setTimeout(resolve, (error.retryAfter ?? 1) * 1000));
     }
   }

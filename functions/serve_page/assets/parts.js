@@ -1,7 +1,7 @@
 // The small parts that every view is made of.
 
 import { freshId, h, icon } from "./dom.js";
-import { known, t } from "./words.js";
+import { known, number, t } from "./words.js";
 
 export const button = (label, onclick, { kind = "", id = null, sign = null, ...attributes } = {}) =>
   h("button", { type: "button", class: `button ${kind}`, id, onclick, ...attributes }, sign ? icon(sign) : null, label);
@@ -103,6 +103,13 @@ export const shown = (load, draw) => {
   const made = region(load, draw);
   made.refresh();
   return made.element;
+};
+
+// Tells how far an answer is that is added up over several requests.
+export const adding = (tell) => ({ members, members_done: done, seconds_left: seconds }) => {
+  if (!members) return tell(t("spend.adding"));
+  const far = { done: number(done), members: number(members), seconds: number(seconds ?? 0) };
+  return tell(t(seconds === null ? "spend.adding_far" : "spend.adding_left", far));
 };
 
 // One list over many pages of the API: rows are appended as they are asked for.

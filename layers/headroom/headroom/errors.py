@@ -147,3 +147,24 @@ class Overloaded(HeadroomError):
     type = "overloaded_error"
     retryable = True
     retry_after_seconds = 1
+
+
+class Unfinished(Overloaded):
+    """A large ledger is not added up yet. Each further request goes on with it.
+
+    `seconds_left` is None while it is not known how long members take.
+    """
+
+    def __init__(self, *, done: int, members: int, seconds_left: int | None) -> None:
+        super().__init__(
+            f"the ledger is large: {done} of {members} members are added up; send this again, and "
+            "it goes on from there"
+        )
+        self.facts: dict[str, Any] = {
+            "members_done": done,
+            "members": members,
+            "seconds_left": seconds_left,
+        }
+
+    def details(self) -> dict[str, Any]:
+        return self.facts

@@ -5,7 +5,7 @@ import { day, month } from "../dates.js";
 import { open } from "../dialog.js";
 import { h } from "../dom.js";
 import { isZero, money, price } from "../money.js";
-import { button, card, facts, longList, problem, shown, state } from "../parts.js";
+import { adding, button, card, facts, longList, problem, shown, state } from "../parts.js";
 import { known, number, t } from "../words.js";
 import { download } from "./spending.js";
 
@@ -77,7 +77,7 @@ function show(summary) {
     `${known("invoice.kind", summary.kind)} · ${month(summary.period)}`,
     () =>
       shown(
-        (tell) => getLong(`organizations/invoices/${summary.id}`, {}, () => tell(t("spend.adding"))),
+        (tell) => getLong(`organizations/invoices/${summary.id}`, {}, adding(tell)),
         (invoice) => [
           facts(
             [t("invoice.number"), name(invoice)],

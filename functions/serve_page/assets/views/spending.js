@@ -6,15 +6,13 @@ import { calendarDay, daysOf } from "../dates.js";
 import { learnNames, nameOf } from "../directory.js";
 import { h } from "../dom.js";
 import { fromUnits, isZero, money, toUnits } from "../money.js";
-import { button, card, empty, facts, problem, shown } from "../parts.js";
+import { adding, button, card, empty, facts, problem, shown } from "../parts.js";
 import { t } from "../words.js";
 
 const ROWS = 100;
 
 const report = (group, tell, order = null) =>
-  getLong("organizations/usage_report", { "group_by[]": group, order_by: order, limit: ROWS }, () =>
-    tell(t("spend.adding")),
-  );
+  getLong("organizations/usage_report", { "group_by[]": group, order_by: order, limit: ROWS }, adding(tell));
 
 export function spending(period) {
   return card(

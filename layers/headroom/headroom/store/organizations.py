@@ -86,6 +86,11 @@ def members_page(table: Table, org_id: str, *, limit: int, start: Item | None) -
     return table.query(Range(f"ORG#{org_id}#MEMBERS"), limit=limit, start=start)
 
 
+def count_members(table: Table, org_id: str) -> int:
+    """Return how many members there are, those who left among them."""
+    return table.count(Range(f"ORG#{org_id}#MEMBERS"))
+
+
 def find_members(table: Table, org_id: str, user_ids: Sequence[str]) -> dict[Key, Item]:
     """Return the items of up to 100 members, those that exist."""
     return table.get_many([keys.member(org_id, user_id) for user_id in user_ids])

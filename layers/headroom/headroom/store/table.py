@@ -165,6 +165,9 @@ class Table(Protocol):
     def query(self, range_: Range, *, limit: int | None = None, start: Item | None = None) -> Page:
         """Return a stretch of a range; the table's own partitions are read consistently."""
 
+    def count(self, range_: Range) -> int:
+        """Return how many items a range has, without fetching them."""
+
 
 def each(table: Table, range_: Range, start: Item | None = None) -> Iterator[Item]:
     """Walk a range, a page at a time: all of it, or what comes after the key `start`."""
@@ -235,6 +238,25 @@ class DynamoTable:
         self._retry_conflicts("transact_write_items", {"TransactItems": items})
 
     def query(self, range_: Range, *, limit: int | None = None, start: Item | None = None) -> Page:
+        arguments = self._searched(range_)
+        if limit is not None:
+            arguments["Limit"] = limit
+        if start is not None:
+            arguments["ExclusiveStartKey"] = start
+        answer = self._call("query", arguments)
+        return Page(tuple(answer["Items"]), answer.get("LastEvaluatedKey"))
+
+    def count(self, range_: Range) -> int:
+        arguments = {**self._searched(range_), "Select": "COUNT"}
+        counted: int = 0
+        while True:
+            answer = self._call("query", arguments)
+            counted += int(answer["Count"])
+            if "LastEvaluatedKey" not in answer:
+                return counted
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _searched(self, range_: Range) -> dict[str, Any]:
         hash_name, sort_name, sort_type = INDEX_KEYS[range_.index]
         arguments: dict[str, Any] = {
             "TableName": self.name,
@@ -253,12 +275,7 @@ class DynamoTable:
             arguments["KeyConditionExpression"] += f" AND {test}"
             arguments["ExpressionAttributeNames"]["#s"] = sort_name
             arguments["ExpressionAttributeValues"][":s"] = {sort_type: bound}
-        if limit is not None:
-            arguments["Limit"] = limit
-        if start is not None:
-            arguments["ExclusiveStartKey"] = start
-        answer = self._call("query", arguments)
-        return Page(tuple(answer["Items"]), answer.get("LastEvaluatedKey"))
+        return arguments
 
     def _arguments(self, change: Change) -> dict[str, Any]:
         names: dict[str, str] = {}

@@ -12,18 +12,19 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, Final, Protocol
 
 from headroom.domain.bounds import HOLD_LIFE_MAX
 from headroom.domain.instants import from_millis, to_millis
 from headroom.domain.organization import Organization
 from headroom.domain.periods import next_period, period_of, time_zone
-from headroom.errors import Overloaded
+from headroom.errors import Unfinished
 from headroom.gateways.files import Files
 from headroom.store.budgets import READ_TOGETHER, find_budgets_of
 from headroom.store.ledger import Entry, entry_pages
 from headroom.store.models import wire_moment
-from headroom.store.organizations import find_members, members_between, read_member
+from headroom.store.organizations import count_members, find_members, members_between, read_member
 from headroom.store.table import Item, Table
 from headroom.usecases.recalling import batches
 
@@ -52,12 +53,13 @@ class Span:
 class Bookmark:
     """The last page that was read: a member's lines of a period, up to the key `start`.
 
-    Without `start` it was the last page of that member and period.
+    Without `start` it was the last page of that member and period. `done` members lie before.
     """
 
     user_id: str
     period: str
-    start: Item | None = None
+    start: Item | None
+    done: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def gather(
     Reads an index that may lag by a moment behind the latest lines.
 
     Raises:
-        Overloaded: there was no time to read all of it; the next call goes on.
+        Unfinished: there was no time to read all of it; the next call goes on.
     """
     after = None
     filed = _filed(shelf, now)
@@ -118,11 +120,16 @@ def gather(
         sums.add(lines)
         after = lines.bookmark
         if not may_go_on():
-            _file(shelf, sums, after, now, done=False)
-            raise Overloaded("the ledger is large: send this again, and it goes on where it is")
+            begun = _begun(table, organization, now) if filed is None else filed
+            _file(shelf, sums, after, begun, now, done=False)
+            raise Unfinished(
+                done=after.done,
+                members=begun["members"],
+                seconds_left=_seconds_left(begun, after.done, now),
+            )
     if filed is not None:
         assert after is not None, "it was filed with a bookmark"
-        _file(shelf, sums, after, now, done=True)
+        _file(shelf, sums, after, filed, now, done=True)
 
 
 def walk(
@@ -133,6 +140,7 @@ def walk(
     Only members with a budget in a period have anything in it: the budgets say whom to ask.
     """
     org_id, periods = organization.org_id, periods_of(organization, span)
+    done = 0 if after is None else after.done
     first, last = wire_moment(span.starting_at), wire_moment(span.ending_at)
     for names in _names(table, org_id, after):
         found = {period: find_budgets_of(table, org_id, list(names), period) for period in periods}
@@ -151,9 +159,10 @@ def walk(
                         for entry in page
                         if span.period is not None or first <= entry.occurred_at < last
                     ]
-                    yield Lines(user_id, name, entries, Bookmark(user_id, period, upto))
+                    yield Lines(user_id, name, entries, Bookmark(user_id, period, upto, done))
+            done += 1
         # Even where nobody used anything, the walk has come further.
-        yield Lines(user_id, name, (), Bookmark(user_id, periods[-1]))
+        yield Lines(user_id, name, (), Bookmark(user_id, periods[-1], None, done - 1))
 
 
 def periods_of(organization: Organization, span: Span) -> list[str]:
@@ -192,10 +201,31 @@ def _filed(shelf: Shelf, now: datetime) -> dict[str, Any] | None:
     return filed if now - from_millis(filed["at"]) < KEPT_FOR else None
 
 
-def _file(shelf: Shelf, sums: Sums, after: Bookmark, now: datetime, *, done: bool) -> None:
+def _begun(table: Table, organization: Organization, now: datetime) -> dict[str, Any]:
+    return {"begun": to_millis(now), "members": count_members(table, organization.org_id)}
+
+
+def _seconds_left(begun: dict[str, Any], done: int, now: datetime) -> int | None:
+    """Return how long the members that are left take, at the pace of those of earlier requests."""
+    before = begun["bookmark"][-1] if "bookmark" in begun else 0
+    seconds = (to_millis(now) - begun["begun"]) / 1000
+    return ceil(seconds / before * max(begun["members"] - done, 0)) if before and seconds else None
+
+
+def _file(
+    shelf: Shelf,
+    sums: Sums,
+    after: Bookmark,
+    begun: dict[str, Any],
+    now: datetime,
+    *,
+    done: bool,
+) -> None:
     filed = {
         "at": to_millis(now),
-        "bookmark": [after.user_id, after.period, after.start],
+        "begun": begun["begun"],
+        "members": begun["members"],
+        "bookmark": [after.user_id, after.period, after.start, after.done],
         "done": done,
         "sums": sums.pack(),
     }
