@@ -310,11 +310,51 @@ def test_a_fallback_that_brings_a_request_of_its_own_is_refused(
     target: Any = {"model": "dear", "messages": longer}
     fallbacks = {name: [target if is_direct else {"claude": [target]}]}
 
-    body = {"router_settings_override": fallbacks} if overrides else fallbacks
-    answer = proxy.post(path, **body)
+    answer = proxy.post(
+        path, **({"router_settings_override": fallbacks} if overrides else fallbacks)
+    )
 
     assert answer.status_code == 403, answer.text
-    assert name in answer.text
+    assert ("router_settings_override" if overrides else name) in answer.text
+    assert len(proxy.api.messages()) == asked
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"no-log": True},
+        {"additional_drop_params": ["max_tokens"]},
+        {"inference_geo": "us"},
+        {"mcp_servers": [{"type": "url", "url": "https://x.example", "name": "x"}]},
+        {"container": "x"},
+        {"web_search_options": {}},
+        {"extra_body": {"max_tokens": 5000}},
+    ],
+    ids=lambda said: next(iter(said)),
+)
+def test_what_would_spend_more_than_is_held_may_not_be_said(
+    proxy: Proxy, path: str, said: dict[str, Any]
+) -> None:
+    asked = len(proxy.api.messages())
+
+    answer = proxy.post(path, **said)
+
+    assert answer.status_code == 403, answer.text
+    assert next(iter(said)) in answer.text
+    assert len(proxy.api.messages()) == asked
+
+
+@pytest.mark.parametrize(
+    "said", [{"system": "x" * 5000}, {"model": "dear,claude,x/claude-haiku-4-5"}]
+)
+def test_what_would_spend_more_than_is_held_may_not_be_said_in_a_chat(
+    proxy: Proxy, said: dict[str, Any]
+) -> None:
+    asked = len(proxy.api.messages())
+
+    assert proxy.post("/v1/chat/completions", **said).status_code == 403
+
     assert len(proxy.api.messages()) == asked
 
 

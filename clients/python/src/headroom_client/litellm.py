@@ -49,6 +49,26 @@ SETTLE_SECONDS: Final = 5.0
 LEFT_SECONDS: Final = 120.0
 _CHAT: Final = frozenset({"completion", "acompletion"})
 _FALLBACKS: Final = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+# What a client may say. LiteLLM acts on much else, or passes it on: what keeps a request from being
+# reported, drops its limit, or adds to its input or price.
+_SAID: Final = frozenset(
+    {
+        *("model", "messages", "max_tokens", "stream", "temperature", "top_p", "top_k", "tools"),
+        *("tool_choice", "thinking", "reasoning_effort", "metadata", "service_tier", "user"),
+        *("speed", "drop_params", "num_retries", "max_retries", "timeout", "stream_timeout"),
+        *("tags", "guardrails", "cache", "ttl", "enable_prompt_caching", "disable_fallbacks"),
+        *("litellm_metadata", "litellm_session_id", "litellm_trace_id", "headers", "organization"),
+        *_FALLBACKS,
+    }
+)
+_SAID_IN_MESSAGES: Final = _SAID | {
+    *("system", "stop_sequences", "output_config", "cache_control", "context_management"),
+}
+_SAID_IN_CHAT: Final = _SAID | {
+    *("max_completion_tokens", "n", "stop", "stream_options", "response_format", "seed"),
+    *("functions", "function_call", "parallel_tool_calls", "logit_bias", "logprobs"),
+    *("top_logprobs", "presence_penalty", "frequency_penalty"),
+}
 
 log = logging.getLogger("headroom_client")
 
@@ -208,10 +228,7 @@ class HeadroomHandler(CustomLogger):
         return member
 
     def _bound(self, data: dict[str, Any], call_type: str) -> Bound:
-        for settings in (data, data.get("router_settings_override") or {}):
-            for name in _FALLBACKS:
-                if _brings_a_request(settings.get(name)):
-                    raise Unbounded(f"{name}: a request of its own has no bound")
+        _check_said(data, call_type)
         body = {**data, "model": priced_model(str(data.get("model")))}
         if call_type == "anthropic_messages":
             return bound_request(body, min_tokens=self._min_tokens)
@@ -276,6 +293,9 @@ def priced_model(name: str) -> str:
     """
     from litellm.proxy.proxy_server import llm_router
 
+    if "," in name:
+        # LiteLLM asks each of them.
+        raise Unmetered(f"{name}: it names several models")
     deployments = llm_router.get_model_list(model_name=name) if llm_router else None
     models = {deployment["litellm_params"]["model"] for deployment in deployments or []} or {name}
     if len(models) > 1:
@@ -307,6 +327,23 @@ def usage_of(response: Any) -> dict[str, Any] | None:
             "server_tool_use": {"web_search_requests": searches},
         }
     )
+
+
+def _check_said(data: Mapping[str, Any], call_type: str) -> None:
+    """Check that a client says nothing by which more, or something else, is spent than is held.
+
+    Raises:
+        Unmetered: it does.
+    """
+    body = (data.get("proxy_server_request") or {}).get("body")
+    if not isinstance(body, Mapping):
+        raise Unmetered("the request is not as its client sent it")
+    known = _SAID_IN_CHAT if call_type in _CHAT else _SAID_IN_MESSAGES
+    for name in sorted(body.keys() - known):
+        raise Unmetered(f"{name}: a request that says this is not metered")
+    for name in _FALLBACKS:
+        if _brings_a_request(body.get(name)):
+            raise Unbounded(f"{name}: a request of its own has no bound")
 
 
 def _brings_a_request(fallbacks: object) -> bool:
