@@ -116,6 +116,7 @@ browser: machine $(DEV) $(SAM) $(STACK) ## Run the tests of the page in Chromium
 build: $(DEV) $(SAM) ## Build for AWS; then: .venv-sam/bin/sam deploy --config-env dev
 	@find functions -type d -name __pycache__ -exec rm -r {} +
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
+	@$(PY) -m tools.release .aws-sam/build/template.yaml
 
 .PHONY: test-events
 test-events: $(DEV) $(SAM) ## Put the examples in events/ behind "Test" of a stack's functions (STACK_NAME=name)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tools import processes
+from tools import processes, release
 from tools.local_stack.emulator import ROOT, Emulator, clean_environment
 from tools.local_stack.issuer import Issuer
 from tools.local_stack.payments import LocalProcessor
@@ -33,15 +31,6 @@ STACK_PYTHON = ROOT / ".venv-stack" / "bin" / "python"
 REAL_TIME = timedelta()
 
 DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
-SOURCES = (
-    "template.yaml",
-    "samconfig.toml",
-    "functions",
-    "layers/documents",
-    "layers/headroom",
-    "requirements/sam.txt",
-    "requirements/stack.txt",
-)
 
 
 class DeploymentFailed(Exception):
@@ -57,23 +46,13 @@ class Deployment:
     functions: dict[str, str]
 
 
-def fingerprint(parameters: Mapping[str, str]) -> str:
-    """Return a hash that changes whenever something that is deployed does, or its parameters."""
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    for path in _source_files():
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(ROOT)}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
 def current(emulator: Emulator, ahead: timedelta = REAL_TIME) -> Deployment | None:
     """Return the deployment that stands, if it was made from the sources as they are now."""
     try:
         known = Deployment(**json.loads(_note(emulator).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    if known.fingerprint != fingerprint(_parameters(emulator, ahead)):
+    if known.fingerprint != release.fingerprint(_parameters(emulator, ahead)):
         return None
     try:
         outputs = _outputs(_cloudformation(emulator))
@@ -100,16 +79,19 @@ def deploy(emulator: Emulator, ahead: timedelta = REAL_TIME) -> Deployment:
         DeploymentFailed: `sam deploy` failed, or the stack did not come to rest.
     """
     parameters = _parameters(emulator, ahead)
-    made_from = fingerprint(parameters)
+    made_from = release.fingerprint(parameters)
     _note(emulator).unlink(missing_ok=True)
     # A bucket of our own: SAM makes one by a stack, which a busy machine lets it ask for twice.
     s3 = emulator.session.client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=ARTIFACTS)
+    named = _built(emulator) / "named.yaml"
+    shutil.copyfile(_built(emulator) / "template.yaml", named)
+    release.name(named, made_from)
     _sam(
         emulator,
         "deploy",
         "--template-file",
-        _built(emulator) / "template.yaml",
+        named,
         "--parameter-overrides",
         *(f"{name}={value}" for name, value in parameters.items()),
     )
@@ -139,15 +121,6 @@ def _configured() -> dict[str, str]:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     overrides: list[str] = config["local"]["deploy"]["parameters"]["parameter_overrides"]
     return dict(override.split("=", 1) for override in overrides)
-
-
-def _source_files() -> Iterator[Path]:
-    for name in SOURCES:
-        source = ROOT / name
-        candidates = sorted(source.rglob("*")) if source.is_dir() else [source]
-        for path in candidates:
-            if path.is_file() and "__pycache__" not in path.parts:
-                yield path
 
 
 def _sam(emulator: Emulator, command: str, *arguments: str | Path) -> None:
