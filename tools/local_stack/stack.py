@@ -86,6 +86,9 @@ def environment(stack: dict[str, Any]) -> dict[str, str]:
         "ADMIN_KEY": team["admin_key"],
         "USER_ID": person["user_id"],
         "TOKEN": person["token"],
+        # As the Python client looks for them.
+        "HEADROOM_BASE_URL": stack["api_url"],
+        "HEADROOM_API_KEY": team["service_key"],
     }
 
 

@@ -19,7 +19,8 @@ from headroom.domain.budget import Budget
 from headroom.store.models import LineRecord
 from tests.in_process import Application, Context, Organization, application, sample
 
-USER = "user_ada"
+NAME = "acme_finn"
+USER = f"user_{NAME}"
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,16 @@ class HeadroomServer:
 
     def budget(self) -> Budget:
         with self._lock:
-            return self.app.budget(self.organization)
+            return self.app.budget(self.organization, NAME)
 
     def holds(self) -> int:
         with self._lock:
-            return self.app.holds(self.organization)
+            return self.app.holds(self.organization, NAME)
 
     def lines(self) -> list[LineRecord]:
         """Return the ledger, which was found to agree with the counters."""
         with self._lock:
-            return self.app.lines(self.organization)
+            return self.app.lines(self.organization, NAME)
 
     def answer(self, exchange: Exchange) -> None:
         headers = {name.lower(): value for name, value in exchange.headers.items()}

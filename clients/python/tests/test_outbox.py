@@ -207,7 +207,8 @@ now = datetime.datetime.now(datetime.timezone.utc)
 usage = {"input_tokens": 10, "output_tokens": 1}
 with Client(base_url, api_key=key, outbox=outbox) as client:
     for number in range(int(first), int(first) + int(count)):
-        client.report(UsageEvent(f"msg_{number}", "user_ada", "claude-sonnet-4-6", usage, now))
+        model = "claude-sonnet-4-6"
+        client.report(UsageEvent(f"msg_{number}", "user_acme_finn", model, usage, now))
     if then == "die":
         os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -64,7 +64,8 @@ function fact(name) {
 
 function value(name, found) {
   if (found === true || found === false) return t(found ? "yes" : "no");
-  if (found === null) return t("unlimited");
+  if (found === null) return t(MONEY.test(name) ? "unlimited" : "nothing");
+  if (typeof found === "object") return Object.values(found).join(" ");
   if (MONEY.test(name) && /^-?\d+(\.\d+)?$/.test(found)) return name.includes("balance") ? money(found) : limit(found);
   return known("value", found);
 }
