@@ -44,6 +44,10 @@ env: ## Print the stack's address and an example organization's keys as shell va
 mail: $(DEV) ## Print the mail that the local stack has sent
 	@$(PY) -m tools.local_stack mail
 
+.PHONY: close
+close: $(DEV) ## Close the billing periods that are due on the local stack, as the schedule does
+	@$(PY) -m tools.local_stack close
+
 .PHONY: demo
 demo: up ## Replay usage through the deployed API and prove the ledger (TRACE=csv or folder)
 	@$(RUN) tools.demo

@@ -26,6 +26,7 @@ MAKES_RUN: Final = (
     "make up",
     "make env",
     "make mail",
+    "make close",
     "make rehearse-restore",
     "make demo",
 )

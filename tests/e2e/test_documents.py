@@ -28,6 +28,7 @@ SAID = {
     "make up": "The stack is up after",
     "make env": "export API=http://",
     "make mail": "Subject: |No mail was sent yet",
+    "make close": "periods are being closed",
     "make rehearse-restore": "ledger, counters, wallets and documents agree",
     "make demo": "Settings > Usage, as one of its example people: http://",
 }

@@ -4,6 +4,7 @@ python -m tools.local_stack up [--home FOLDER] [--port N] [--fresh] [--now 2027-
 python -m tools.local_stack down [--home FOLDER]
 python -m tools.local_stack env [--home FOLDER]
 python -m tools.local_stack mail [--home FOLDER]
+python -m tools.local_stack close [--home FOLDER]
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def main() -> int:
     emulator = Emulator(arguments.home.resolve())
     if arguments.command == "mail":
         return _print_mail(emulator)
+    if arguments.command == "close":
+        return _close_periods(emulator)
     if arguments.command == "down":
         if down(emulator):
             print("Stopped the local stack; its state is kept.")
@@ -66,9 +69,31 @@ def _print_mail(emulator: Emulator) -> int:
     return 0
 
 
+def _close_periods(emulator: Emulator) -> int:
+    """Close the periods that are due, as the schedule does every quarter of an hour."""
+    described = emulator.home / "stack.json"
+    if not emulator.running or not described.exists():
+        print("There is no local stack running; bring it up with: make up", file=sys.stderr)
+        return 1
+    client = emulator.session.client("lambda", endpoint_url=emulator.endpoint_url)
+    answer = client.invoke(
+        FunctionName=json.loads(described.read_text())["functions"]["ClosePeriods"], Payload="{}"
+    )
+    said = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        print(f"close_periods failed: {said}", file=sys.stderr)
+        return 1
+    print(
+        f"{said['handed_out']} periods are being closed. Their documents are on the page, under "
+        "Invoices, within a minute\nor once open holds have ended. A period is due some minutes "
+        "after its end in the organization's time zone."
+    )
+    return 0
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="local_stack", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "env", "mail"])
+    parser.add_argument("command", choices=["up", "down", "env", "mail", "close"])
     parser.add_argument("--home", type=Path, default=HOME)
     parser.add_argument("--port", type=int)
     parser.add_argument("--fresh", action="store_true", help="start from an empty account")
