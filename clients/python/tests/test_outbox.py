@@ -72,6 +72,24 @@ def test_an_outage_delays_and_loses_nothing(client: Client, headroom: HeadroomSe
     assert client.courier.last_error is None
 
 
+def test_a_flush_that_fails_wakes_the_thread_that_waits_for_it(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    """The thread rests until the end of what a flush leased, which is minutes away."""
+    client.outbox.put("event", "msg_0", event(0).to_json())
+    leased = client.outbox.lease("event", 1)
+    client.courier.start()
+    time.sleep(0.2)  # The thread looks and rests; if it had not yet, this could only pass.
+
+    client.outbox.postpone(leased, 0)
+    assert not client.flush(0)
+
+    deadline = time.monotonic() + 20
+    while client.outbox.waiting() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert recorded(headroom) == ["msg_0"]
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -87,6 +87,8 @@ class Courier:
         while self._outbox.waiting():
             left = deadline - time.monotonic()
             if left <= 0:
+                # The thread may rest until the end of what was leased here, and is free again.
+                self.wake()
                 return False
             if not self._round(min(left, ATTEMPT_SECONDS)):
                 time.sleep(LOOK_SECONDS)
