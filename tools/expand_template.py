@@ -34,13 +34,17 @@ class NoManagedPolicies:
         return {}
 
 
-def expand() -> dict[str, Any]:
-    """Return the template as CloudFormation gets to see it, with production's parameters."""
+def expand(*, layers: str = UPLOADED, release: str = "unnamed") -> dict[str, Any]:
+    """Return the template as CloudFormation gets to see it, with production's parameters.
+
+    `layers` is where their content was uploaded, `release` the name of the build.
+    """
     document = _with_long_attributes(deepcopy(template()))
     for resource in document["Resources"].values():
         place = CODE.get(resource["Type"])
         if place in resource.get("Properties", {}):
-            resource["Properties"][place] = UPLOADED
+            resource["Properties"][place] = layers if "Layer" in resource["Type"] else UPLOADED
+    document["Globals"]["Function"]["Environment"]["Variables"]["RELEASE"] = release
     for name, value in PARAMETERS.items():
         document["Parameters"][name]["Default"] = value
     expanded: dict[str, Any] = transform(document, PARAMETERS, NoManagedPolicies())
