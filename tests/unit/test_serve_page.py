@@ -8,13 +8,16 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from functions.serve_page.handler import HERE, release
 from functions.serve_page.handler import handler as serve
+from headroom.domain.audit import Action, member_facts, organization_facts
+from headroom.store.organizations import find_member
 from headroom.wire.static import Release
+from tests.contract.governing import ANN, House
 from tools.local_stack.emulator import ROOT
 from tools.local_stack.issuer import ISSUER
 
@@ -99,6 +102,30 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_is_read_as_html(path: Path
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", content
     )
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_change_that_is_audited_has_words(language: str) -> None:
+    words = json.loads((ASSETS / "i18n" / f"{language}.json").read_text())
+    house = House()
+    for kind, name in (("organization", ""), ("seat_tier", "premium"), ("user", ANN)):
+        for period in ("daily", "weekly", "monthly"):
+            if (kind, period) not in (("organization", "daily"), ("organization", "weekly")):
+                house.limit(kind, name, 100, period)  # type: ignore[arg-type]
+    member = find_member(house.table, house.org_id, ANN)
+    assert member is not None
+    facts = {**organization_facts(house.organization), **member_facts(member)}
+
+    assert "seat_tiers.premium.weekly" in facts
+    assert {f"action.{action}" for action in get_args(Action)} <= words.keys()
+    assert {
+        "fact.seat"
+        if name.startswith("seat_tiers.")
+        else f"mail.topic.{name.removeprefix('mail.')}"
+        if name.startswith("mail.")
+        else f"fact.{name}"
+        for name in facts
+    } <= words.keys()
 
 
 def test_a_first_visit_is_light() -> None:

@@ -59,7 +59,7 @@ const who = (actor) => (actor.type === "user" ? nameOf(actor.id) : actor.type ==
 function fact(name) {
   const seat = /^seat_tiers\.(\w+)\.(\w+)$/.exec(name);
   if (seat) return t("fact.seat", { tier: t(`tier.${seat[1]}`), period: known("period", seat[2]) });
-  return known("fact", name);
+  return name.startsWith("mail.") ? known("mail.topic", name.slice(5)) : known("fact", name);
 }
 
 function value(name, found) {

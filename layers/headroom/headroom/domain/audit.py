@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from headroom.domain.actor import Actor
 from headroom.domain.letters.notices import TOPICS
@@ -16,6 +16,38 @@ from headroom.domain.organization import LIMIT_PERIODS, SEAT_TIERS, Member, Orga
 Facts = Mapping[str, Any]
 
 
+# What changes are called. The page says each in words.
+Action = Literal[
+    "extra_usage.enabled",
+    "extra_usage.disabled",
+    "extra_usage.members_changed",
+    "extra_usage.requests_changed",
+    "spend_limit.changed",
+    "settings.changed",
+    "tax.changed",
+    "member.added",
+    "member.removed",
+    "member.changed",
+    "payment.past_due",
+    "payment.settled",
+    "notifications.changed",
+    "wallet.payment_past_due",
+    "wallet.payment_settled",
+    "wallet.auto_reload_changed",
+    "wallet.payment_method_changed",
+    "wallet.adjusted",
+    "wallet.reload_retried",
+    "billing_period.close_retried",
+    "invoice.payment_received",
+    "invoice.payment_returned",
+    "invoice.credited",
+    "webhook_endpoint.created",
+    "webhook_endpoint.changed",
+    "webhook_endpoint.deleted",
+    "webhook_endpoint.secret_rotated",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One change of an organization's settings, with what it was before and is after."""
@@ -24,7 +56,7 @@ class Entry:
     version: int
     at: datetime
     actor: Actor
-    action: str
+    action: Action
     subject: str
     before: Facts
     after: Facts

@@ -15,6 +15,7 @@ from typing import Final
 
 from headroom.domain.actor import SYSTEM, Actor
 from headroom.domain.audit import (
+    Action,
     Entry,
     Facts,
     difference,
@@ -56,7 +57,7 @@ class Reason:
     """
 
     actor: Actor = SYSTEM
-    action: str = "settings.changed"
+    action: Action = "settings.changed"
     also: Callable[[], Sequence[Change]] = lambda: ()
     even_if_same: bool = False
     told: Callable[[], tuple[Facts, Facts]] = lambda: ({}, {})

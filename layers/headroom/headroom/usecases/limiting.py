@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from headroom.domain.actor import Actor
 from headroom.domain.budget import Budget
@@ -32,7 +32,7 @@ from headroom.store.limits import (
 from headroom.store.table import Change, Table
 from headroom.usecases.governing import Reason, change_organization, change_person
 
-CHANGED = "spend_limit.changed"
+CHANGED: Final = "spend_limit.changed"
 
 
 def set_limit(

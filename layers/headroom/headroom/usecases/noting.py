@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from headroom.domain.actor import Actor
-from headroom.domain.audit import Entry, Facts
+from headroom.domain.audit import Action, Entry, Facts
 from headroom.domain.organization import Organization
 from headroom.errors import NotFound, Overloaded
 from headroom.store.audit import put_entry
@@ -22,7 +22,7 @@ ATTEMPTS_MAX: Final = 8
 class Note:
     """A change as the audit shows it, and what it writes; `settings` are those after it."""
 
-    action: str
+    action: Action
     subject: str
     before: Facts
     after: Facts
