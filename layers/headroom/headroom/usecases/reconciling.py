@@ -27,7 +27,7 @@ from headroom.store.budgets import list_budgets, walk_budgets
 from headroom.store.intents import Intent, find_intent, list_intents, parse_key
 from headroom.store.ledger import list_lines
 from headroom.store.models import PoolRecord, read_budget
-from headroom.store.organizations import find_organization, list_members
+from headroom.store.organizations import find_organization, list_members, members_between
 from headroom.store.table import Contended, Item, Key, Refused, Table
 from headroom.store.wallets import find_wallet, list_due, list_wallet_entries, read_wallet
 from headroom.usecases.charging import settle
@@ -380,9 +380,7 @@ def _prove_lines(
     if suspected:
         _look_again(table, organization.org_id, suspected, proof)
         return
-    for member in list_members(table, organization.org_id):
-        if member.user_id <= after:
-            continue
+    for member in members_between(table, organization.org_id, after, ""):
         if not may_go_on():
             proof.goes_on_after = after
             return
