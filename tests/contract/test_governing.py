@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
@@ -19,7 +19,7 @@ from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from headroom.store.budgets import close_together, reclaim_together
 from headroom.store.limits import find_limit
 from headroom.store.organizations import find_member, find_pool
-from headroom.store.table import Refused
+from headroom.store.table import Change, Contended, Refused
 from headroom.usecases.authorizing import release
 from headroom.usecases.digesting import OUTSTANDING, digest_requests
 from headroom.usecases.following import Announced
@@ -37,6 +37,7 @@ from headroom.usecases.staffing import (
 from headroom.usecases.totals import total
 from headroom.wire.organizations import parse_member
 from tests.contract.governing import ANN, BEN, CENT, NOW, OLGA, OWNER, PAM, House
+from tests.memory_table import MemoryTable
 
 REVIEWER = Actor("user", PAM)
 KEY = Actor("api_key", "key_x")
@@ -942,3 +943,42 @@ def test_a_member_changed_while_the_settings_change_is_changed_in_the_end(house:
     assert member.admitted
     assert house.organization.cap_nanos == 77 * CENT
     assert len(house.audit()) == 2
+
+
+class Crowded(MemoryTable):
+    """A table on which any transaction of more than a few items meets somebody else's."""
+
+    together_max = 100
+    transactions = 0
+
+    def transact(self, changes: Sequence[Change]) -> None:
+        self.transactions += 1
+        if len(changes) > self.together_max:
+            raise Contended
+        super().transact(changes)
+
+
+def test_a_cut_among_busy_members_takes_them_in_halves_and_not_one_by_one() -> None:
+    people = [f"user_{number:02}" for number in range(64)]
+    members = [
+        {"user_id": user_id, "name": user_id, "email": f"{user_id}@house.example"}
+        | {"continue_with_extra_usage": True}
+        for user_id in people
+    ]
+    house = House(members=members)
+    table = Crowded()
+    table.items, house.table = house.table.items, table
+    for user_id in people:
+        house.spend(user_id)
+    before = [house.budget(user_id) for user_id in people]
+    assert all(budget.allotment for budget in before)
+
+    table.together_max, table.transactions = 17, 0
+    house.limit("organization", "", 0)
+
+    assert [house.budget(user_id).allotment for user_id in people] == [0] * 64
+    figures = total(table, house.organization)
+    assert figures.spent == sum(budget.spent for budget in before)
+    assert house.refusal(people[0]) == "organization_limit_reached"
+    # One by one it is two transactions a member; here two for each sixteen, and what was in vain.
+    assert table.transactions < 32
