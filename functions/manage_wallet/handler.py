@@ -32,7 +32,6 @@ from headroom.usecases.wallet_view import auto_reload_to_wire, show_wallet
 from headroom.usecases.wallets import require_team
 from headroom.wire.api import Api
 from headroom.wire.pages import list_answer, parse_page
-from headroom.wire.rights import may
 from headroom.wire.wallets import known_payment_id, parse_auto_reload, parse_top_up
 
 TOP_UPS = "/v1/organizations/wallet/top_ups"
@@ -55,9 +54,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 @api.route("GET", "/v1/organizations/wallet")
 def get_wallet(caller: Caller, now: datetime) -> dict[str, Any]:
-    # What completes a payment is for those who may pay.
-    may_pay = may(caller, "POST", TOP_UPS)
-    return show_wallet(table, _team(caller), now, payments if may_pay else None)
+    return show_wallet(table, _team(caller), now)
 
 
 @api.route("GET", "/v1/organizations/wallet/entries")

@@ -112,19 +112,6 @@ def test_a_wallet_is_topped_up_once_a_key_and_shown(scene: Scene) -> None:
     assert not entries["has_more"]
 
 
-def test_what_completes_a_payment_is_shown_to_those_who_may_pay(scene: Scene) -> None:
-    scene.send("top_up", payment_method=ASKING_CARD)
-    secret, key = new_key(scene.acme.id, "books", ["read:billing"])
-    scene.app.table.transact(list(put_key(key, datetime.now(UTC))))
-
-    (waiting,) = scene.send("get_wallet").body["pending"]
-    assert (waiting["status"], waiting["client_secret"]) == ("requires_action", "pi_1_secret")
-    (read,) = scene.send("get_wallet", key=secret).body["pending"]
-    assert read == {name: waiting[name] for name in waiting if name != "client_secret"}
-    scene.payments.lose("find_payment", "before")
-    assert scene.send("get_wallet").body["pending"] == [read]
-
-
 def test_a_payment_that_waits_is_confirmed_by_those_who_may_pay(scene: Scene) -> None:
     asked = scene.send("top_up", payment_method=ASKING_CARD).body
     event = sample("manage_wallet/confirm_payment")

@@ -435,17 +435,6 @@ def with_new_card(purse: Purse, card: str) -> None:
     purse.deliver(len(purse.payments.deliveries) - 1)
 
 
-def test_a_reload_that_waits_shows_what_completes_it_and_keeps_it_nowhere(purse: Purse) -> None:
-    waiting_for_its_holder(purse)
-    (waiting,) = show_wallet(purse.table, purse.organization, purse.now, purse.payments)["pending"]
-    assert (waiting["kind"], waiting["client_secret"]) == ("reload", "pi_2_secret")
-    assert "client_secret" not in shown(purse)["pending"][0]
-    assert "pi_2_secret" not in str(list(purse.table.items.values()))
-    purse.auto_reload_off()
-    (unwanted,) = show_wallet(purse.table, purse.organization, purse.now, purse.payments)["pending"]
-    assert "client_secret" not in unwanted
-
-
 PAGE = "https://headroom.example/settings/usage"
 
 

@@ -325,13 +325,6 @@ class PendingPayment(Body):
     kind: IntentKind
     amount: Exact
     status: Literal["pending", "requires_action"]
-    client_secret: Annotated[
-        str | None,
-        Field(
-            description="With `requires_action`, for those who may buy top-ups: what the card's "
-            "holder needs. Absent if the processor cannot be asked."
-        ),
-    ] = None
     created_at: Moment
 
 

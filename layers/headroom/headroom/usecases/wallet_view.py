@@ -16,25 +16,19 @@ from headroom.domain.reload import (
     reload_state,
     reloaded_in,
 )
-from headroom.domain.wallet import PendingPayment, Wallet, draw
-from headroom.gateways.payments import Payments, PaymentUnknown
-from headroom.store.intents import find_intent
+from headroom.domain.wallet import Wallet, draw
 from headroom.store.table import Table
 from headroom.usecases.totals import Totals, total
 from headroom.usecases.wallets import open_wallet
 
 
-def show_wallet(
-    table: Table, organization: Organization, now: datetime, payments: Payments | None = None
-) -> dict[str, Any]:
+def show_wallet(table: Table, organization: Organization, now: datetime) -> dict[str, Any]:
     """Return the wallet as the wire has it: its balance exact, and the lots it consists of.
 
     What was spent and is not booked yet is drawn from the lots that are shown, so that they sum up
-    to the balance. With `payments`, those that wait for the card's holder carry what completes
-    them; the processor is asked for it, and where it does not answer there is none.
+    to the balance.
     """
     wallet, totals = _look(table, organization, now)
-    secrets = {} if payments is None else _secrets(table, payments, wallet)
     state = reload_state(wallet, _month(organization, now), now)
     standing, next_steps = _standing(organization, wallet, state)
     unbooked = min(max(wallet.total - totals.balance, 0), wallet.total)
@@ -66,7 +60,14 @@ def show_wallet(
             else None
         ),
         "pending": [
-            _pending_to_wire(payment, secrets.get(payment.intent_id)) for payment in wallet.pending
+            {
+                "id": payment.intent_id,
+                "kind": payment.kind,
+                "amount": format_amount(payment.amount),
+                "status": "requires_action" if payment.awaits_holder else "pending",
+                "created_at": to_wire(from_millis(payment.created_at_millis)),
+            }
+            for payment in wallet.pending
         ],
         "owed": format_amount(sum(wallet.owed.values())),
         "standing": standing,
@@ -90,36 +91,6 @@ def auto_reload_to_wire(
         "state": state,
         "next_step": NEXT_STEPS.get(state),
     }
-
-
-def _pending_to_wire(payment: PendingPayment, secret: str | None) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "id": payment.intent_id,
-        "kind": payment.kind,
-        "amount": format_amount(payment.amount),
-        "status": "requires_action" if payment.awaits_holder else "pending",
-        "created_at": to_wire(from_millis(payment.created_at_millis)),
-    }
-    if secret is not None:
-        shown["client_secret"] = secret
-    return shown
-
-
-def _secrets(table: Table, payments: Payments, wallet: Wallet) -> dict[str, str]:
-    """Return what completes the payments that wait for their holder, as far as it can be told."""
-    found: dict[str, str] = {}
-    for each in wallet.pending:
-        intent = find_intent(table, wallet.org_id, each.intent_id) if each.awaits_holder else None
-        if intent is None or intent.payment_id is None:
-            continue
-        try:
-            payment = payments.find_payment(intent.payment_id)
-        except PaymentUnknown:
-            # An answer is due in time: who does not answer once is not waited for again.
-            break
-        if payment is not None and payment.client_secret is not None:
-            found[each.intent_id] = payment.client_secret
-    return found
 
 
 def _look(table: Table, organization: Organization, now: datetime) -> tuple[Wallet, Totals]:

@@ -117,12 +117,3 @@ def check(caller: Caller, method: str, route: str) -> None:
         raise Forbidden("x-api-key: only people may do this, with a token")
     elif right.scope not in caller.scopes:
         raise Forbidden(f"x-api-key: this key lacks the scope {right.scope}")
-
-
-def may(caller: Caller, method: str, route: str) -> bool:
-    """Tell whether a caller may call a route, for what another route shows only to those."""
-    try:
-        check(caller, method, route)
-    except Forbidden:
-        return False
-    return True
