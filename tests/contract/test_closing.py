@@ -15,6 +15,7 @@ from headroom.domain.invoice import Terms
 from headroom.domain.money import format_amount, parse_exact
 from headroom.domain.wallet import book, credit
 from headroom.errors import Conflict, NotFound
+from headroom.store import keys
 from headroom.store.closings import find_closing
 from headroom.store.organizations import find_member, find_pool
 from headroom.store.table import Item, Key
@@ -381,6 +382,21 @@ def test_a_message_that_comes_twice_starts_one_execution(house: House, bureau: B
 
     assert len(sent) == 1
     assert len(bureau.pending) == 1
+
+
+def test_a_close_that_a_release_began_which_kept_no_cut_is_cut_anew(
+    house: House, bureau: Bureau
+) -> None:
+    begin(house.table, house.org_id, "2026-11", AFTER)
+    key = keys.closing(house.org_id, "2026-11")
+    for name in ("bounds", "tax"):
+        house.table.items[key].pop(name, None)
+
+    bureau.clock.set(AFTER + timedelta(hours=27))
+    bureau.run()
+
+    (invoice,) = bureau.invoices(house.org_id)
+    assert invoice.subtotal == charged(house, "2026-11") > 0
 
 
 def test_the_months_follow_each_other_without_gap(house: House, bureau: Bureau) -> None:

@@ -99,7 +99,8 @@ def begin(table: Table, org_id: str, period: str, now: datetime) -> list[Shard]:
         raise NotFound(f"period: {period} is not over")
     organization = organization_of(table, org_id)
     _turn_pool(table, org_id, period)
-    if closing.state == "open":
+    # A release that did not keep its cut may have begun the close: cut none of it, and all is lost.
+    if closing.state == "open" or (closing.state == "closing" and not closing.bounds):
         moved = replace(
             closing,
             state="closing",
@@ -178,6 +179,7 @@ def seal(
         NotFound: the organization has no such period.
         Contended: others are on it.
     """
+    assert shards, "even an organization without members is one shard"
     for _ in range(ATTEMPTS_MAX):
         closing = closing_of(table, org_id, period)
         if closing.state in ("closed", "invoiced"):
