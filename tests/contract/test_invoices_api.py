@@ -98,7 +98,7 @@ def test_the_detail_is_a_csv_file_for_whoever_accepts_that(desk: Desk) -> None:
 
     text = base64.b64decode(answer["body"]).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert sum(parse_exact(row["amount"]) for row in rows) == parse_exact(listed["subtotal"])
+    assert sum(parse_exact(row["amount"]) for row in rows) == parse_exact(listed["total"])
     assert f'filename="{listed["number"]}.csv"' in answer["headers"]["content-disposition"]
 
 

@@ -261,6 +261,19 @@ def test_a_report_is_a_csv_file_for_whoever_accepts_that(house: House, desk: Des
     assert [row["amount"] for row in rows] == [row["amount"] for row in shown]
 
 
+@pytest.mark.parametrize(
+    "product", ["-2+3+cmd|'/c calc'!A0", "\n=1+1", " =1+1", "\0=1+1", "\N{FULLWIDTH EQUALS SIGN}1"]
+)
+def test_no_product_is_a_formula(house: House, desk: Desk, product: str) -> None:
+    house.use(ANN, NOW, product=product)
+
+    answer = desk.get("period=2026-11&group_by[]=product", accept="text/csv")
+
+    text = base64.b64decode(answer["body"]).decode()
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert {row["product"] for row in rows} == {"", "claude_code", f"'{product}"}
+
+
 def test_a_large_csv_file_waits_elsewhere(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     query = "period=2026-11&group_by[]=user&group_by[]=day"
     whole = base64.b64decode(desk.get(query, accept="text/csv")["body"])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headroom.clock import Clock
-from headroom.domain.invoice import Invoice, invoice_id
+from headroom.domain.invoice import Additions, Invoice, invoice_id
 from headroom.domain.organization import ROLES
 from headroom.gateways.oidc import OidcIdentity, fetch_keys_from
 from headroom.store.credentials import put_key
@@ -354,7 +354,7 @@ def invoice_of(house: House, monkeypatch: pytest.MonkeyPatch) -> str:
         issued_at=house.now,
         due_at=house.now,
     )
-    Share.empty().file(house.files, house.org_id, "2026-10", draft.invoice_id, 0)
+    Share.empty().file(house.files, house.org_id, "2026-10", draft.invoice_id, 0, Additions())
     house.files.put(paper_name(house.org_id, draft.invoice_id), b"%PDF", "application/pdf")
     return issue(house.table, draft, None).invoice_id
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from headroom.domain.money import round_to_cents
-from headroom.domain.tax import TaxLine
+from headroom.domain.tax import Tax, TaxLine, levy
 
 Kind = Literal["invoice", "statement", "credit_note"]
 Status = Literal["draft", "open", "paid", "past_due", "void"]
@@ -74,6 +74,14 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
+class Additions:
+    """What a document comes to beside its subtotal: what makes that whole cents, and the taxes."""
+
+    rounding: int = 0
+    taxes: tuple[TaxLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
     """One document of an organization. It is never edited: receipts and credits come beside it.
 
@@ -116,6 +124,11 @@ class Invoice:
         return self.movement.opening + self.movement.purchases - self.subtotal
 
     @property
+    def additions(self) -> Additions:
+        """What it comes to beside its subtotal."""
+        return Additions(self.rounding, self.taxes)
+
+    @property
     def tax(self) -> int:
         """The sum of the taxes."""
         return sum(line.amount for line in self.taxes)
@@ -152,6 +165,14 @@ class Invoice:
     def has_receipt(self, receipt_id: str) -> bool:
         """Tell whether this payment was counted before."""
         return any(receipt.id == receipt_id for receipt in self.receipts)
+
+
+def additions_to(kind: Kind, subtotal: int, tax: Tax | None) -> Additions:
+    """Return what a document comes to beside its subtotal: nothing, if it is a statement."""
+    if kind == "statement":
+        return Additions()
+    rounded = round_to_cents(subtotal)
+    return Additions(rounded - subtotal, levy(tax, rounded))
 
 
 def with_receipt(

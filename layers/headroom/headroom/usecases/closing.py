@@ -15,11 +15,10 @@ from typing import Any, Final
 
 from headroom.domain.budget import Budget, turn
 from headroom.domain.instants import to_millis
-from headroom.domain.invoice import Kind, invoice_id
-from headroom.domain.money import format_amount, round_to_cents
+from headroom.domain.invoice import Kind, additions_to, invoice_id
+from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.periods import next_period
-from headroom.domain.tax import levy
 from headroom.errors import NotFound
 from headroom.gateways.files import Files
 from headroom.store.announcements import put_announcement
@@ -188,9 +187,10 @@ def seal(
         whole = Share.empty()
         for index in range(shards):
             whole.merge(read_share(files, org_id, period, index))
-        document = invoice_id(org_id, _kind(organization), period)
-        taxes = levy(closing.tax, round_to_cents(whole.tally.charged))
-        whole.file(files, org_id, period, document, shards, taxes)
+        kind = _kind(organization)
+        document = invoice_id(org_id, kind, period)
+        additions = additions_to(kind, whole.tally.charged, closing.tax)
+        whole.file(files, org_id, period, document, shards, additions)
         closed = replace(
             closing,
             state="closed",

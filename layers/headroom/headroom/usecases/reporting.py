@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, Literal
 
+from headroom.domain.csv_files import Columns, csv_head, csv_lines
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.store.ledger import Entry
@@ -35,6 +37,9 @@ COLUMNS: Final[dict[GroupBy, str]] = {
     "seat_tier": "seat_tier",
     "day": "day",
 }
+
+# Rows of a CSV file that are written together.
+ROWS_TOGETHER: Final = 1000
 
 # A row's place: its values of the groups, in their order.
 Place = tuple[str, ...]
@@ -147,8 +152,20 @@ _PLACES: Final[dict[GroupBy, Callable[[Entry], str]]] = {
 }
 
 
-def csv_rows(report: Report) -> Iterable[list[str]]:
-    """Return a report as the rows of a CSV file, the names of the columns first."""
-    yield [*(COLUMNS[group] for group in report.groups), *FIGURES]
-    for place, figures in report.rows:
-        yield [*place, *(str(value) for value in figures.wire().values())]
+def report_csv(report: Report) -> Iterator[bytes]:
+    """Return a whole report as a CSV file, some rows at a time, the names of the columns first."""
+    columns = csv_columns(report.groups)
+    yield csv_head(columns).encode()
+    rows = ([*place, *map(str, figures.wire().values())] for place, figures in report.rows)
+    lines = csv_lines(columns, rows)
+    while together := list(islice(lines, ROWS_TOGETHER)):
+        yield "".join(together).encode()
+
+
+def csv_columns(groups: Sequence[GroupBy]) -> Columns:
+    """Return the columns of a report's CSV file."""
+    columns: Columns = {
+        **{COLUMNS[group]: "text" for group in groups},
+        **dict.fromkeys(FIGURES, "number"),
+    }
+    return columns

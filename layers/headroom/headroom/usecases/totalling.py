@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +10,13 @@ from typing import Any, Final
 
 from headroom.domain.authorization import AuthorizationId
 from headroom.domain.budget import Budget
+from headroom.domain.csv_files import CONTENT_TYPE as CSV
+from headroom.domain.csv_files import Columns, csv_head, csv_lines
+from headroom.domain.invoice import Additions
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_of, time_zone
 from headroom.domain.tally import Tally
-from headroom.domain.tax import TaxLine
 from headroom.errors import HeadroomError
 from headroom.gateways.files import Files
 from headroom.store.closings import Closing
@@ -25,19 +25,18 @@ from headroom.store.models import wire_moment
 from headroom.store.table import Table
 
 JSON: Final = "application/json"
-CSV: Final = "text/csv; charset=utf-8"
-COLUMNS: Final = (
-    "user_id",
-    "name",
-    "usage_period",
-    "model",
-    "kind",
-    "quantity",
-    "unit_price",
-    "per",
-    "price_version",
-    "amount",
-)
+COLUMNS: Final[Columns] = {
+    "user_id": "text",
+    "name": "text",
+    "usage_period": "text",
+    "model": "text",
+    "kind": "text",
+    "quantity": "number",
+    "unit_price": "number",
+    "per": "number",
+    "price_version": "text",
+    "amount": "number",
+}
 
 # A member's part of an invoice: id, name, nanos.
 MemberPart = tuple[str, str, int]
@@ -99,12 +98,12 @@ class Share:
         period: str,
         invoice_id: str,
         shards: int,
-        taxes: Sequence[TaxLine] = (),
+        additions: Additions,
     ) -> None:
-        """File the whole of a period: its sums, and the detail of all shards and taxes in one."""
+        """File the whole of a period: its sums, and the detail of all shards with additions."""
         files.put(document_name(org_id, invoice_id), _bytes(self), JSON)
         files.put_stream(
-            detail_name(org_id, invoice_id), _details(files, org_id, period, shards, taxes), CSV
+            detail_name(org_id, invoice_id), _details(files, org_id, period, shards, additions), CSV
         )
 
 
@@ -116,6 +115,12 @@ def document_name(org_id: str, invoice_id: str) -> str:
 def detail_name(org_id: str, invoice_id: str) -> str:
     """Where a document's detail, member by member, is filed."""
     return f"invoices/{org_id}/{invoice_id}.csv"
+
+
+def credit_note_detail(period: str, credit: int, additions: Additions) -> bytes:
+    """Return a credit note's CSV file; `credit` is the net amount that it takes back."""
+    lines = csv_lines(COLUMNS, _additional_rows(period, additions, credit))
+    return "".join([csv_head(COLUMNS), *lines]).encode()
 
 
 def write_share(
@@ -134,16 +139,15 @@ def write_share(
         LedgerIncomplete: a member's lines do not come to their counters.
     """
     share = Share.empty()
-    text = io.StringIO()
-    detail = csv.writer(text, lineterminator="\n")
+    detail: list[str] = []
     for name, budget in budgets:
         lines = list_entries(table, organization.org_id, budget.user_id, closing.period)
         tally = tally_entries(organization, closing, lines)
         prove(tally, budget)
         share.add(budget.user_id, name, tally)
-        detail.writerows(_rows(budget, name, closing.period, tally))
+        detail += csv_lines(COLUMNS, _rows(budget, name, closing.period, tally))
     place = _shard_name(organization.org_id, closing.period, index)
-    files.put(f"{place}.csv", text.getvalue().encode(), CSV)
+    files.put(f"{place}.csv", "".join(detail).encode(), CSV)
     # Last, because it says that the shard is done.
     files.put(f"{place}.json", _bytes(share), JSON)
     return share
@@ -197,31 +201,31 @@ def _bytes(share: Share) -> bytes:
 
 
 def _details(
-    files: Files, org_id: str, period: str, shards: int, taxes: Sequence[TaxLine]
+    files: Files, org_id: str, period: str, shards: int, additions: Additions
 ) -> Iterator[bytes]:
-    yield (",".join(COLUMNS) + "\n").encode()
+    yield csv_head(COLUMNS).encode()
     for index in range(shards):
         body = files.get(f"{_shard_name(org_id, period, index)}.csv")
         assert body is not None, "a shard's detail is filed before its sums"
         yield body
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(
-        ("", _harmless(tax.name), period, "", "tax", "1", "", "", "", format_amount(tax.amount))
-        for tax in taxes
-    )
-    yield text.getvalue().encode()
+    for line in csv_lines(COLUMNS, _additional_rows(period, additions)):
+        yield line.encode()
 
 
-def _harmless(name: str) -> str:
-    """Keep a spreadsheet from running what somebody called themselves."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@") else name
+def _additional_rows(period: str, additions: Additions, credit: int = 0) -> Iterator[Sequence[str]]:
+    """Return what a document comes to beside usage: with it, all amounts sum to its total."""
+    amounts = [("", "credit", credit), ("", "rounding", additions.rounding)]
+    amounts += [(tax.name, "tax", tax.amount) for tax in additions.taxes]
+    for name, kind, amount in amounts:
+        if amount or kind == "tax":
+            yield "", name, period, "", kind, "1", "", "", "", format_amount(amount)
 
 
 def _rows(budget: Budget, name: str, period: str, tally: Tally) -> Iterator[Sequence[str]]:
     for priced, each in tally.sorted_lines:
         yield (
             budget.user_id,
-            _harmless(name),
+            name,
             priced.late_for or period,
             priced.model,
             priced.kind,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any, Final, cast
 
 from headroom.domain.organization import Organization
@@ -22,14 +19,11 @@ from headroom.usecases.reporting import (
     GroupBy,
     Place,
     Report,
-    csv_rows,
 )
 from headroom.wire.fields import moment
 from headroom.wire.http import Request
 from headroom.wire.pages import PageRequest, parse_page
 
-CSV: Final = "text/csv; charset=utf-8"
-ROWS_TOGETHER: Final = 1000
 SPAN_MAX: Final = timedelta(days=366)
 _KNOWN: Final = frozenset(
     {"starting_at", "ending_at", "period", "group_by", "order_by", "limit", "page"}
@@ -99,20 +93,6 @@ def report_answer(report: Report, page: PageRequest, *, by_amount: bool = False)
         "next_page": next_page,
         "totals": report.totals.wire(),
     }
-
-
-def report_csv(report: Report) -> Iterator[bytes]:
-    """Return a whole report as a CSV file, some rows at a time."""
-    rows = map(_harmless, csv_rows(report))
-    while together := list(islice(rows, ROWS_TOGETHER)):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(together)
-        yield text.getvalue().encode()
-
-
-def _harmless(row: Sequence[str]) -> list[str]:
-    """Keep a spreadsheet from running what somebody called their product."""
-    return [f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") else cell for cell in row]
 
 
 def _cursor(rank: Rank) -> Item:
