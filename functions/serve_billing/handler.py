@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
+from headroom.domain.csv_files import CONTENT_TYPE as CSV
 from headroom.domain.organization import Organization
 from headroom.errors import NotFound
 from headroom.gateways.files import S3Files
@@ -21,16 +22,16 @@ from headroom.store.invoices import invoices_page, read_invoice
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.closing import organization_of
 from headroom.usecases.gathering import Shelf
-from headroom.usecases.invoicing import content, draft_invoice, find_shown, header, shown
+from headroom.usecases.invoicing import content, draft_invoice, find_shown, header, headers, shown
 from headroom.usecases.publishing import PDF, paper_name
-from headroom.usecases.reporting import report
-from headroom.usecases.totalling import detail_name
+from headroom.usecases.reporting import report, report_csv
+from headroom.usecases.totalling import credit_note_detail, detail_name
 from headroom.wire.api import Api
 from headroom.wire.fields import digest_of
 from headroom.wire.http import Content, Elsewhere
 from headroom.wire.invoices import known_invoice_id
 from headroom.wire.pages import list_answer, parse_page
-from headroom.wire.reports import CSV, parse_report, report_answer, report_csv, wants_csv
+from headroom.wire.reports import parse_report, report_answer, wants_csv
 
 # An answer is due before API Gateway gives up; what is not read by then is filed for the next one.
 SPARE_MILLIS = 8_000
@@ -78,7 +79,7 @@ def get_invoices(caller: Caller, now: datetime) -> dict[str, Any]:
     single = api.request.query(frozenset({"limit", "page"}))
     page = parse_page(single, org_id=caller.org_id, route="invoices", filters=None)
     found = invoices_page(table, caller.org_id, limit=page.limit, start=page.start)
-    rows = [header(read_invoice(item)) for item in found.items]
+    rows = headers(table, caller.org_id, [read_invoice(item) for item in found.items])
     return list_answer(rows, page.cursor(found.next_key))
 
 
@@ -95,10 +96,13 @@ def get_invoice(
             _may_go_on,
             terms=terms,
         )
-        return {**header(draft), **content(draft, share)}
+        return {**header(table, draft), **content(table, draft, share)}
     invoice = find_shown(table, caller.org_id, known_invoice_id(invoice_id))
     if not wants_csv(api.request):
-        return shown(files, invoice)
+        return shown(table, files, invoice)
+    if invoice.kind == "credit_note":
+        body = credit_note_detail(invoice.period, invoice.subtotal, invoice.additions)
+        return Content(CSV, body, f"{invoice.number}.csv")
     name = detail_name(invoice.org_id, invoice.invoice_id)
     return _file(name, CSV, f"{invoice.number}.csv")
 

@@ -9,7 +9,6 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
-from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.errors import HeadroomError
 from headroom.gateways.files import S3Files
@@ -49,7 +48,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
                 actor=asked.actor,
                 now=now,
             )
-            return {**header(invoice), "surplus": format_amount(invoice.surplus)}
+            return header(table, invoice)
         note = credit_invoice(
             table,
             terms,
@@ -60,7 +59,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             actor=asked.actor,
             now=now,
         )
-        return header(publish(table, files, draw_for, note, now, terms))
+        return header(table, publish(table, files, draw_for, note, now, terms))
     except HeadroomError as error:
         return error.body(context.aws_request_id)
 

@@ -134,4 +134,4 @@ class Bureau:
         return list(list_invoices(self.table, org_id))
 
     def shown(self, invoice: Invoice) -> dict[str, Any]:
-        return shown(self.files, invoice)
+        return shown(self.table, self.files, invoice)

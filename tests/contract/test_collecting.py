@@ -472,13 +472,17 @@ def test_a_credit_note_reverses_an_invoice_and_edits_nothing(cardless: Office) -
     assert noted["total"] == f"-{before['total']}"
     after = office.bureau.shown(office.invoice())
     assert (after["status"], after["amount_due"]) == ("void", "0")
-    changed = {"status", "amount_due"}
+    changed = {"status", "credited", "amount_due"}
     assert {name: value for name, value in after.items() if name not in changed} == {
         name: value for name, value in before.items() if name not in changed
     }
     note = find_invoice(office.house.table, office.house.org_id, noted["id"])
     assert note is not None
-    assert office.bureau.shown(note)["adjustments"][0]["description"] == "A trial was billed"
+    shown = office.bureau.shown(note)
+    assert shown["adjustments"][0]["description"] == "A trial was billed"
+    # People know the invoice by its number.
+    assert shown["credits_invoice_number"] == office.invoice().number
+    assert shown["adjustments"][0]["invoice_number"] == office.invoice().number
     (entry,) = office.audited("invoice.credited")
     assert entry["after"]["status"] == "void"
 

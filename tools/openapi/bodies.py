@@ -764,6 +764,9 @@ class InvoiceAdjustment(Body):
     kind: Literal["late_usage", "credit"]
     period: Period
     invoice_id: Annotated[str | None, Field(description="The document that it belongs to.")]
+    invoice_number: Annotated[
+        str | None, Field(description="Its number; null if there is no such document.")
+    ]
     amount: Exact
     lines: list[InvoiceLine]
     description: str | None = None
@@ -801,11 +804,20 @@ class InvoiceSummary(Body):
     rounding: Annotated[Exact, Field(description="What makes the subtotal whole cents.")]
     tax: Exact
     total: Exact
-    amount_due: Exact
+    credited: Annotated[Exact | None, Field(description="What credit notes took off an invoice.")]
+    paid: Annotated[Exact | None, Field(description="What came in for an invoice, less returns.")]
+    surplus: Annotated[
+        Exact | None,
+        Field(description="What was credited and paid beyond an invoice's total; it goes back."),
+    ]
+    amount_due: Annotated[
+        Exact, Field(description="An invoice's total, less credited and paid, plus surplus.")
+    ]
     issued_at: Moment | None
     due_at: Moment | None
     paid_at: Moment | None
     credits_invoice: Annotated[str | None, Field(description="What a credit note reverses.")]
+    credits_invoice_number: Annotated[str | None, Field(description="The number of that invoice.")]
     pdf: Annotated[str | None, Field(description="Where the PDF is, once there is one.")]
     opening_balance: Exact | None = None
     purchases: Exact | None = None
@@ -820,6 +832,9 @@ class Invoice(InvoiceSummary):
     adjustments: list[InvoiceAdjustment]
     by_seat_tier: list[TierAmount]
     by_member: list[MemberAmount]
+    other_members_amount: Annotated[
+        Exact, Field(description="What members beyond the 10,000 dearest come to.")
+    ]
     members: Annotated[int, Field(description="How many members used anything.")]
     taxes: list[TaxAmount]
     included_amount: Exact

@@ -25,6 +25,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
 
+from headroom.domain.money import format_amount, parse_exact
 from headroom.domain.organization import Organization
 from headroom.domain.phrases import Phrases, phrases
 from headroom.settings import SellerSettings
@@ -157,8 +158,8 @@ def _top(
     ]
     if document["kind"] == "invoice":
         facts.append((words["due"], words.day(document["due_at"])))
-    if document.get("credits_invoice"):
-        facts.append((words["credits"], document["credits_invoice"]))
+    if document["credits_invoice"]:
+        facts.append((words["credits"], document["credits_invoice_number"]))
     billed = [
         _text(words["billed_to"], size=7.5, color=QUIET),
         _text(customer.name, bold=True, size=11),
@@ -193,7 +194,7 @@ def _body(document: Mapping[str, Any], seller: Seller, words: Phrases) -> list[F
         if adjustment["lines"]:
             parts.append(_lines(adjustment["lines"], currency, words))
         else:
-            parts.append(_text(adjustment.get("description") or "", size=8.5))
+            parts.append(_credit(adjustment, currency, words))
     if not document["lines"] and not document["adjustments"]:
         parts.append(_text(words["no_usage"], size=9, color=QUIET))
     parts += [Spacer(0, 5 * mm), KeepTogether([_totals(document, words)])]
@@ -243,6 +244,15 @@ def _lines(lines: Sequence[Mapping[str, Any]], currency: str, words: Phrases) ->
     )
 
 
+def _credit(adjustment: Mapping[str, Any], currency: str, words: Phrases) -> Table:
+    amount = _text(words.money(adjustment["amount"], currency), size=8.5, right=True)
+    return Table(
+        [[_text(adjustment["description"] or "", size=8.5), amount]],
+        colWidths=[WIDTH * 0.78, WIDTH * 0.22],
+        style=[("VALIGN", (0, 0), (-1, -1), "TOP"), *_tight(2.6)],
+    )
+
+
 def _totals(document: Mapping[str, Any], words: Phrases) -> Table:
     currency = document["currency"]
     rows = [(words["subtotal"], document["subtotal"], False)]
@@ -252,6 +262,11 @@ def _totals(document: Mapping[str, Any], words: Phrases) -> Table:
         rows.append((f"{tax['name']} {words.percent(tax['rate'])}", tax["amount"], False))
     rows.append((words["total"], document["total"], True))
     if document["kind"] == "invoice":
+        for name in ("credited", "paid"):
+            if document[name] != "0":
+                rows.append((words[name], _negated(document[name]), False))
+        if document["surplus"] != "0":
+            rows.append((words["surplus"], document["surplus"], False))
         rows.append((words["amount_due"], document["amount_due"], True))
     return _sums(rows, currency, words)
 
@@ -261,7 +276,7 @@ def _balances(document: Mapping[str, Any], words: Phrases) -> Table:
     rows = [
         (
             words["usage_total"] if name == "usage" else words[name],
-            f"-{document[name]}" if name == "usage" and document[name] != "0" else document[name],
+            _negated(document[name]) if name == "usage" else document[name],
             name == "closing_balance",
         )
         for name in names
@@ -290,8 +305,9 @@ def _sums(
 
 
 def _payment(document: Mapping[str, Any], seller: Seller, words: Phrases) -> list[Flowable]:
-    if document["status"] == "paid":
-        return [_heading(words["payment"]), _text(words["nothing_due"], size=8.5)]
+    if document["amount_due"] == "0":
+        nothing = "paid_in_full" if document["status"] == "paid" else "nothing_due"
+        return [_heading(words["payment"]), _text(words[nothing], size=8.5)]
     parts: list[Flowable] = [_heading(words["payment"])]
     parts.append(_text(words["terms"].format(day=words.day(document["due_at"])), size=8.5))
     parts += [_text(line, size=8.5) for line in seller.instructions]
@@ -312,7 +328,10 @@ def _breakdown(document: Mapping[str, Any], words: Phrases) -> list[Flowable]:
     ]
     left = document["members"] - len(members)
     if left > 0 and members:
-        members.append((words["more_members"].format(count=words.number(left)), ""))
+        others = [row["amount"] for row in document["by_member"][MEMBERS_SHOWN:]]
+        rest = sum(map(parse_exact, [*others, document["other_members_amount"]]))
+        told = words["more_members"].format(count=words.number(left))
+        members.append((told, words.money(format_amount(rest), currency)))
     for heading, rows in ((words["by_seat_tier"], tiers), (words["by_member"], members)):
         if not rows:
             continue
@@ -333,8 +352,13 @@ def _named(row: Mapping[str, Any]) -> str:
 
 
 def _adjusted(adjustment: Mapping[str, Any], words: Phrases) -> str:
-    month = words.month(adjustment["period"])
-    return words[adjustment["kind"]].format(period=month, invoice=adjustment["invoice_id"])
+    kind, number = adjustment["kind"], adjustment["invoice_number"]
+    told = words[kind if number else f"{kind}_alone"]
+    return told.format(period=words.month(adjustment["period"]), number=number)
+
+
+def _negated(amount: str) -> str:
+    return format_amount(-parse_exact(amount))
 
 
 def _heading(text: str) -> Paragraph:

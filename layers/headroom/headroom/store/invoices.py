@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast
@@ -101,6 +101,16 @@ def list_invoices(table: Table, org_id: str) -> Iterator[Invoice]:
     """Walk through all documents of an organization, in the order of their periods."""
     for item in each(table, Range(f"ORG#{org_id}#INVOICES")):
         yield read_invoice(item)
+
+
+def find_numbers(table: Table, org_id: str, invoice_ids: Iterable[str]) -> dict[str, str]:
+    """Return the numbers of those of some documents that exist, by id."""
+    wanted = [keys.invoice(org_id, invoice_id) for invoice_id in dict.fromkeys(invoice_ids)]
+    numbers: dict[str, str] = {}
+    for first in range(0, len(wanted), PAGE):
+        for item in table.get_many(wanted[first : first + PAGE]).values():
+            numbers[item["invoice_id"]["S"]] = item["number"]["S"]
+    return numbers
 
 
 def list_overdue(table: Table, now: datetime) -> Iterator[Invoice]:

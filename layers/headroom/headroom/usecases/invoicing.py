@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,18 +12,18 @@ from headroom.domain.invoice import (
     Invoice,
     Kind,
     Terms,
+    additions_to,
     in_state,
     invoice_id,
 )
-from headroom.domain.money import format_amount, round_to_cents
+from headroom.domain.money import format_amount
 from headroom.domain.organization import SEAT_TIERS, Organization
 from headroom.domain.tally import Priced, Sum, Tally
-from headroom.domain.tax import levy
 from headroom.errors import Conflict, NotFound
 from headroom.gateways.files import Files
 from headroom.store.announcements import put_announcement
 from headroom.store.closings import Closing, put_moved
-from headroom.store.invoices import change_invoice, find_invoice, issue
+from headroom.store.invoices import change_invoice, find_invoice, find_numbers, issue
 from headroom.store.organizations import find_pool
 from headroom.store.table import Contended, Refused, Table
 from headroom.usecases.closing import closing_of, organization_of
@@ -37,6 +37,7 @@ ASK_AFTER: Final = timedelta(hours=1)
 FINALIZED: Final = "invoice.finalized"
 # Members listed in a document; the CSV detail has all of them.
 BY_MEMBER_MAX: Final = 10_000
+_NONE: Final[Mapping[str, str]] = {}
 
 
 def write_invoice(
@@ -132,8 +133,13 @@ def announce(table: Table, invoice: Invoice, now: datetime, terms: Terms) -> Inv
         assert current is not None, "documents are never removed"
         if current.announced:
             return current
+        numbers = find_numbers(table, current.org_id, filter(None, [current.credits_invoice]))
         told = put_announcement(
-            current.org_id, f"{current.invoice_id}_finalized", FINALIZED, facts(current), now
+            current.org_id,
+            f"{current.invoice_id}_finalized",
+            FINALIZED,
+            facts(current, numbers),
+            now,
         )
         try:
             return change_invoice(
@@ -158,13 +164,29 @@ def look_at(invoice: Invoice, terms: Terms) -> datetime | None:
     return None if invoice.escalated else invoice.due_at + terms.grace
 
 
-def shown(files: Files, invoice: Invoice) -> dict[str, Any]:
+def shown(table: Table, files: Files, invoice: Invoice) -> dict[str, Any]:
     """Return a whole document as the wire has it."""
+    summary = header(table, invoice)
     if invoice.kind == "credit_note":
-        return {**header(invoice), **_credit(invoice)}
+        return {**summary, **_credit(invoice, summary["credits_invoice_number"])}
     body = files.get(document_name(invoice.org_id, invoice.invoice_id))
     assert body is not None, "the sums are filed before the document is written"
-    return {**header(invoice), **content(invoice, Share.unpack(json.loads(body)))}
+    return {**summary, **content(table, invoice, Share.unpack(json.loads(body)))}
+
+
+def header(table: Table, invoice: Invoice) -> dict[str, Any]:
+    """Return what a document is about and how it stands, as the wire has it."""
+    return headers(table, invoice.org_id, [invoice])[0]
+
+
+def headers(table: Table, org_id: str, invoices: Sequence[Invoice]) -> list[dict[str, Any]]:
+    """Return what documents are about and how they stand, as the wire has it.
+
+    A credit note tells the number of what it credits, for that is what people have in hand.
+    """
+    credited = [invoice.credits_invoice for invoice in invoices if invoice.credits_invoice]
+    numbers = find_numbers(table, org_id, credited)
+    return [_header(invoice, numbers) for invoice in invoices]
 
 
 def find_shown(table: Table, org_id: str, wanted: str) -> Invoice:
@@ -179,8 +201,7 @@ def find_shown(table: Table, org_id: str, wanted: str) -> Invoice:
     return invoice
 
 
-def header(invoice: Invoice) -> dict[str, Any]:
-    """Return what a document is about and how it stands, as the wire has it."""
+def _header(invoice: Invoice, numbers: Mapping[str, str]) -> dict[str, Any]:
     wire: dict[str, Any] = {
         "type": "invoice",
         "id": "draft" if invoice.status == "draft" else invoice.invoice_id,
@@ -196,15 +217,26 @@ def header(invoice: Invoice) -> dict[str, Any]:
         "rounding": format_amount(invoice.rounding),
         "tax": format_amount(invoice.tax),
         "total": format_amount(invoice.total),
+        "credited": None,
+        "paid": None,
+        "surplus": None,
         "amount_due": format_amount(invoice.amount_due),
         "issued_at": None if invoice.status == "draft" else _moment(invoice.issued_at),
         "due_at": _moment(invoice.due_at) if invoice.kind == "invoice" else None,
         "paid_at": invoice.paid_at,
         "credits_invoice": invoice.credits_invoice,
+        "credits_invoice_number": numbers.get(invoice.credits_invoice or ""),
         "pdf": f"/v1/organizations/invoices/{invoice.invoice_id}/pdf"
         if invoice.announced
         else None,
     }
+    if invoice.kind == "invoice":
+        # Total less these is what is due, and what was too much goes back.
+        wire |= {
+            "credited": format_amount(invoice.credited),
+            "paid": format_amount(invoice.paid),
+            "surplus": format_amount(invoice.surplus),
+        }
     if invoice.movement is not None:
         wire |= {
             "opening_balance": format_amount(invoice.movement.opening),
@@ -215,14 +247,18 @@ def header(invoice: Invoice) -> dict[str, Any]:
     return wire
 
 
-def content(invoice: Invoice, share: Share) -> dict[str, Any]:
-    """Return what a document lists, as the wire has it. Lines and adjustments sum to `subtotal`."""
+def content(table: Table, invoice: Invoice, share: Share) -> dict[str, Any]:
+    """Return what a document lists, as the wire has it.
+
+    Lines and adjustments sum to `subtotal`, and so do tiers, and members with the others.
+    """
     tally = share.tally
     own = [line for line in tally.sorted_lines if not line[0].late_for]
-    parts = sorted(share.parts, key=lambda part: (-part[2], part[0]))
+    parts = sorted((part for part in share.parts if part[2]), key=lambda part: (-part[2], part[0]))
+    others = sum(amount for _, _, amount in parts[BY_MEMBER_MAX:])
     return {
         "lines": [_line(*line) for line in own],
-        "adjustments": list(_adjustments(invoice, tally)),
+        "adjustments": list(_adjustments(table, invoice, tally)),
         "by_seat_tier": [
             {"seat_tier": tier, "amount": format_amount(tally.tiers[tier])}
             for tier in SEAT_TIERS
@@ -231,8 +267,8 @@ def content(invoice: Invoice, share: Share) -> dict[str, Any]:
         "by_member": [
             {"user_id": user_id, "name": name, "amount": format_amount(amount)}
             for user_id, name, amount in parts[:BY_MEMBER_MAX]
-            if amount
         ],
+        "other_members_amount": format_amount(others),
         "members": share.members,
         "taxes": _taxes(invoice),
         "included_amount": format_amount(tally.included),
@@ -240,10 +276,12 @@ def content(invoice: Invoice, share: Share) -> dict[str, Any]:
     }
 
 
-def facts(invoice: Invoice) -> dict[str, Any]:
-    """Return what the event bus hears of a document."""
-    wire = header(invoice)
-    names = ("number", "kind", "status", "period", "currency", "total", "amount_due", "due_at")
+def facts(invoice: Invoice, numbers: Mapping[str, str] = _NONE) -> dict[str, Any]:
+    """Return what the event bus hears of a document; of a credit note with what it credits."""
+    wire = _header(invoice, numbers)
+    names = ["number", "kind", "status", "period", "currency", "total", "amount_due", "due_at"]
+    if invoice.credits_invoice:
+        names.append("credits_invoice_number")
     return {"invoice_id": invoice.invoice_id, **{name: wire[name] for name in names}}
 
 
@@ -255,7 +293,7 @@ def _draft(
     terms: Terms,
 ) -> Invoice:
     kind: Kind = "statement" if organization.plan == "team" else "invoice"
-    rounded = round_to_cents(closing.charged)
+    additions = additions_to(kind, closing.charged, closing.tax)
     invoice = Invoice(
         org_id=organization.org_id,
         invoice_id=invoice_id(organization.org_id, kind, closing.period),
@@ -266,18 +304,13 @@ def _draft(
         ends_at=closing.ends_at,
         currency=organization.currency,
         subtotal=closing.charged,
-        rounding=0,
-        taxes=(),
+        rounding=additions.rounding,
+        taxes=additions.taxes,
         issued_at=now,
         due_at=now + terms.net,
     )
     if kind == "statement":
         return replace(invoice, status="paid", movement=movement_of(table, closing))
-    invoice = replace(
-        invoice,
-        rounding=rounded - closing.charged,
-        taxes=levy(closing.tax, rounded),
-    )
     return in_state(invoice, now, paid_at=_moment(now))
 
 
@@ -293,23 +326,26 @@ def _line(priced: Priced, each: Sum) -> dict[str, Any]:
     }
 
 
-def _adjustments(invoice: Invoice, tally: Tally) -> Iterable[dict[str, Any]]:
+def _adjustments(table: Table, invoice: Invoice, tally: Tally) -> Iterable[dict[str, Any]]:
     """Return what belongs to earlier periods, each linked to the document of its period."""
     periods: dict[str, list[tuple[Priced, Sum]]] = {}
     for priced, each in tally.sorted_lines:
         if priced.late_for:
             periods.setdefault(priced.late_for, []).append((priced, each))
+    ids = {period: invoice_id(invoice.org_id, invoice.kind, period) for period in periods}
+    numbers = find_numbers(table, invoice.org_id, ids.values())
     for period, lines in periods.items():
         yield {
             "kind": "late_usage",
             "period": period,
-            "invoice_id": invoice_id(invoice.org_id, invoice.kind, period),
+            "invoice_id": ids[period],
+            "invoice_number": numbers.get(ids[period]),
             "amount": format_amount(sum(each.amount for _, each in lines)),
             "lines": [_line(*line) for line in lines],
         }
 
 
-def _credit(invoice: Invoice) -> dict[str, Any]:
+def _credit(invoice: Invoice, credited_number: str | None) -> dict[str, Any]:
     return {
         "lines": [],
         "adjustments": [
@@ -317,6 +353,7 @@ def _credit(invoice: Invoice) -> dict[str, Any]:
                 "kind": "credit",
                 "period": invoice.period,
                 "invoice_id": invoice.credits_invoice,
+                "invoice_number": credited_number,
                 "amount": format_amount(invoice.subtotal),
                 "lines": [],
                 "description": invoice.reason,
@@ -324,6 +361,7 @@ def _credit(invoice: Invoice) -> dict[str, Any]:
         ],
         "by_seat_tier": [],
         "by_member": [],
+        "other_members_amount": "0",
         "members": 0,
         "taxes": _taxes(invoice),
         "included_amount": "0",

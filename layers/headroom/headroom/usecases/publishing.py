@@ -37,6 +37,6 @@ def publish(
     if invoice.announced:
         return invoice
     organization = organization_of(table, invoice.org_id)
-    body = draw(shown(files, invoice), organization)
+    body = draw(shown(table, files, invoice), organization)
     files.put(paper_name(invoice.org_id, invoice.invoice_id), body, PDF)
     return announce(table, invoice, now, terms)
