@@ -18,12 +18,13 @@ from headroom.errors import Conflict, NotFound
 from headroom.store import keys
 from headroom.store.closings import find_closing
 from headroom.store.organizations import find_member, find_pool
-from headroom.store.table import Item, Key
+from headroom.store.table import Item, Key, Page, Range
 from headroom.store.wallets import take_step
 from headroom.usecases import closing
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.closing import StillOpen, begin, total_members, turn_members
-from headroom.usecases.invoicing import write_invoice
+from headroom.usecases.gathering import Shelf
+from headroom.usecases.invoicing import draft_invoice, write_invoice
 from headroom.usecases.recording import record
 from headroom.usecases.staffing import add_member
 from headroom.usecases.wallets import open_wallet
@@ -230,6 +231,11 @@ def wallet_entries(house: House, kind: str) -> list[Item]:
     ]
 
 
+def credited(house: House, cents: int, at: datetime) -> None:
+    wallet = open_wallet(house.table, house.organization, at)
+    take_step(house.table, wallet, credit(wallet, "adjustment", "adjustment", cents * CENT, at))
+
+
 def drifts(house: House) -> list[dict[str, Any]]:
     told = house.told("reconciliation.drift_found")
     return [json.loads(item["detail"]["S"]) for item in told]
@@ -240,9 +246,7 @@ def test_a_statement_is_what_the_entries_come_to_by_the_end_of_its_period(
 ) -> None:
     """Money that came afterwards, and usage of the next month, are on the next one."""
     house, bureau = team
-    organization = house.organization
-    wallet = open_wallet(house.table, organization, AFTER)
-    take_step(house.table, wallet, credit(wallet, "adjustment", "adjustment", 777 * CENT, END))
+    credited(house, 777, END)
     house.use(ANN, AFTER, output_tokens=10_000)
 
     bureau.run()
@@ -283,7 +287,8 @@ def test_a_statement_that_the_entries_do_not_bear_out_is_held_back(
         assert step is not None
         take_step(house.table, wallet, step)
     else:
-        (entry,) = wallet_entries(house, "promotional" if wrong == "purchase" else "usage")
+        credited(house, 100, AFTER)
+        (entry,) = wallet_entries(house, "adjustment" if wrong == "purchase" else "usage")
         entry["amount"] = {"N": str(int(entry["amount"]["N"]) + 1)}
     bureau.clock.set(datetime(2027, 1, 1, 0, 6, tzinfo=UTC))
 
@@ -294,6 +299,140 @@ def test_a_statement_that_the_entries_do_not_bear_out_is_held_back(
     (told,) = drifts(house)
     assert (told["what"], told["subject"]) == ("statement", "2026-12")
     assert abs(parse_exact(told["expected"]) - parse_exact(told["found"])) == 1
+
+
+MONTHS = [
+    datetime(2026 + month // 12, month % 12 + 1, 1, 0, 6, tzinfo=UTC) for month in range(11, 36)
+]
+
+
+def test_a_statement_reads_what_the_one_before_it_did_not(
+    team: tuple[House, Bureau], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the second year of a wallet no entry of the first is read."""
+    house, bureau = team
+    read: list[list[int]] = []
+    query = house.table.query
+
+    def counted(range_: Range, **how: Any) -> Page:
+        page = query(range_, **how)
+        if range_.pk.endswith("#WALLET"):
+            read[-1] += [int(item["version"]["N"]) for item in page.items]
+        return page
+
+    bureau.run()
+    monkeypatch.setattr(house.table, "query", counted)
+    for month in MONTHS[1:]:
+        begun = month - timedelta(days=20)
+        for day in range(10):
+            credited(house, 100 + day, begun + timedelta(days=day))
+        house.use(ANN, begun)
+        bureau.clock.set(month)
+        read.append([])
+        bureau.run()
+
+    # The month's credits and its booking, the booking of the month before, and the last one known.
+    assert [len(versions) for versions in read[1:]] == [13] * 23
+    statements = bureau.invoices(house.org_id)
+    assert len(statements) == 25
+    assert (
+        statements[-1].closing_balance == open_wallet(house.table, house.organization, AFTER).total
+    )
+    bureau.run()
+    assert drifts(house) == []
+
+
+def test_a_statement_after_those_of_an_earlier_release_reads_all_once(
+    team: tuple[House, Bureau],
+) -> None:
+    house, bureau = team
+    bureau.run()
+    for key in [key for key in house.table.items if key.pk.endswith("#INVOICES")]:
+        house.table.items[key].pop("read_from")
+    credited(house, 100, AFTER)
+    bureau.clock.set(MONTHS[1])
+
+    bureau.run()
+
+    november, december = bureau.invoices(house.org_id)
+    assert december.movement is not None
+    assert december.movement.opening == november.closing_balance
+    assert december.movement.read_from == december.movement.last_entry > 0
+
+
+def test_usage_that_was_booked_before_its_month_began_is_on_its_own_statement(
+    team: tuple[House, Bureau],
+) -> None:
+    """A clock that is ahead spends in the next month, and a wallet books it in this one."""
+    house, bureau = team
+    early = 3 * CENT
+    wallet = open_wallet(house.table, house.organization, NOW)
+    house.use(BEN, END + timedelta(minutes=1))
+    step = book(wallet, "2026-12", early, END - timedelta(minutes=9))
+    assert step is not None
+    take_step(house.table, wallet, step)
+    credited(house, 50, END - timedelta(minutes=1))
+    house.use(BEN, END + timedelta(minutes=2), output_tokens=10_000)
+    bureau.run()
+    bureau.clock.set(MONTHS[1])
+
+    bureau.run()
+
+    november, december = bureau.invoices(house.org_id)
+    assert november.closing_balance == 50_050 * CENT - charged(house, "2026-11")
+    assert december.closing_balance == november.closing_balance - charged(house, "2026-12")
+    assert drifts(house) == []
+
+
+@pytest.mark.parametrize("found_in", ["the month after", "two months after"])
+def test_money_from_before_wallets_had_entries_is_what_the_first_statement_begins_with(
+    team: tuple[House, Bureau], found_in: str
+) -> None:
+    """It is taken over when somebody first looks: the close itself, perhaps, in the next month."""
+    house, bureau = team
+    for key in [key for key in house.table.items if key.pk.endswith("#WALLET")]:
+        del house.table.items[key]
+    del house.table.items[keys.wallet(house.org_id)]
+    if found_in == "two months after":
+        bureau.clock.set(MONTHS[1])
+        house.use(ANN, AFTER)
+    for month in MONTHS[:3]:
+        bureau.clock.set(max(month, bureau.clock.now()))
+        bureau.run()
+
+    first, second, *_ = bureau.invoices(house.org_id)
+    assert first.period == "2026-11"
+    for statement, opening in ((first, 50_000 * CENT), (second, first.closing_balance)):
+        assert statement.movement is not None
+        assert (statement.movement.opening, statement.movement.purchases) == (opening, 0)
+    assert first.closing_balance == 50_000 * CENT - charged(house, "2026-11")
+    assert drifts(house) == []
+
+
+def test_a_draft_begins_with_what_a_month_without_a_statement_yet_left(
+    team: tuple[House, Bureau],
+) -> None:
+    house, bureau = team
+    credited(house, 700, NOW)
+    wallet = open_wallet(house.table, house.organization, AFTER)
+    step = book(wallet, "2026-11", charged(house, "2026-11"), AFTER)
+    assert step is not None
+    take_step(house.table, wallet, step)
+    house.use(ANN, AFTER)
+
+    drafted, _ = draft_invoice(
+        house.table,
+        lambda period: Shelf(bureau.files, period),
+        house.organization,
+        AFTER,
+        lambda: True,
+        terms=Terms(),
+    )
+
+    assert (drafted.period, drafted.subtotal) == ("2026-12", charged(house, "2026-12"))
+    assert drafted.movement is not None
+    assert drafted.movement.opening == 50_700 * CENT - charged(house, "2026-11")
+    assert drafted.movement.purchases == 0
 
 
 @pytest.mark.parametrize("closed", [True, False])

@@ -65,12 +65,14 @@ class Charging:
 class Movement:
     """What a statement tells of a wallet beside its usage.
 
-    The balance before, what came in less what went out otherwise, and the last entry counted.
+    The balance before, what came in less what went out otherwise, and the last entry counted. The
+    next statement reads the wallet's entries from `read_from` on; from the first, if that is 0.
     """
 
     opening: int
     purchases: int
     last_entry: int
+    read_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from headroom.domain.invoice import (
     Status,
     invoice_number,
 )
+from headroom.domain.invoice import invoice_id as invoice_id_of
+from headroom.domain.periods import previous_period
 from headroom.domain.tax import TaxLine
 from headroom.store import keys
 from headroom.store.attributes import IntegerAttribute
@@ -81,6 +83,8 @@ class InvoiceRecord(Record):
     credits_invoice = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     movement = JSONAttribute(null=True)
+    # Beside the movement: an earlier release takes exactly what that has.
+    read_from = IntegerAttribute(null=True)
     version = IntegerAttribute()
     due_shard = UnicodeAttribute(null=True)
     due_at = IntegerAttribute(null=True)
@@ -111,6 +115,22 @@ def find_numbers(table: Table, org_id: str, invoice_ids: Iterable[str]) -> dict[
         for item in table.get_many(wanted[first : first + PAGE]).values():
             numbers[item["invoice_id"]["S"]] = item["number"]["S"]
     return numbers
+
+
+def find_statement_before(table: Table, org_id: str, period: str) -> Invoice | None:
+    """Return an organization's last statement of an earlier period, None if it has none.
+
+    It is that of the period before, one read, unless that is missing.
+    """
+    derived = invoice_id_of(org_id, "statement", previous_period(period))
+    last = find_invoice(table, org_id, derived)
+    if last is not None:
+        return last
+    for item in each(table, Range(f"ORG#{org_id}#INVOICES", descending=True)):
+        invoice = read_invoice(item)
+        if invoice.kind == "statement" and invoice.period < period:
+            return invoice
+    return None
 
 
 def list_overdue(table: Table, now: datetime) -> Iterator[Invoice]:
@@ -214,7 +234,9 @@ def read_invoice(item: Item) -> Invoice:
         escalated=record.escalated,
         credits_invoice=record.credits_invoice,
         reason=record.reason,
-        movement=None if movement is None else Movement(*movement),
+        movement=None
+        if movement is None
+        else replace(Movement(*movement), read_from=record.read_from or 0),
         version=record.version,
     )
 
@@ -254,6 +276,7 @@ def _put(invoice: Invoice, look_at: datetime | None, over: int | None) -> Put:
         movement=None
         if (movement := invoice.movement) is None
         else [movement.opening, movement.purchases, movement.last_entry],
+        read_from=movement and movement.read_from,
         version=invoice.version,
     )
     if look_at is not None:

@@ -148,9 +148,12 @@ def entries_page(table: Table, org_id: str, *, limit: int, start: Item | None) -
     return table.query(Range(f"ORG#{org_id}#WALLET", descending=True), limit=limit, start=start)
 
 
-def list_wallet_entries(table: Table, org_id: str) -> Iterator[WalletEntryRecord]:
-    """Walk through a wallet's entries as they happened."""
-    for item in each(table, Range(f"ORG#{org_id}#WALLET", prefix="ENTRY#")):
+def list_wallet_entries(
+    table: Table, org_id: str, *, first: int = 0
+) -> Iterator[WalletEntryRecord]:
+    """Walk through a wallet's entries as they happened, from that of version `first` on."""
+    start = keys.wallet_entry(org_id, first - 1).attributes() if first > 0 else None
+    for item in each(table, Range(f"ORG#{org_id}#WALLET", prefix="ENTRY#"), start):
         yield WalletEntryRecord.of(item)
 
 

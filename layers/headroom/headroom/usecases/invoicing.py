@@ -11,6 +11,7 @@ from typing import Any, Final
 from headroom.domain.invoice import (
     Invoice,
     Kind,
+    Movement,
     Terms,
     additions_to,
     in_state,
@@ -65,9 +66,9 @@ def write_invoice(
             return written
         if closing.state != "closed":
             raise Conflict(f"period: {period} is not closed yet")
-        if organization.plan == "team":
-            prove_statement(table, organization, closing, now)
-        draft = _draft(table, organization, closing, now, terms)
+        is_team = organization.plan == "team"
+        movement = prove_statement(table, organization, closing, now) if is_team else None
+        draft = _draft(organization, closing, movement, now, terms)
         done = replace(closing, state="invoiced", due_at=None)
         try:
             return issue(table, draft, look_at(draft, terms), [put_moved(closing, done)])
@@ -99,7 +100,8 @@ def draft_invoice(
     gather(table, shelf_of(period), organization, span, drafted, now, may_go_on)
     share = drafted.share
     closing = replace(closing, state="closed", charged=share.tally.charged)
-    draft = _draft(table, organization, closing, now, terms)
+    movement = movement_of(table, closing) if organization.plan == "team" else None
+    draft = _draft(organization, closing, movement, now, terms)
     return replace(draft, status="draft", number="", due_at=closing.ends_at + terms.net), share
 
 
@@ -286,9 +288,9 @@ def facts(invoice: Invoice, numbers: Mapping[str, str] = _NONE) -> dict[str, Any
 
 
 def _draft(
-    table: Table,
     organization: Organization,
     closing: Closing,
+    movement: Movement | None,
     now: datetime,
     terms: Terms,
 ) -> Invoice:
@@ -310,7 +312,7 @@ def _draft(
         due_at=now + terms.net,
     )
     if kind == "statement":
-        return replace(invoice, status="paid", movement=movement_of(table, closing))
+        return replace(invoice, status="paid", movement=movement)
     return in_state(invoice, now, paid_at=_moment(now))
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from headroom.domain.invoice import Movement
 from headroom.domain.organization import Organization
+from headroom.domain.periods import previous_period
 from headroom.domain.wallet import Wallet, book
 from headroom.store.closings import Closing
-from headroom.store.invoices import list_invoices
-from headroom.store.models import wire_moment
+from headroom.store.invoices import find_statement_before
+from headroom.store.models import WalletEntryRecord, wire_moment
 from headroom.store.table import Table
 from headroom.store.wallets import list_wallet_entries, take_step
 from headroom.usecases.reconciling import Drift, announce
-from headroom.usecases.wallets import open_wallet, until_it_holds
+from headroom.usecases.wallets import OPENING, open_wallet, until_it_holds
 
 
 class StatementUnproved(Exception):
@@ -24,20 +25,28 @@ class StatementUnproved(Exception):
     """
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A period's movement, and the balance at its end: by adding entries up, and as they say it."""
+
+    movement: Movement
+    balances: tuple[int, int]
+
+
 def movement_of(table: Table, closing: Closing) -> Movement:
     """Return what a wallet had when a period began, and what came in and went until it ended.
 
     A statement goes on behind the last entry of the one before it, so that each is on just one.
     """
-    return _read(table, closing)[0]
+    return _read(table, closing).movement
 
 
 def prove_statement(
     table: Table, organization: Organization, closing: Closing, now: datetime
-) -> None:
+) -> Movement:
     """Compare a closed period's closing balance with the entries up to the period's end.
 
-    What was used of it is final, so the wallet books all of it first.
+    What was used of it is final, so the wallet books all of it first. Returns the movement.
 
     Raises:
         StatementUnproved: they differ; it is announced.
@@ -45,15 +54,17 @@ def prove_statement(
     """
     drift = until_it_holds(lambda: _book(table, organization, closing, now))
     if drift is None:
-        movement, entries = _read(table, closing)
+        reading = _read(table, closing)
+        movement = reading.movement
         stated = movement.opening + movement.purchases - closing.charged
-        if stated != entries:
-            drift = Drift(closing.org_id, "statement", closing.period, entries, stated)
-    if drift is not None:
-        announce(table, drift, now)
-        raise StatementUnproved(
-            f"{drift.what} {drift.subject}: entries come to {drift.expected}, not {drift.found}"
-        )
+        entries = next((each for each in reading.balances if each != stated), None)
+        if entries is None:
+            return movement
+        drift = Drift(closing.org_id, "statement", closing.period, entries, stated)
+    announce(table, drift, now)
+    raise StatementUnproved(
+        f"{drift.what} {drift.subject}: entries come to {drift.expected}, not {drift.found}"
+    )
 
 
 def _book(
@@ -70,33 +81,54 @@ def _book(
     return None
 
 
-def _read(table: Table, closing: Closing) -> tuple[Movement, int]:
-    """Return a period's movement, and what all entries up to its end come to.
+def _read(table: Table, closing: Closing) -> _Reading:
+    """Read a period's movement, and what the wallet's entries come to at its end.
 
     Usage belongs to its period, whenever it was booked; anything else to the time of its entry.
+    The statement before has proved what the wallet came to, so only what is behind it is read.
     """
-    movement, balance, is_first = Movement(0, 0, 0), 0, True
-    for invoice in list_invoices(table, closing.org_id):
-        if invoice.kind == "statement" and invoice.period < closing.period:
-            assert invoice.movement is not None, "a statement tells of a wallet"
-            last = invoice.movement.last_entry
-            movement, is_first = Movement(invoice.closing_balance, 0, last), False
-    opening, purchases, last = movement.opening, 0, movement.last_entry
+    before = find_statement_before(table, closing.org_id, closing.period)
+    known = Movement(0, 0, 0) if before is None or before.movement is None else before.movement
+    opening, since = (0, "") if before is None else (before.closing_balance, before.period)
+    # Of months that have no statement, all is in what this one begins with.
+    is_next = since == previous_period(closing.period)
     starts_at, ends_at = wire_moment(closing.starts_at), wire_moment(closing.ends_at)
+    purchases, last, ahead = 0, known.last_entry, None
+    total: int | None = None if known.read_from else 0
+    printed = later = 0
     is_over = False
-    for entry in list_wallet_entries(table, closing.org_id):
-        is_over = is_over or entry.created_at >= ends_at
-        if entry.kind == "usage":
-            period = entry.period or ""
-            balance += entry.amount if period <= closing.period else 0
-            # What was used before there were statements is in what the first one begins with.
-            opening += entry.amount if is_first and period < closing.period else 0
-        elif not is_over:
-            balance += entry.amount
-            if is_first and entry.created_at < starts_at:
-                opening += entry.amount
-            elif entry.version > movement.last_entry:
-                purchases += entry.amount
+    for entry in list_wallet_entries(table, closing.org_id, first=known.read_from):
+        # The first one that is read stands for all before it.
+        total = entry.balance if total is None else total + entry.amount
+        printed = entry.balance
+        is_new = entry.version > known.last_entry
+        if before is None and _was_taken_over(entry) and entry.created_at >= ends_at:
+            opening, last = opening + entry.amount, entry.version
+            continue
+        is_over = is_over or (is_new and entry.created_at >= ends_at)
         if not is_over:
             last = max(last, entry.version)
-    return replace(movement, opening=opening, purchases=purchases, last_entry=last), balance
+        if entry.kind == "usage":
+            period = entry.period or ""
+            if period > closing.period:
+                later += entry.amount
+                ahead = entry.version if ahead is None else ahead
+            elif since < period < closing.period:
+                opening += entry.amount
+        elif is_over:
+            later += entry.amount
+        elif is_new and entry.created_at < starts_at and not is_next:
+            opening += entry.amount
+        elif is_new:
+            purchases += entry.amount
+    read_from = last if ahead is None else min(last, ahead)
+    movement = Movement(opening, purchases, last, read_from)
+    return _Reading(movement, ((total or 0) - later, printed - later))
+
+
+def _was_taken_over(entry: WalletEntryRecord) -> bool:
+    """Tell whether an entry is of money that was there before there were entries at all.
+
+    It was taken over when somebody first looked, which may have been after the period's end.
+    """
+    return entry.version == 1 and entry.kind == "promotional" and entry.description == OPENING
