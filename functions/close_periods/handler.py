@@ -1,4 +1,8 @@
-"""Four times an hour: hand out the billing periods that are over, each as a message."""
+"""Four times an hour: hand out the billing periods that are over, each as a message.
+
+Invoked by an operator with `{"organization_id"}` it opens the periods of one from before periods
+were closed that was never used since.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
+from headroom.errors import HeadroomError
 from headroom.gateways.queue import SqsQueue
 from headroom.settings import QueueSettings, Settings
 from headroom.store.connect import connect
 from headroom.store.keys import DUE_SHARDS
-from headroom.usecases.closing import hand_out
+from headroom.usecases.closing import hand_out, organization_of
+from headroom.usecases.opening import open_forgotten_closings
+from headroom.wire.fields import known_only, text
 
 # What is not handed out by then is found by the next run.
 SPARE_MILLIS = 10_000
@@ -31,6 +38,11 @@ queue = SqsQueue(QueueSettings.from_env(os.environ))
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Hand out what is due. What is lost on the way is due again half an hour later."""
+    if "organization_id" in event:
+        try:
+            return open_periods(event)
+        except HeadroomError as error:
+            return error.body(context.aws_request_id)
 
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > SPARE_MILLIS
@@ -52,3 +64,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         handed_out = sum(pool.map(hand_out_of, range(DUE_SHARDS)))
     metrics.add_metric("PeriodsHandedOut", MetricUnit.Count, handed_out)
     return {"handed_out": handed_out}
+
+
+def open_periods(event: dict[str, Any]) -> dict[str, Any]:
+    """Open the periods of an organization that has none yet; the next run hands them out."""
+    known_only(event, frozenset({"organization_id"}))
+    organization = organization_of(table, text(event, "organization_id", length_max=64))
+    opened = open_forgotten_closings(table, organization.org_id)
+    return {"organization_id": organization.org_id, "opened": opened}

@@ -7,10 +7,11 @@ import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from functions.close_periods import handler as close_periods
 from headroom.domain.invoice import Terms
 from headroom.domain.money import format_amount, parse_exact
 from headroom.domain.wallet import book, credit
@@ -25,12 +26,17 @@ from headroom.usecases.acquiring import Hints
 from headroom.usecases.closing import StillOpen, begin, total_members, turn_members
 from headroom.usecases.gathering import Shelf
 from headroom.usecases.invoicing import draft_invoice, write_invoice
+from headroom.usecases.looking_after import look_after
 from headroom.usecases.recording import record
 from headroom.usecases.staffing import add_member
+from headroom.usecases.sweeping import sweep
 from headroom.usecases.wallets import open_wallet
 from headroom.wire.usage_events import parse_event
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, BEN, CENT, NOW, OLGA, OWNER, PAM, House
+from tests.fake_payments import FakePayments
+from tests.in_process import Context, sample
+from tests.purse import TERMS
 from tests.state_machine import ExecutionFailed
 
 END = datetime(2026, 12, 1, tzinfo=UTC)
@@ -495,6 +501,54 @@ def test_an_organization_that_never_closed_does_after_its_next_use(
     waiting = find_closing(house.table, house.org_id, "2027-01")
     assert waiting is not None
     assert waiting.state == "open"
+
+
+def close_all(bureau: Bureau, *months: datetime) -> list[str]:
+    for month in months:
+        bureau.clock.set(month)
+        bureau.run()
+    (org_id,) = {document["organization_id"] for document in bureau.started.values()}
+    return [invoice.period for invoice in bureau.invoices(org_id)]
+
+
+def test_an_organization_used_for_the_last_time_under_this_release_closes_its_month(
+    house: House, bureau: Bureau
+) -> None:
+    """Nobody rolls its pool ever after: whoever sweeps its members sees to it."""
+    forget_closings(house)
+    sweep(house.table, NOW + timedelta(days=4), lambda: True)
+
+    assert close_all(bureau, AFTER) == ["2026-11"]
+
+
+def test_a_team_that_is_never_used_again_closes_its_month(team: tuple[House, Bureau]) -> None:
+    """Its wallet is looked at every day."""
+    house, bureau = team
+    for key in [key for key in house.table.items if key.pk.endswith("#REGISTRY")]:
+        del house.table.items[key]
+    forget_closings(house)
+
+    look_after(house.table, FakePayments(AFTER), house.org_id, AFTER, TERMS)
+
+    assert close_all(bureau, AFTER) == ["2026-11"]
+
+
+def test_an_operator_opens_the_months_of_an_organization_that_nobody_comes_by(
+    house: House, bureau: Bureau
+) -> None:
+    house.use(BEN, AFTER)
+    forget_closings(house)
+    order = {**sample("close_periods/open_periods"), "organization_id": house.org_id}
+    context = cast("Any", Context())
+
+    opened = [close_periods.handler(order, context)["opened"] for _ in range(2)]
+
+    assert opened == [True, False]
+    assert close_all(bureau, *MONTHS[:2], MONTHS[1]) == ["2026-11", "2026-12"]
+    unknown = close_periods.handler(sample("close_periods/open_periods"), context)
+    assert unknown["error"]["type"] == "not_found_error"
+    wrong = close_periods.handler({"organization_id": 5}, context)
+    assert "organization_id" in wrong["error"]["message"]
 
 
 def test_a_close_that_was_lost_is_handed_out_again(house: House, bureau: Bureau) -> None:

@@ -19,6 +19,7 @@ from headroom.store.wallets import list_due, save_wallet
 from headroom.usecases.adjusting import finish_refund
 from headroom.usecases.booking import NOTICE, book_spending, expire_lots
 from headroom.usecases.charging import resume
+from headroom.usecases.opening import open_forgotten_closings
 from headroom.usecases.reloading import PENDING_LOOK, reload_while_due
 from headroom.usecases.returning import hold_to_account
 from headroom.usecases.wallets import LOOK_EVERY_MILLIS, open_wallet, until_it_holds
@@ -47,6 +48,7 @@ def look_after(
     organization = find_organization(table, org_id)
     if organization is None or organization.plan != "team":
         return 0
+    until_it_holds(lambda: open_forgotten_closings(table, org_id))
     wallet = open_wallet(table, organization, now)
     for payment in wallet.pending:
         intent = find_intent(table, org_id, payment.intent_id)

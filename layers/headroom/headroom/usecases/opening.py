@@ -9,7 +9,7 @@ from typing import Final
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_bounds, time_zone
 from headroom.store.closings import Closing, last_closings, put_closing
-from headroom.store.organizations import first_past_period
+from headroom.store.organizations import find_organization, find_pool, first_past_period
 from headroom.store.table import Refused, Table
 
 # A close begins a little after the period's end, when what was on its way has arrived.
@@ -36,3 +36,20 @@ def open_closings(table: Table, organization: Organization, period: str) -> None
     first = first_past_period(table, organization.org_id) or period
     with suppress(Refused):
         table.transact([put_closing(first_closing(organization, first))])
+
+
+def open_forgotten_closings(table: Table, org_id: str) -> bool:
+    """Let the periods of an organization be closed that may never be used again.
+
+    Whoever comes by in the background does this; returns whether there was anything to open.
+
+    Raises:
+        Contended: others open them at the same time.
+    """
+    if last_closings(table, org_id, limit=1):
+        return False
+    organization = find_organization(table, org_id)
+    if organization is None:
+        return False
+    open_closings(table, organization, find_pool(table, org_id).period)
+    return True

@@ -17,6 +17,7 @@ from headroom.store.budgets import (
 )
 from headroom.store.models import RegistrationRecord
 from headroom.store.table import Contended, Range, Refused, Table
+from headroom.usecases.opening import open_forgotten_closings
 from headroom.usecases.recalling import recall_member
 from headroom.usecases.settling import expire_overdue
 
@@ -64,6 +65,8 @@ def look_at(table: Table, org_id: str, user_id: str, now: datetime) -> None:
         if any(each.holds for each in left) or left[0].allotment:
             look_again(table, org_id, user_id, min(next_look(each, now) for each in left))
         else:
+            # Before, so that it is done again if it was cut off: nobody may look here ever after.
+            open_forgotten_closings(table, org_id)
             deregister(table, left[0])
     except (Refused, Contended):
         # The member is busy: whoever moved the budget meanwhile has seen to it. The registration
