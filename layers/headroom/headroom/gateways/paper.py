@@ -23,7 +23,15 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import Flowable, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
+from reportlab.platypus import (
+    CondPageBreak,
+    Flowable,
+    KeepTogether,
+    Paragraph,
+    SimpleDocTemplate,
+    Spacer,
+    Table,
+)
 
 from headroom.domain.money import format_amount, parse_exact
 from headroom.domain.organization import Organization
@@ -50,6 +58,8 @@ MARGIN: Final = 18 * mm
 FRAME_PADDING: Final = 6
 WIDTH: Final = A4[0] - 2 * MARGIN
 MEMBERS_SHOWN: Final = 40
+# What has to be left of a page for a heading and the first rows below it.
+HEADED_ROOM: Final = 26 * mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +198,13 @@ def _body(document: Mapping[str, Any], seller: Seller, words: Phrases) -> list[F
     if document["kind"] == "statement":
         parts += [_balances(document, words), Spacer(0, 7 * mm)]
     if document["lines"]:
-        parts += [_heading(words["usage"]), _lines(document["lines"], currency, words)]
+        parts += _headed(words["usage"], _lines(document["lines"], currency, words))
     for adjustment in document["adjustments"]:
-        parts += [Spacer(0, 5 * mm), _heading(_adjusted(adjustment, words))]
         if adjustment["lines"]:
-            parts.append(_lines(adjustment["lines"], currency, words))
+            table = _lines(adjustment["lines"], currency, words)
         else:
-            parts.append(_credit(adjustment, currency, words))
+            table = _credit(adjustment, currency, words)
+        parts += [Spacer(0, 5 * mm), *_headed(_adjusted(adjustment, words), table)]
     if not document["lines"] and not document["adjustments"]:
         parts.append(_text(words["no_usage"], size=9, color=QUIET))
     parts += [Spacer(0, 5 * mm), KeepTogether([_totals(document, words)])]
@@ -255,9 +265,15 @@ def _credit(adjustment: Mapping[str, Any], currency: str, words: Phrases) -> Tab
 
 def _totals(document: Mapping[str, Any], words: Phrases) -> Table:
     currency = document["currency"]
+    if document["kind"] == "statement":
+        # Nothing is to be paid: the balances say what became of it.
+        return _sums([(words["usage_total"], document["total"], True)], currency, words)
     rows = [(words["subtotal"], document["subtotal"], False)]
     if document["rounding"] != "0":
         rows.append((words["rounding"], document["rounding"], False))
+        if document["taxes"]:
+            net = parse_exact(document["subtotal"]) + parse_exact(document["rounding"])
+            rows.append((words["net"], format_amount(net), False))
     for tax in document["taxes"]:
         rows.append((f"{tax['name']} {words.percent(tax['rate'])}", tax["amount"], False))
     rows.append((words["total"], document["total"], True))
@@ -332,15 +348,27 @@ def _breakdown(document: Mapping[str, Any], words: Phrases) -> list[Flowable]:
         rest = sum(map(parse_exact, [*others, document["other_members_amount"]]))
         told = words["more_members"].format(count=words.number(left))
         members.append((told, words.money(format_amount(rest), currency)))
-    for heading, rows in ((words["by_seat_tier"], tiers), (words["by_member"], members)):
+    for what, rows in (("seat_tier", tiers), ("member", members)):
         if not rows:
             continue
+        head = [
+            _text(words[what], size=7.5, color=QUIET),
+            _text(words["amount"], size=7.5, color=QUIET, right=True),
+        ]
+        body = [
+            [_text(name, size=8.5), _text(amount, size=8.5, right=True)] for name, amount in rows
+        ]
         table = Table(
-            [[_text(name, size=8.5), _text(amount, size=8.5, right=True)] for name, amount in rows],
+            [head, *body],
             colWidths=[WIDTH * 0.7, WIDTH * 0.3],
-            style=[("LINEBELOW", (0, 0), (-1, -1), 0.3, RULE), *_tight(2.2)],
+            style=[
+                ("LINEBELOW", (0, 0), (-1, 0), 0.8, INK),
+                ("LINEBELOW", (0, 1), (-1, -1), 0.3, RULE),
+                *_tight(2.2),
+            ],
+            repeatRows=1,
         )
-        parts += [Spacer(0, 7 * mm), _heading(heading), table]
+        parts += [Spacer(0, 7 * mm), *_headed(words[f"by_{what}"], table)]
     return parts
 
 
@@ -359,6 +387,11 @@ def _adjusted(adjustment: Mapping[str, Any], words: Phrases) -> str:
 
 def _negated(amount: str) -> str:
     return format_amount(-parse_exact(amount))
+
+
+def _headed(text: str, table: Table) -> list[Flowable]:
+    """Put a heading above a table, and on one page with some of its rows."""
+    return [CondPageBreak(HEADED_ROOM), _heading(text), table]
 
 
 def _heading(text: str) -> Paragraph:
