@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.houses import house as provision
-from tests.browser.visitors import PHONE
+from tests.browser.visitors import PHONE, Visitor
 
 
 def test_the_running_month_is_shown_line_by_line(stack: dict[str, Any], visit: Visit) -> None:
@@ -106,6 +107,9 @@ def document(number: int, period: str, status: str, total: str, **more: Any) -> 
         "rounding": "-0.25",
         "tax": "0",
         "total": total,
+        "credited": "0",
+        "paid": "0",
+        "surplus": "0",
         "amount_due": "0" if status == "paid" else total,
         "issued_at": "2026-11-01T02:00:00.000Z",
         "due_at": "2026-12-01T02:00:00.000Z",
@@ -138,7 +142,20 @@ def test_closed_months_are_listed_with_their_state_and_paper(
             "amount": "7204.14",
         }
     ]
-    opened = {**listed[0], "lines": lines, "adjustments": [], "by_member": []}
+    late = {"kind": "late_usage", "period": "2026-09", "invoice_number": "HR-2026-000031"}
+    opened = {
+        **listed[0],
+        "lines": [*lines, {**lines[0], "kind": "input", "amount": "64835.1099999"}],
+        "adjustments": [{**late, "amount": "2.0000001"}],
+        "taxes": [{"name": "VAT", "rate": "0.055", "amount": "3962"}],
+        "total": "76003",
+        "credited": "10000",
+        "paid": "67000",
+        "surplus": "997",
+        "amount_due": "0",
+        "by_member": [{"user_id": "user_1", "name": "Kim", "amount": "72000"}],
+        "other_members_amount": "41.25",
+    }
     owner = visit(provision(stack, "enterprise"), "owner", **how)
     owner.page.route(
         "**/v1/organizations/invoices?*",
@@ -167,6 +184,36 @@ def test_closed_months_are_listed_with_their_state_and_paper(
     assert (tmp_path / "paper.pdf").read_bytes() == b"%PDF-1.7 paper"
     owner.button("Details: October 2026").click()
     expect(owner.dialog).to_contain_text("Rounding-$0.0025")
-    expect(owner.dialog).to_contain_text("Amount due$720.41")
+    expect(owner.dialog).to_contain_text(
+        "September 2026 that was reported late (see HR-2026-000031)"
+    )
+    expect(owner.dialog).to_contain_text("VAT 5.5%$39.62")
+    expect(owner.dialog).to_contain_text("Amount due$0.00")
+    adds_up(owner)
     expect(owner.dialog.get_by_role("row", name="Cache read")).to_contain_text("$0.30 / 1M")
     owner.picture(f"{name}-invoice")
+
+
+def adds_up(owner: Visitor) -> None:
+    """Sum what the dialog shows, as somebody with a pencil would, to the figures it prints."""
+    rows = owner.dialog.locator(".totals > div")
+    pairs = [row.inner_text().split("\n") for row in rows.all()]
+    figures = [(name, decimal(amount)) for name, amount in pairs]
+    names = [name for name, _ in figures]
+    listed = [
+        decimal(cell)
+        for cell in owner.dialog.locator(".scroll tbody td:last-child").all_inner_texts()
+    ]
+    at = {name: names.index(name) for name in ("Subtotal", "Total", "Amount due")}
+    printed = {name: figures[place][1] for name, place in at.items()}
+    amounts = [amount for _, amount in figures]
+    assert sum(listed) + sum(amounts[: at["Subtotal"]]) == printed["Subtotal"]
+    assert sum(amounts[at["Subtotal"] : at["Total"]]) == printed["Total"]
+    assert sum(amounts[at["Total"] : at["Amount due"]]) == printed["Amount due"]
+    owner.dialog.get_by_text("By member").click()
+    people = owner.dialog.locator("details tbody td:last-child").all_inner_texts()
+    assert sum(map(decimal, people)) == printed["Subtotal"]
+
+
+def decimal(amount: str) -> Decimal:
+    return Decimal(amount.replace("$", "").replace(",", ""))

@@ -4,9 +4,9 @@ import { file, get, getLong } from "../api.js";
 import { day, month } from "../dates.js";
 import { open } from "../dialog.js";
 import { h } from "../dom.js";
-import { isZero, money, price } from "../money.js";
+import { isZero, money, price, subtract } from "../money.js";
 import { adding, button, card, facts, longList, problem, shown, state } from "../parts.js";
-import { known, number, t } from "../words.js";
+import { known, language, number, t } from "../words.js";
 import { download } from "./spending.js";
 
 export const invoices = (reader) =>
@@ -81,6 +81,7 @@ function show(summary) {
         (invoice) => [
           facts(
             [t("invoice.number"), name(invoice)],
+            invoice.credits_invoice_number ? [t("invoice.credits"), invoice.credits_invoice_number] : null,
             [t("invoice.state"), state("invoice.status", invoice.status)],
             invoice.issued_at ? [t("invoice.issued"), day(invoice.issued_at)] : null,
             invoice.due_at ? [t("invoice.due"), day(invoice.due_at)] : null,
@@ -96,17 +97,20 @@ function show(summary) {
   );
 }
 
+// Documents show amounts exactly: rounded ones would not come to the sums below them.
+const exact = (amount) => money(amount, { exact: true });
+
 const statement = (invoice) =>
   invoice.opening_balance === undefined
     ? null
     : facts(
         ...["opening_balance", "purchases", "usage", "closing_balance"].map((each) => [
           t(`statement.${each}`),
-          money(amountOf(invoice[each])),
+          exact(each === "usage" ? negated(invoice[each]) : invoice[each]),
         ]),
       );
 
-const amountOf = (value) => (typeof value === "string" ? value : (value?.amount ?? "0"));
+const negated = (amount) => subtract("0", amount);
 
 const lines = (invoice) =>
   invoice.lines?.length
@@ -139,7 +143,7 @@ const lines = (invoice) =>
                 h("th", { scope: "row" }, each.model, h("span", { class: "soft small" }, known("token", each.kind))),
                 h("td", { class: "num" }, number(each.quantity)),
                 h("td", { class: "num" }, price(each.unit_price, each.per, each.kind)),
-                h("td", { class: "num" }, money(each.amount)),
+                h("td", { class: "num" }, exact(each.amount)),
               ),
             ),
           ),
@@ -151,18 +155,36 @@ const totals = (invoice) =>
   h(
     "dl",
     { class: "totals" },
-    (invoice.adjustments ?? []).map((each) => pair(each.description ?? t("invoice.adjustment"), each.amount)),
-    pair(t("invoice.subtotal"), invoice.subtotal),
-    invoice.rounding && !isZero(invoice.rounding) ? pair(t("invoice.rounding"), invoice.rounding, true) : null,
-    invoice.tax && !isZero(amountOf(invoice.tax)) ? pair(t("invoice.tax"), amountOf(invoice.tax)) : null,
+    (invoice.adjustments ?? []).map((each) => pair(adjusted(each), each.amount)),
+    invoice.kind === "statement"
+      ? null
+      : [
+          pair(t("invoice.subtotal"), invoice.subtotal),
+          isZero(invoice.rounding) ? null : pair(t("invoice.rounding"), invoice.rounding),
+          (invoice.taxes ?? []).map((tax) => pair(`${tax.name} ${percent(tax.rate)}`, tax.amount)),
+        ],
     pair(t("invoice.total"), invoice.total),
-    invoice.amount_due === undefined ? null : pair(t("invoice.amount_due"), invoice.amount_due),
+    invoice.kind === "invoice" ? due(invoice) : null,
   );
 
-const pair = (label, amount, exact = false) =>
-  amount === undefined || amount === null
-    ? null
-    : h("div", {}, h("dt", {}, label), h("dd", {}, money(amount, { exact })));
+const due = (invoice) => [
+  isZero(invoice.credited) ? null : pair(t("invoice.credited"), negated(invoice.credited)),
+  isZero(invoice.paid) ? null : pair(t("invoice.paid_so_far"), negated(invoice.paid)),
+  isZero(invoice.surplus) ? null : pair(t("invoice.surplus"), invoice.surplus),
+  pair(t("invoice.amount_due"), invoice.amount_due),
+];
+
+const adjusted = (each) =>
+  each.description ??
+  t(each.invoice_number ? "invoice.late_usage" : "invoice.late_usage_alone", {
+    period: month(each.period),
+    number: each.invoice_number,
+  });
+
+const percent = (rate) =>
+  new Intl.NumberFormat(language(), { style: "percent", maximumFractionDigits: 3 }).format(rate);
+
+const pair = (label, amount) => h("div", {}, h("dt", {}, label), h("dd", {}, exact(amount)));
 
 const people = (invoice) =>
   invoice.by_member?.length
@@ -191,9 +213,17 @@ const people = (invoice) =>
                 "tr",
                 {},
                 h("th", { scope: "row" }, each.name ?? each.user_id),
-                h("td", { class: "num" }, money(each.amount)),
+                h("td", { class: "num" }, exact(each.amount)),
               ),
             ),
+            isZero(invoice.other_members_amount)
+              ? null
+              : h(
+                  "tr",
+                  {},
+                  h("th", { scope: "row" }, t("invoice.other_members")),
+                  h("td", { class: "num" }, exact(invoice.other_members_amount)),
+                ),
           ),
         ),
       )
