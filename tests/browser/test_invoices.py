@@ -197,8 +197,10 @@ def test_closed_months_are_listed_with_their_state_and_paper(
 def adds_up(owner: Visitor) -> None:
     """Sum what the dialog shows, as somebody with a pencil would, to the figures it prints."""
     rows = owner.dialog.locator(".totals > div")
-    pairs = [row.inner_text().split("\n") for row in rows.all()]
-    figures = [(name, decimal(amount)) for name, amount in pairs]
+    figures = [
+        (row.locator("dt").inner_text(), decimal(row.locator("dd").inner_text()))
+        for row in rows.all()
+    ]
     names = [name for name, _ in figures]
     listed = [
         decimal(cell)
