@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from string import Formatter
 from typing import Any
@@ -33,7 +34,13 @@ EVENTS: dict[str, dict[str, Any]] = {
     "wallet.reload_failed": {"amount": "5000", "decline_code": "card_declined"},
     "wallet.reload_needs_action": {"amount": "5000"},
     "wallet.credit_expiring": {"remaining": "700", "expires_at": "2026-12-01T00:00:00Z"},
-    "wallet.money_returned": {"payment_id": "pi_1", "reason": "dispute", "amount": "2500"},
+    "wallet.money_returned": {
+        "payment_id": "pi_1",
+        "paid_at": "2026-11-02T12:00:00Z",
+        "paid_amount": "5000",
+        "reason": "dispute",
+        "amount": "2500",
+    },
     "invoice.finalized": {
         "number": "ACME-7",
         "period": "2026-11",
@@ -104,6 +111,39 @@ def test_dates_and_months_are_as_people_write_them() -> None:
     assert "pour novembre 2026" in french.text
 
 
+CREDIT_NOTE = {"kind": "credit_note", "number": "ACME-C1", "total": "-500", "due_at": None}
+
+
+def test_a_document_is_called_what_it_is_and_a_credit_note_names_its_invoice_by_number() -> None:
+    credit = {**CREDIT_NOTE, "period": "2026-11", "credits_invoice_number": "ACME-7"}
+    statement = {"kind": "statement", "number": "ACME-S1", "period": "2026-11", "total": "500"}
+
+    noted = letter("invoice.finalized", credit)
+    stated = letter("invoice.finalized", statement)
+
+    assert "Credit note ACME-C1 on invoice ACME-7 is ready." in noted.text
+    assert "-$5.00" in noted.text
+    assert "Statement ACME-S1 for November 2026 is ready." in stated.text
+    assert "due on" not in noted.text + stated.text
+    for told in (credit, statement):
+        assert "ACME-" in letter("invoice.finalized", told, "fr").text
+
+
+def test_a_payment_that_was_taken_back_is_named_by_its_amount_and_day() -> None:
+    told = letter("wallet.money_returned", EVENTS["wallet.money_returned"])
+
+    assert "the payment of $50.00 on November 2, 2026" in told.text
+    assert "pi_1" not in told.text
+
+
+def test_days_are_those_of_the_organizations_clocks_as_on_its_documents() -> None:
+    notice = notice_of("invoice.finalized", EVENTS["invoice.finalized"])
+    assert notice is not None
+    new_york = replace(organization(), time_zone="America/New_York")
+
+    assert "due on December 30, 2026" in compose(notice, new_york, member()).text
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("detail_type", EVENTS)
 def test_every_event_has_a_letter_in_every_language(detail_type: str, language: str) -> None:
@@ -140,6 +180,8 @@ def test_every_wording_is_told_by_some_event_and_every_topic_has_one() -> None:
         notice_of("spend_limit.threshold_reached", {**THRESHOLD, **own}),
         notice_of("spend_limit.threshold_reached", {**reached, **own}),
         notice_of("wallet.money_returned", {"reason": "refund", "amount": "1"}),
+        notice_of("invoice.finalized", {"kind": "statement"}),
+        notice_of("invoice.finalized", {"kind": "credit_note"}),
     ]
     assert {notice.name for notice in notices if notice} == LANGUAGES["en"].wordings.keys()
     assert {notice.topic for notice in notices if notice} == set(TOPICS)

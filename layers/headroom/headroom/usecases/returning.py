@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from headroom.domain.instants import to_millis
+from headroom.domain.instants import from_millis, to_millis, to_wire
 from headroom.domain.money import NANOS_PER_CENT, format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.payments import Payment
@@ -163,7 +163,7 @@ def _move(
     if amount > 0:
         there = min(amount, funds_beside(table, wallet))
         lacking = wallet.owed.get(payment_id, 0) + amount - there
-        told = _told(wallet, kind, amount, payment_id, now)
+        told = _told(wallet, kind, amount, before, now)
         return _write(
             table,
             wallet,
@@ -272,9 +272,12 @@ def _returned(intent: Intent, payment: Payment) -> int:
     return max(0, payment.refunded_cents * NANOS_PER_CENT - intent.refunded)
 
 
-def _told(wallet: Wallet, kind: EntryKind, amount: int, payment_id: str, now: datetime) -> Put:
+def _told(wallet: Wallet, kind: EntryKind, amount: int, intent: Intent, now: datetime) -> Put:
+    payment_id = intent.payment_id or ""
     facts: dict[str, Any] = {
         "payment_id": payment_id,
+        "paid_at": to_wire(from_millis(intent.created_at_millis)),
+        "paid_amount": format_amount(intent.amount),
         "reason": "dispute" if kind == "chargeback" else "refund",
         "amount": format_amount(amount),
     }

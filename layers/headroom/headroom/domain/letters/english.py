@@ -120,6 +120,7 @@ class English:
             "A payment of {organization} was disputed",
             (
                 "The card's holder disputed a payment with their bank, which took back {charge}.",
+                "It is the payment of {paid} on {paid_on}.",
                 "That money has left the wallet of {organization}. What was spent of it already is "
                 "owed, and extra usage stops until it is paid.",
                 "Reloads do not charge this card until the dispute is won, or the card changes.",
@@ -129,6 +130,7 @@ class English:
             "A payment of {organization} was refunded",
             (
                 "{charge} of a payment went back to the card.",
+                "It is the payment of {paid} on {paid_on}.",
                 "That money has left the wallet of {organization}. What was spent of it already is "
                 "owed, and extra usage stops until it is paid.",
             ),
@@ -139,6 +141,20 @@ class English:
                 "Invoice {number} for {period} is ready.",
                 "Its total: {total}.",
                 "It is due on {due}.",
+            ),
+        ),
+        "statement_ready": Wording(
+            "Your statement is ready, {organization}",
+            (
+                "Statement {number} for {period} is ready.",
+                "Extra usage of {total} was paid from the wallet; nothing is due.",
+            ),
+        ),
+        "credit_note_ready": Wording(
+            "A credit note for {organization}",
+            (
+                "Credit note {number} on invoice {credited} is ready.",
+                "Its total: {total}.",
             ),
         ),
         "invoice_past_due": Wording(

@@ -141,6 +141,7 @@ class French:
             (
                 "Le titulaire de la carte a contesté un paiement auprès de sa banque, qui a repris "
                 "{charge}.",
+                "Il s’agit du paiement de {paid} du {paid_on}.",
                 "Cet argent a quitté le portefeuille de {organization}. Ce qui en était déjà "
                 "dépensé est dû, et l’utilisation supplémentaire s’arrête jusqu’à son paiement.",
                 "Cette carte n’est plus débitée pour des recharges tant que la contestation n’est "
@@ -151,6 +152,7 @@ class French:
             "Un paiement de {organization} a été remboursé",
             (
                 "D’un paiement, {charge} sont revenus sur la carte.",
+                "Il s’agit du paiement de {paid} du {paid_on}.",
                 "Cet argent a quitté le portefeuille de {organization}. Ce qui en était déjà "
                 "dépensé est dû, et l’utilisation supplémentaire s’arrête jusqu’à son paiement.",
             ),
@@ -160,7 +162,22 @@ class French:
             (
                 "La facture {number} pour {period} est prête.",
                 "Son total\u00a0: {total}.",
-                "Elle est à payer avant le {due}.",
+                "Elle est à payer au plus tard le {due}.",
+            ),
+        ),
+        "statement_ready": Wording(
+            "Votre relevé est prêt, {organization}",
+            (
+                "Le relevé {number} pour {period} est prêt.",
+                "L’utilisation supplémentaire de {total} a été payée par le portefeuille\u00a0; "
+                "rien n’est dû.",
+            ),
+        ),
+        "credit_note_ready": Wording(
+            "Un avoir pour {organization}",
+            (
+                "L’avoir {number} sur la facture {credited} est prêt.",
+                "Son total\u00a0: {total}.",
             ),
         ),
         "invoice_past_due": Wording(
@@ -168,7 +185,7 @@ class French:
             (
                 "La facture {number} pour {period} n’a pas été payée.",
                 "Reste à payer\u00a0: {owed}.",
-                "Elle était à payer avant le {due}.",
+                "Elle était à payer au plus tard le {due}.",
                 "Si elle reste impayée, l’utilisation supplémentaire s’arrête.",
             ),
         ),

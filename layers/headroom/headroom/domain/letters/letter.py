@@ -16,6 +16,7 @@ from headroom.domain.letters.french import French
 from headroom.domain.letters.language import Language
 from headroom.domain.letters.notices import Notice
 from headroom.domain.organization import Member, Organization
+from headroom.domain.periods import time_zone
 
 LANGUAGES: Final[Mapping[str, Language]] = {"en": English(), "fr": French()}
 SUBJECT_LENGTH_MAX: Final = 150
@@ -29,13 +30,15 @@ _MONEY: Final = {
     "remaining": "remaining",
     "total": "total",
     "owed": "amount_due",
+    "paid": "paid_amount",
 }
-_DAYS: Final = {"expires": "expires_at", "due": "due_at"}
+_DAYS: Final = {"expires": "expires_at", "due": "due_at", "paid_on": "paid_at"}
 _TEXTS: Final = {
     "percent": "threshold_percent",
     "pending": "pending",
     "reason": "decline_code",
     "number": "number",
+    "credited": "credits_invoice_number",
     "url": "url",
 }
 _MONTH: Final = re.compile(r"([0-9]{4})-([0-9]{2})")
@@ -66,7 +69,7 @@ def compose(
     """Write the letter that tells a member of a notice, in their organization's language."""
     language = LANGUAGES[organization.language]
     wording = language.wordings[notice.name]
-    values = _values(notice.facts, language, organization.currency)
+    values = _values(notice.facts, language, organization)
     values["organization"] = _one_line(organization.name)
     values["recipient"] = _one_line(recipient.name)
     if requesters:
@@ -87,14 +90,18 @@ def compose(
     )
 
 
-def _values(facts: Mapping[str, Any], language: Language, currency: str) -> dict[str, str]:
-    """Return what is known, as people read it."""
+def _values(
+    facts: Mapping[str, Any], language: Language, organization: Organization
+) -> dict[str, str]:
+    """Return what is known, as people read it: days are those of the organization's clocks."""
+    zone = time_zone(organization.time_zone)
     values: dict[str, str] = {}
     for name, fact in _MONEY.items():
         if (cents := _cents(facts.get(fact))) is not None:
-            values[name] = language.money(cents, currency)
+            values[name] = language.money(cents, organization.currency)
     for name, fact in _DAYS.items():
-        if (day := _moment(facts.get(fact))) is not None:
+        if (moment := _moment(facts.get(fact))) is not None:
+            day = moment.astimezone(zone)
             values[name] = language.date(day.year, day.month, day.day)
     for name, fact in _TEXTS.items():
         if facts.get(fact) is not None:

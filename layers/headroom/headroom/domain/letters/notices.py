@@ -94,6 +94,11 @@ def _money_returned(detail: Mapping[str, Any]) -> Notice:
     return Notice(name, "payments", "owners", detail)
 
 
+def _finalized(detail: Mapping[str, Any]) -> Notice:
+    kind = detail.get("kind", "invoice")
+    return Notice(f"{kind}_ready", "invoices", "owners", detail)
+
+
 def _told(
     name: str, topic: Topic, audience: Audience = "owners"
 ) -> Callable[[Mapping[str, Any]], Notice | None]:
@@ -113,7 +118,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Notice | None]]] = {
     "wallet.reload_needs_action": _told("reload_needs_action", "reloads"),
     "wallet.credit_expiring": _told("credit_expiring", "credits"),
     "wallet.money_returned": _money_returned,
-    "invoice.finalized": _told("invoice_ready", "invoices"),
+    "invoice.finalized": _finalized,
     "invoice.past_due": _told("invoice_past_due", "payments"),
     "webhook_endpoint.disabled": _told("webhook_disabled", "webhooks"),
 }
