@@ -485,6 +485,7 @@ def test_a_credit_note_reverses_an_invoice_and_edits_nothing(cardless: Office) -
     assert shown["adjustments"][0]["invoice_number"] == office.invoice().number
     (entry,) = office.audited("invoice.credited")
     assert entry["after"]["status"] == "void"
+    assert entry["after"]["number"] == office.invoice().number
 
 
 def test_credits_cannot_exceed_the_invoice(cardless: Office) -> None:

@@ -104,8 +104,8 @@ def test_holds_refusals_and_figures_are_shown_as_they_stand(
     page = look(acme.id)
 
     assert "Held (USD) 0.21488" in page.text
-    assert "user_ada extra_usage 0.21488 claude-sonnet-4-5" in page.text
-    assert "user_dora user_limit_reached user" in page.text
+    assert "Ada Flores (user_ada) extra_usage 0.21488 claude-sonnet-4-5" in page.text
+    assert "Dora Lind (user_dora) user_limit_reached user" in page.text
 
 
 def test_a_teams_wallet_and_the_periods_are_shown(app: Application, acme: Organization) -> None:

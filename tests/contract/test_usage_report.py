@@ -20,7 +20,7 @@ from functions.serve_billing import handler as serve_billing
 from headroom.clock import Clock
 from headroom.domain.money import format_amount
 from headroom.errors import Unfinished
-from headroom.store import ledger
+from headroom.store import keys, ledger
 from headroom.store.credentials import put_key
 from headroom.usecases import gathering
 from headroom.usecases.authenticating import Callers
@@ -259,6 +259,20 @@ def test_a_report_is_a_csv_file_for_whoever_accepts_that(house: House, desk: Des
     assert [row["product"] for row in rows] == ["", "'=HYPERLINK(1)", "claude_code"]
     shown = desk.json("period=2026-11&group_by[]=product&limit=1000")["data"]
     assert [row["amount"] for row in rows] == [row["amount"] for row in shown]
+
+
+def test_members_are_named_in_either_format(house: House, desk: Desk) -> None:
+    query = "period=2026-11&group_by[]=day&group_by[]=user"
+    house.table.items[keys.member(house.org_id, ANN)]["name"] = {"S": "=Ann"}
+
+    rows = desk.json(f"{query}&limit=1000")["data"]
+    text = base64.b64decode(desk.get(query, accept="text/csv")["body"]).decode()
+
+    assert {row["user_id"]: row["name"] for row in rows} == {ANN: "=Ann", BEN: BEN, PAM: PAM}
+    found = list(csv.DictReader(io.StringIO(text)))
+    assert {row["user_id"]: row["name"] for row in found} == {ANN: "'=Ann", BEN: BEN, PAM: PAM}
+    assert text.splitlines()[0].endswith(",name")
+    assert "name" not in desk.json("period=2026-11&group_by[]=day")["data"][0]
 
 
 @pytest.mark.parametrize(

@@ -730,6 +730,7 @@ class UsageFigures(Body):
 
 class UsageRow(UsageFigures):
     user_id: UserId | None = None
+    name: Annotated[str | None, Field(description="The member's, beside their id.")] = None
     model: Model | None = None
     product: str | None = None
     seat_tier: SeatTier | None = None

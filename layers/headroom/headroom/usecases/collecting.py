@@ -447,7 +447,12 @@ def _note(
         "invoice.payment_received" if receipt.amount > 0 else "invoice.payment_returned",
         before.invoice_id,
         _standing(before),
-        {**_standing(after), "amount": format_amount(receipt.amount), "reference": receipt.id},
+        {
+            "number": after.number,
+            **_standing(after),
+            "amount": format_amount(receipt.amount),
+            "reference": receipt.id,
+        },
     )
     return put_note(entry, f"{before.invoice_id}_{len(after.receipts)}")
 

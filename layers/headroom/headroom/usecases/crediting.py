@@ -67,6 +67,7 @@ def credit_invoice(
             credited.invoice_id,
             {"status": credited.status, "amount_due": format_amount(credited.amount_due)},
             {
+                "number": credited.number,
                 "status": after.status,
                 "amount_due": format_amount(after.amount_due),
                 "amount": format_amount(nanos),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -19,7 +19,13 @@ from headroom.store.audit import entry_to_wire, list_entries
 from headroom.store.budgets import find_budgets
 from headroom.store.closings import Closing, last_closings
 from headroom.store.limits import LimitPlace
-from headroom.store.organizations import find_member, find_organization, registered_page
+from headroom.store.organizations import (
+    find_member,
+    find_members,
+    find_organization,
+    read_member,
+    registered_page,
+)
 from headroom.store.refusals import RefusalNote, last_refusals
 from headroom.store.table import Table
 from headroom.store.wallets import find_wallet
@@ -50,7 +56,10 @@ OVERWRITING: Final = frozenset({"pause", "resume", "set_limit", "set_tax"})
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """An organization as it stands. `holders` are some of those who hold money, most first."""
+    """An organization as it stands. `holders` are some of those who hold money, most first.
+
+    `names` are those of the members in its lists, by their ids.
+    """
 
     organization: Organization
     totals: Totals
@@ -60,6 +69,7 @@ class Inspection:
     closings: list[Closing]
     wallet: Wallet | None
     reload: ReloadState | None
+    names: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +111,37 @@ def inspect(table: Table, organization: Organization, now: datetime) -> Inspecti
         (budget for budget in budgets if budget.holds),
         key=lambda budget: (-budget.held, budget.user_id),
     )
-    changes = list_entries(table, org_id, limit=SHOWN_MAX)
+    changes = [entry_to_wire(item) for item in list_entries(table, org_id, limit=SHOWN_MAX).items]
+    refusals = last_refusals(table, org_id, limit=SHOWN_MAX)
     wallet = find_wallet(table, org_id) if organization.plan == "team" else None
     month = period_of(now, time_zone(organization.time_zone))
     return Inspection(
         organization=organization,
         totals=total(table, organization),
         holders=holders[:SHOWN_MAX],
-        refusals=last_refusals(table, org_id, limit=SHOWN_MAX),
-        changes=[entry_to_wire(item) for item in changes.items],
+        refusals=refusals,
+        changes=changes,
         closings=last_closings(table, org_id, limit=CLOSINGS_SHOWN),
         wallet=wallet,
         reload=reload_state(wallet, month, now) if wallet else None,
+        names=_names(
+            table,
+            org_id,
+            [
+                *(budget.user_id for budget in holders[:SHOWN_MAX]),
+                *(note.user_id for note in refusals),
+                *(change["actor"]["id"] for change in changes),
+                *(change["subject"] for change in changes),
+            ],
+        ),
     )
+
+
+def _names(table: Table, org_id: str, ids: Sequence[str]) -> dict[str, str]:
+    """Return the names of those that are members; what else ids are of has none."""
+    wanted = list(dict.fromkeys(ids))
+    found = find_members(table, org_id, wanted).values() if wanted else ()
+    return {member.user_id: member.name for member in map(read_member, found)}
 
 
 def limit_at(table: Table, organization: Organization, place: LimitPlace) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -77,17 +77,27 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole report: its rows in the order of their places, and the sum of all of them."""
+    """A whole report: its rows in the order of their places, and the sum of all of them.
+
+    `names` are the members' by their ids, if rows are grouped by them.
+    """
 
     groups: tuple[GroupBy, ...]
     rows: Sequence[tuple[Place, Figures]]
     totals: Figures
+    names: Mapping[str, str]
+
+    def name(self, place: Place) -> str:
+        """Return the name of a row's member, "" where rows are not members'."""
+        return self.names.get(place[self.groups.index("user")], "") if "user" in self.groups else ""
 
     def row(self, place: Place, figures: Figures) -> dict[str, Any]:
         """Return a row as the wire has it; usage without a product has none."""
         named = {COLUMNS[group]: value for group, value in zip(self.groups, place, strict=True)}
         if "product" in named:
             named["product"] = named["product"] or None  # type: ignore[assignment]
+        if "user" in self.groups:
+            named["name"] = self.name(place)
         return {**named, **figures.wire()}
 
 
@@ -110,7 +120,8 @@ def report(
     totals = Figures()
     for figures in made.rows.values():
         totals.merge(figures)
-    return Report(made.groups, sorted(made.rows.items(), key=lambda row: row[0]), totals)
+    rows = sorted(made.rows.items(), key=lambda row: row[0])
+    return Report(made.groups, rows, totals, made.names)
 
 
 @dataclass(slots=True)
@@ -119,8 +130,11 @@ class _Rows:
 
     groups: tuple[GroupBy, ...]
     rows: dict[Place, Figures] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def add(self, lines: Lines) -> None:
+        if "user" in self.groups and lines.entries:
+            self.names[lines.user_id] = lines.name
         for entry in lines.entries:
             place = tuple(_PLACES[group](entry) for group in self.groups)
             figures = self.rows.get(place)
@@ -130,13 +144,15 @@ class _Rows:
 
     def pack(self) -> dict[str, Any]:
         rows = [[place, list(figures.sums.values())] for place, figures in self.rows.items()]
-        return {"rows": rows}
+        return {"rows": rows, "names": self.names}
 
     def unpack(self, raw: dict[str, Any]) -> None:
         self.rows = {
             tuple(place): Figures(dict(zip(FIGURES, sums, strict=True)))
             for place, sums in raw["rows"]
         }
+        # What an earlier release filed, an hour ago at most, has none.
+        self.names = raw.get("names", {})
 
 
 def _day(entry: Entry) -> str:
@@ -155,8 +171,12 @@ _PLACES: Final[dict[GroupBy, Callable[[Entry], str]]] = {
 def report_csv(report: Report) -> Iterator[bytes]:
     """Return a whole report as a CSV file, some rows at a time, the names of the columns first."""
     columns = csv_columns(report.groups)
+    is_named = "user" in report.groups
     yield csv_head(columns).encode()
-    rows = ([*place, *map(str, figures.wire().values())] for place, figures in report.rows)
+    rows = (
+        [*place, *map(str, figures.wire().values()), *([report.name(place)] if is_named else [])]
+        for place, figures in report.rows
+    )
     lines = csv_lines(columns, rows)
     while together := list(islice(lines, ROWS_TOGETHER)):
         yield "".join(together).encode()
@@ -167,5 +187,7 @@ def csv_columns(groups: Sequence[GroupBy]) -> Columns:
     columns: Columns = {
         **{COLUMNS[group]: "text" for group in groups},
         **dict.fromkeys(FIGURES, "number"),
+        # Last, where nobody who counts columns had another one.
+        **({"name": "text"} if "user" in groups else {}),
     }
     return columns

@@ -80,7 +80,12 @@ def organization_page(inspection: Inspection, endpoint: str) -> Html:
             table(
                 ["When", "Member", "Reason", "Level"],
                 [
-                    [_second(note.at), note.user_id, note.reason, note.scope.get("type", "")]
+                    [
+                        _second(note.at),
+                        _named(inspection, note.user_id),
+                        note.reason,
+                        note.scope.get("type", ""),
+                    ]
                     for note in inspection.refusals
                 ],
                 empty="No refusal was noted in the last seven days.",
@@ -93,9 +98,9 @@ def organization_page(inspection: Inspection, endpoint: str) -> Html:
                 [
                     [
                         _second(datetime.fromisoformat(change["at"])),
-                        f"{change['actor']['type']} {change['actor']['id']}",
+                        f"{change['actor']['type']} {_named(inspection, change['actor']['id'])}",
                         change["action"],
-                        change["subject"],
+                        _named(inspection, change["subject"]),
                         _settings(change["before"]),
                         _settings(change["after"]),
                     ]
@@ -243,7 +248,7 @@ def _retries(inspection: Inspection, endpoint: str, shown: Mapping[str, object])
 def _holds(inspection: Inspection) -> list[list[object]]:
     return [
         [
-            budget.user_id,
+            _named(inspection, budget.user_id),
             hold.source,
             dollars(hold.amount_nanos),
             hold.request.model if hold.request else "",
@@ -252,6 +257,12 @@ def _holds(inspection: Inspection) -> list[list[object]]:
         for budget in inspection.holders
         for hold in budget.holds.values()
     ]
+
+
+def _named(inspection: Inspection, some_id: str) -> str:
+    """Name a member, with the id that the buttons and the API take."""
+    name = inspection.names.get(some_id)
+    return f"{name} ({some_id})" if name else some_id
 
 
 def _second(moment: datetime) -> str:
