@@ -112,6 +112,9 @@ const statement = (invoice) =>
 
 const negated = (amount) => subtract("0", amount);
 
+// An API that is a release behind leaves some amounts out.
+const isNothing = (amount) => amount === undefined || amount === null || isZero(amount);
+
 const lines = (invoice) =>
   invoice.lines?.length
     ? h(
@@ -160,7 +163,7 @@ const totals = (invoice) =>
       ? null
       : [
           pair(t("invoice.subtotal"), invoice.subtotal),
-          isZero(invoice.rounding) ? null : pair(t("invoice.rounding"), invoice.rounding),
+          isNothing(invoice.rounding) ? null : pair(t("invoice.rounding"), invoice.rounding),
           (invoice.taxes ?? []).map((tax) => pair(`${tax.name} ${percent(tax.rate)}`, tax.amount)),
         ],
     pair(t("invoice.total"), invoice.total),
@@ -168,9 +171,9 @@ const totals = (invoice) =>
   );
 
 const due = (invoice) => [
-  isZero(invoice.credited) ? null : pair(t("invoice.credited"), negated(invoice.credited)),
-  isZero(invoice.paid) ? null : pair(t("invoice.paid_so_far"), negated(invoice.paid)),
-  isZero(invoice.surplus) ? null : pair(t("invoice.surplus"), invoice.surplus),
+  isNothing(invoice.credited) ? null : pair(t("invoice.credited"), negated(invoice.credited)),
+  isNothing(invoice.paid) ? null : pair(t("invoice.paid_so_far"), negated(invoice.paid)),
+  isNothing(invoice.surplus) ? null : pair(t("invoice.surplus"), invoice.surplus),
   pair(t("invoice.amount_due"), invoice.amount_due),
 ];
 
@@ -216,7 +219,7 @@ const people = (invoice) =>
                 h("td", { class: "num" }, exact(each.amount)),
               ),
             ),
-            isZero(invoice.other_members_amount)
+            isNothing(invoice.other_members_amount)
               ? null
               : h(
                   "tr",
