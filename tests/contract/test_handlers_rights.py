@@ -14,7 +14,10 @@ from functions.authorize_spend import handler as authorize_spend
 from functions.ingest_usage import handler as ingest_usage
 from functions.provision_organization import handler as provision_organization
 from functions.sweep_holds import handler as sweep_holds
+from headroom.store import keys
+from headroom.store.closings import last_closings
 from headroom.store.organizations import find_organization
+from headroom.store.table import Delete
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authorizing import authorize
 from headroom.wire.authorizations import parse_authorization_request
@@ -121,9 +124,13 @@ def ingest_everything(app: Application, acme: Organization) -> None:
 def sweep_everything(app: Application, acme: Organization) -> None:
     for name in ("ada", "ben", "emil"):
         held_long_ago(app, acme, name)
+    # As an organization from before periods were closed.
+    for closing in last_closings(app.table, acme.id, limit=9):
+        app.table.transact([Delete(keys.closing(acme.id, closing.period))])
     app.sweep()
     app.sweep()
     assert not any(app.budget(acme, name).registered for name in ("ada", "ben", "emil"))
+    assert last_closings(app.table, acme.id, limit=9)
 
 
 def provision_everything(app: Application, acme: Organization) -> None:
