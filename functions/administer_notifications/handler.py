@@ -36,6 +36,7 @@ from headroom.usecases.endpoints import (
 )
 from headroom.usecases.preferences import change_preferences, preferences_to_wire
 from headroom.wire.api import Api
+from headroom.wire.crashes import Crashes
 from headroom.wire.fields import as_object, known_only
 from headroom.wire.limits import parse_filter
 from headroom.wire.notifications import (
@@ -55,7 +56,8 @@ table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 queue = SqsQueue(QueueSettings.from_env(os.environ))
 read_key = read_key_of(settings.key_arn)
-api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
+identity = connect_identity(IdentitySettings.from_env(os.environ))
+api = Api(logger, table, clock, identity, Crashes.from_env(os.environ))
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -52,6 +52,7 @@ from headroom.usecases.staffing import (
     remove_member,
 )
 from headroom.wire.api import Api
+from headroom.wire.crashes import Crashes
 from headroom.wire.fields import (
     Fields,
     as_object,
@@ -82,7 +83,8 @@ PAGING = frozenset({"limit", "page"})
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
-api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
+identity = connect_identity(IdentitySettings.from_env(os.environ))
+api = Api(logger, table, clock, identity, Crashes.from_env(os.environ))
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -21,6 +21,7 @@ from headroom.usecases.authorizing import Idempotency, authorize, extend, releas
 from headroom.usecases.noticing import Noticed, notice
 from headroom.wire.api import Api
 from headroom.wire.authorizations import parse_authorization_request, parse_extension
+from headroom.wire.crashes import Crashes
 from headroom.wire.fields import digest_of
 
 ENTROPY_BYTES = 6
@@ -31,7 +32,8 @@ table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 hints = Hints()
 noticed = Noticed()
-api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
+identity = connect_identity(IdentitySettings.from_env(os.environ))
+api = Api(logger, table, clock, identity, Crashes.from_env(os.environ))
 
 
 @api.route("POST", "/v1/authorizations")

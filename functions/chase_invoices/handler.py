@@ -35,5 +35,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() > SPARE_MILLIS
 
     looked = chase(table, collector, clock.now(), may_go_on)
+    metrics.add_metric("ScheduledRuns", MetricUnit.Count, 1)
     metrics.add_metric("InvoicesChased", MetricUnit.Count, looked)
     return {"looked_at": looked}

@@ -62,6 +62,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     # All it does is wait for the table and the queue, for each organization anew.
     with ThreadPoolExecutor(DUE_SHARDS) as pool:
         handed_out = sum(pool.map(hand_out_of, range(DUE_SHARDS)))
+    metrics.add_metric("ScheduledRuns", MetricUnit.Count, 1)
     metrics.add_metric("PeriodsHandedOut", MetricUnit.Count, handed_out)
     return {"handed_out": handed_out}
 

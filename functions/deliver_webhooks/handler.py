@@ -17,10 +17,12 @@ from headroom.gateways.webhooks import WebSender
 from headroom.settings import QueueSettings, Settings, WebhookSettings
 from headroom.store.connect import connect
 from headroom.usecases.delivering import attempt, fan_out
+from headroom.wire.crashes import Crashes
 from headroom.wire.fields import parse_json
 
 logger = Logger()
 metrics = Metrics()
+crashes = Crashes.from_env(os.environ)
 settings = WebhookSettings.from_env(os.environ)
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
@@ -53,4 +55,5 @@ def take(record: dict[str, Any]) -> list[dict[str, str]]:
     except Exception:
         # The process edge: the message comes again when its time is up, and is parked at last.
         logger.exception("message not taken", message_id=record["messageId"])
+        crashes.count()
     return again

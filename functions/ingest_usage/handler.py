@@ -27,6 +27,7 @@ from headroom.usecases.acquiring import Hints
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.recording import record, rejected
 from headroom.wire.api import Api
+from headroom.wire.crashes import Crashes
 from headroom.wire.fields import as_object, parse_json, text
 from headroom.wire.usage_events import event_id_of, parse_batch, parse_event
 
@@ -37,7 +38,9 @@ metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 hints = Hints()
-api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
+crashes = Crashes.from_env(os.environ)
+identity = connect_identity(IdentitySettings.from_env(os.environ))
+api = Api(logger, table, clock, identity, crashes)
 # One message that fails must not hold up the others, and its failure is no failure of ours.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -80,6 +83,10 @@ def take_message(record: SQSRecord) -> None:
     except HeadroomError as error:
         # The processor reports the message and drops the reason.
         logger.error("message not taken", message_id=record.message_id, error=str(error))
+        raise
+    except Exception:
+        logger.exception("unexpected failure", message_id=record.message_id)
+        crashes.count()
         raise
     if errors := [result["error"] for result in results if result["status"] == "rejected"]:
         logger.error("usage events rejected", message_id=record.message_id, errors=errors)

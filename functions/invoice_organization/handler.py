@@ -43,6 +43,7 @@ from headroom.usecases.closing import (
 from headroom.usecases.collecting import Collector, collect
 from headroom.usecases.invoicing import find_shown, write_invoice
 from headroom.usecases.publishing import publish
+from headroom.wire.crashes import Crashes
 from headroom.wire.fields import as_object, parse_json, text, whole
 
 ID_LENGTH_MAX = 64
@@ -50,6 +51,7 @@ ATTEMPTS_MAX = 1_000_000
 
 logger = Logger()
 metrics = Metrics()
+crashes = Crashes.from_env(os.environ)
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 documents = DocumentSettings.from_env(os.environ)
@@ -84,6 +86,16 @@ def take_message(record: SQSRecord) -> None:
 
     Powertools passes the message under this very name.
     """
+    try:
+        _start(record)
+    except Exception:
+        # The processor reports the message and drops the reason.
+        logger.exception("close not started", message_id=record.message_id)
+        crashes.count()
+        raise
+
+
+def _start(record: SQSRecord) -> None:
     message = as_object(parse_json(record.body), "body")
     org_id = text(message, "organization_id", length_max=ID_LENGTH_MAX)
     period = text(message, "period", length_max=ID_LENGTH_MAX)

@@ -31,6 +31,7 @@ from headroom.usecases.topping_up import top_up
 from headroom.usecases.wallet_view import auto_reload_to_wire, show_wallet
 from headroom.usecases.wallets import require_team
 from headroom.wire.api import Api
+from headroom.wire.crashes import Crashes
 from headroom.wire.pages import list_answer, parse_page
 from headroom.wire.wallets import known_payment_id, parse_auto_reload, parse_top_up
 
@@ -43,7 +44,8 @@ clock = Clock.from_env(os.environ)
 terms = WalletSettings.from_env(os.environ).terms
 page_url = AddressSettings.from_env(os.environ).settings_url
 payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
-api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
+identity = connect_identity(IdentitySettings.from_env(os.environ))
+api = Api(logger, table, clock, identity, Crashes.from_env(os.environ))
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -20,6 +20,7 @@ from headroom.store.connect import connect
 from headroom.usecases.collecting import Collector, apply_invoice_event
 from headroom.usecases.payment_events import apply_payment_event
 from headroom.usecases.receiving import PASSING, finish, receive
+from headroom.wire.crashes import Crashes
 from headroom.wire.http import HttpAnswer, Request, answer, crash, failure
 from headroom.wire.rights import SIGNED
 
@@ -28,6 +29,7 @@ SPARE_MILLIS = 8_000
 
 logger = Logger()
 metrics = Metrics()
+crashes = Crashes.from_env(os.environ)
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 terms = WalletSettings.from_env(os.environ).terms
@@ -46,6 +48,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() > SPARE_MILLIS
 
     acted, failed = finish(table, _act, clock.now(), may_go_on)
+    metrics.add_metric("ScheduledRuns", MetricUnit.Count, 1)
     metrics.add_metric("PaymentEventsFinished", MetricUnit.Count, acted)
     metrics.add_metric("PaymentEventsWaiting", MetricUnit.Count, failed)
     return {"acted": acted, "failed": failed}
@@ -62,6 +65,7 @@ def _answer(request: Request) -> HttpAnswer:
     except Exception:
         # The process edge: logged, and the processor sends it again.
         logger.exception("unexpected failure")
+        crashes.count()
         return crash(request)
 
 

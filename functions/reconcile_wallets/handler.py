@@ -30,6 +30,7 @@ from headroom.usecases.reconciling import (
     reconcile_wallet,
     wallets_of,
 )
+from headroom.wire.crashes import Crashes
 
 # What is not done by then goes on in another message.
 SPARE_MILLIS = 30_000
@@ -43,6 +44,7 @@ TOGETHER = 500
 
 logger = Logger()
 metrics = Metrics()
+crashes = Crashes.from_env(os.environ)
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 payments = connect_payments(PaymentSettings.from_env(os.environ), clock.ahead)
@@ -54,7 +56,9 @@ queue = SqsQueue(QueueSettings.from_env(os.environ))
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Prove what the messages of a batch say, or send those with which it begins."""
     if "Records" not in event:
-        return {"messages": queue.send(_everything())}
+        sent = queue.send(_everything())
+        metrics.add_metric("ScheduledRuns", MetricUnit.Count, 1)
+        return {"messages": sent}
     failures = []
     for record in event["Records"]:
         try:
@@ -62,6 +66,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         except Exception:
             # The process edge: this one comes again, the others of the batch do not.
             logger.exception("a wallet could not be proved")
+            crashes.count()
             failures.append({"itemIdentifier": record["messageId"]})
         else:
             metrics.add_metric("WalletDrift", MetricUnit.Count, drifts)

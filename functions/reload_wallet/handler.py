@@ -23,6 +23,7 @@ from headroom.store import keys
 from headroom.store.connect import connect
 from headroom.usecases.looking_after import due_wallets, look_after, reload_marked
 from headroom.usecases.recalling import batches
+from headroom.wire.crashes import Crashes
 
 # What is not sent by then goes on in another message.
 SPARE_MILLIS = 15_000
@@ -31,6 +32,7 @@ TOGETHER = 200
 
 logger = Logger()
 metrics = Metrics()
+crashes = Crashes.from_env(os.environ)
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 terms = WalletSettings.from_env(os.environ).terms
@@ -43,7 +45,9 @@ queue = SqsQueue(QueueSettings.from_env(os.environ))
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Look after the wallets of a batch, or find those that are due."""
     if "Records" not in event:
-        return {"messages": queue.send({"shard": shard} for shard in range(keys.DUE_SHARDS))}
+        sent = queue.send({"shard": shard} for shard in range(keys.DUE_SHARDS))
+        metrics.add_metric("ScheduledRuns", MetricUnit.Count, 1)
+        return {"messages": sent}
     failures: list[dict[str, str]] = []
     reloads = 0
     for record in event["Records"]:
@@ -52,6 +56,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         except Exception:
             # The process edge: this one comes again, the others of the batch do not.
             logger.exception("a wallet could not be looked after")
+            crashes.count()
             failures.append({"itemIdentifier": _identifier(record)})
             if "dynamodb" in record:
                 # A stream is read on from its first failure, so what follows comes again anyway.

@@ -27,6 +27,7 @@ from headroom.usecases.publishing import PDF, paper_name
 from headroom.usecases.reporting import report, report_csv
 from headroom.usecases.totalling import credit_note_detail, detail_name
 from headroom.wire.api import Api
+from headroom.wire.crashes import Crashes
 from headroom.wire.fields import digest_of
 from headroom.wire.http import Content, Elsewhere
 from headroom.wire.invoices import known_invoice_id
@@ -48,7 +49,8 @@ clock = Clock.from_env(os.environ)
 documents = DocumentSettings.from_env(os.environ)
 files = S3Files(documents.bucket, documents.region)
 terms = TermsSettings.from_env(os.environ).terms
-api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
+identity = connect_identity(IdentitySettings.from_env(os.environ))
+api = Api(logger, table, clock, identity, Crashes.from_env(os.environ))
 
 
 @logger.inject_lambda_context(clear_state=True)

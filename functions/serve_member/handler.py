@@ -26,6 +26,7 @@ from headroom.usecases.increasing import (
 from headroom.usecases.overview import own_extra_usage
 from headroom.usecases.staffing import choose_to_continue
 from headroom.wire.api import Api
+from headroom.wire.crashes import Crashes
 from headroom.wire.fields import as_object, known_only, optional_flag, optional_text
 from headroom.wire.limits import parse_period
 from headroom.wire.pages import list_answer, parse_page
@@ -33,7 +34,8 @@ from headroom.wire.pages import list_answer, parse_page
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
-api = Api(logger, table, clock, connect_identity(IdentitySettings.from_env(os.environ)))
+identity = connect_identity(IdentitySettings.from_env(os.environ))
+api = Api(logger, table, clock, identity, Crashes.from_env(os.environ))
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -32,5 +32,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() > SPARE_MILLIS
 
     looked = sweep(table, clock.now(), may_go_on)
+    metrics.add_metric("ScheduledRuns", MetricUnit.Count, 1)
     metrics.add_metric("MembersSwept", MetricUnit.Count, looked)
     return {"looked_at": looked}

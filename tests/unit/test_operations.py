@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import logging
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_lambda_powertools import Logger
 
+from tests.resolved_template import Resolved
 from tests.template import TEMPLATE, template
 from tools.put_test_events import commands
 
 ROOT = TEMPLATE.parent
+LAYER = ROOT / "layers" / "headroom" / "headroom"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 RUNBOOK = re.compile(r"docs/runbooks/([a-z-]+)\.md$")
-# A metric is counted by `add_metric("Name", …)`, `single_metric("Name", …)`, or from a table of
-# names, `"Name": value`.
-COUNTED = re.compile(r'(?:metric\(\s*f?|^\s+)"([A-Z]\w*(?:\{[^}]*\})?)"(?:,|:)', re.MULTILINE)
+# These have nobody to tell: CodeDeploy listens, while it shifts traffic.
+ROLLBACK = "RollbackAlarm"
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
@@ -37,6 +42,8 @@ FUNCTIONS = {
     for name, properties in resources("AWS::Serverless::Function").items()
 }
 
+FOLDERS = {name: folder for folder, name in FUNCTIONS.items()}
+
 
 def kebab(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
@@ -50,26 +57,8 @@ def dashboard() -> dict[str, Any]:
     return shown
 
 
-@pytest.fixture(scope="module")
-def counted() -> set[str]:
-    """The names of all metrics that the handlers count."""
-    names: set[str] = set()
-    for handler in (ROOT / "functions").glob("*/handler.py"):
-        for name in COUNTED.findall(handler.read_text()):
-            names |= (
-                {re.sub(r"\{.*\}", each, name) for each in ("Recorded", "Duplicate", "Rejected")}
-                if "{" in name
-                else {name}
-            )
-    return names
-
-
-def told_about(metric: list[Any]) -> Iterator[str]:
-    """The names of our own metrics in one row of a widget."""
-    if isinstance(metric[0], str) and metric[0].startswith("Headroom/"):
-        yield metric[1]
-    elif isinstance(metric[0], dict) and "Headroom/" in metric[0]["expression"]:
-        yield from re.findall(r'MetricName="(\w+)"', metric[0]["expression"])
+def page_of(alarm: str) -> str:
+    return "release-taken-back" if alarm.endswith(ROLLBACK) else kebab(alarm.removesuffix("Alarm"))
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -77,23 +66,26 @@ def test_every_alarm_names_its_runbook(name: str) -> None:
     found = RUNBOOK.search(ALARMS[name]["AlarmDescription"])
 
     assert found, ALARMS[name]["AlarmDescription"]
-    assert found.group(1) == kebab(name.removesuffix("Alarm"))
+    assert found.group(1) == page_of(name)
     text = (RUNBOOKS / f"{found.group(1)}.md").read_text()
-    assert f"Alarm `{name}`" in text
+    assert (f"`…{ROLLBACK}`" if name.endswith(ROLLBACK) else f"Alarm `{name}`") in text
     assert "\n## Look\n" in text
     assert "\n## Do\n" in text
 
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_every_alarm_is_sent_and_means_something_without_data(name: str) -> None:
-    assert ALARMS[name]["AlarmActions"]["Fn::If"][0] == "AlarmsAreSent"
+    if name.endswith(ROLLBACK):
+        assert not ALARMS[name].keys() & {"AlarmActions", "OKActions"}
+    else:
+        assert ALARMS[name]["AlarmActions"]["Fn::If"][0] == "AlarmsAreSent"
     assert ALARMS[name]["TreatMissingData"] in ("notBreaching", "breaching")
 
 
 def test_every_runbook_is_of_an_alarm_and_its_links_lead_to_runbooks() -> None:
     pages = {page.stem: page.read_text() for page in RUNBOOKS.glob("*.md")}
 
-    assert pages.keys() == {kebab(name.removesuffix("Alarm")) for name in ALARMS}
+    assert pages.keys() == {page_of(name) for name in ALARMS}
     for text in pages.values():
         for link in re.findall(r"\]\(([^)]+)\)", text):
             assert link.removesuffix(".md") in pages, link
@@ -103,27 +95,10 @@ def test_every_queue_of_dead_letters_has_an_alarm() -> None:
     watched = {
         dimension["Value"]["Fn::GetAtt"].removesuffix(".QueueName")
         for alarm in ALARMS.values()
-        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        if alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"
         for dimension in alarm["Dimensions"]
     }
     assert watched == {name for name in resources("AWS::SQS::Queue") if "DeadLetter" in name}
-
-
-def test_the_dashboard_and_the_alarms_listen_for_metrics_that_the_code_counts(
-    dashboard: dict[str, Any], counted: set[str]
-) -> None:
-    shown = {
-        name
-        for widget in dashboard["widgets"]
-        for metric in widget["properties"].get("metrics", [])
-        for name in told_about(metric)
-    }
-    alarmed = {
-        alarm["MetricName"] for alarm in ALARMS.values() if "Headroom" in str(alarm["Namespace"])
-    }
-
-    assert len(shown) > 10
-    assert shown | alarmed <= counted
 
 
 def test_the_dashboards_widgets_do_not_lie_on_each_other(dashboard: dict[str, Any]) -> None:
@@ -196,10 +171,199 @@ def test_whatever_the_api_calls_is_an_alias_that_alarms_can_take_back() -> None:
         assert alias == "Alias", name
         preference = functions[name]["DeploymentPreference"]
         assert preference["Enabled"] == {"Ref": "GradualDeployments"}
-        assert {alarm["Ref"] for alarm in preference["Alarms"]} <= ALARMS.keys()
     allowed = [
         each["FunctionName"]["Ref"]
         for each in _all("AWS::Lambda::Permission")
         if each["Principal"] == "apigateway.amazonaws.com"
     ]
     assert set(allowed) == {uri["Ref"] for uri in called}
+
+
+# What the API calls, by the logical id of its function.
+CALLED = sorted(
+    each["IntegrationUri"]["Ref"].partition(".")[0]
+    for each in _all("AWS::ApiGatewayV2::Integration")
+)
+GRADUAL = Resolved(Stage="prod", GradualDeployments="true")
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_a_release_is_taken_back_by_alarms_of_its_own_version(name: str) -> None:
+    """One of all versions rings on when the old one was broken, and stops what would mend it."""
+    preference = GRADUAL.function(name)["DeploymentPreference"]
+    alarms = GRADUAL.resources("AWS::CloudWatch::Alarm")
+    watched: set[str] = set()
+
+    for alarm in preference["Alarms"]:
+        for part in _metrics(alarms[alarm]):
+            watched.add(part["MetricName"])
+            dimensions = {each["Name"]: each["Value"] for each in part["Dimensions"]}
+            version = dimensions.get("ExecutedVersion") or dimensions["function_version"]
+            assert version == f"{name}.Version.Version"
+            assert f"{name}:live" == dimensions.get("Resource", f"{name}:live")
+            assert FOLDERS[name] == dimensions.get("service", FOLDERS[name])
+        assert _seconds_until_it_rings(alarms[alarm]) <= 120
+    # What the handler does not let escape, Lambda does not count.
+    handler = (ROOT / "functions" / FOLDERS[name] / "handler.py").read_text()
+    assert {"Errors"} | ({"Crashes"} if "Crashes" in handler else set()) <= watched
+    assert preference["Hooks"]["PreTraffic"] == "SmokeRelease"
+
+
+def _metrics(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "MetricName" in alarm:
+        yield alarm
+    for part in alarm.get("Metrics", []):
+        if "MetricStat" in part:
+            yield part["MetricStat"]["Metric"]
+
+
+def _seconds_until_it_rings(alarm: dict[str, Any]) -> int:
+    periods = {alarm["Period"]} if "Period" in alarm else _periods(alarm)
+    return max(periods) * int(alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]))
+
+
+def _periods(alarm: dict[str, Any]) -> set[int]:
+    return {
+        part["MetricStat"]["Period"] if "MetricStat" in part else part["Period"]
+        for part in alarm["Metrics"]
+        if "MetricStat" in part or "Period" in part
+    }
+
+
+def test_every_handler_that_keeps_a_failure_to_itself_counts_it() -> None:
+    """Lambda counts what escapes; each `except Exception` has to count what does not."""
+    kept = 0
+    for source in [*(ROOT / "functions").glob("*/handler.py"), *LAYER.rglob("*.py")]:
+        for node in ast.walk(ast.parse(source.read_text())):
+            match node:
+                case ast.ExceptHandler(type=ast.Name(id="Exception" | "BaseException")):
+                    kept += 1
+                    assert "rashes.count()" in ast.unparse(node), source
+                case ast.ExceptHandler(type=None):
+                    raise AssertionError(f"{source} catches without saying what")
+    assert kept >= 5
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_a_release_shifts_slowly_enough_for_its_alarms(environment: str) -> None:
+    parameters = configured(environment)
+    shift = re.fullmatch(r"Canary10Percent(\d+)Minutes", parameters["DeploymentShift"])
+
+    assert parameters["GradualDeployments"] == "true"
+    assert shift, "what shifts at once is watched by nobody"
+    # A metric is there a minute or two after what it counts, and an alarm looks once a minute.
+    assert int(shift.group(1)) * 60 >= 120 + 120 + 60
+    allowed = template()["Parameters"]["DeploymentShift"]
+    assert "AllAtOnce" not in allowed["AllowedValues"]
+    assert {parameters["DeploymentShift"], allowed["Default"]} <= set(allowed["AllowedValues"])
+
+
+def test_production_shifts_more_slowly_than_anything_else() -> None:
+    prod, dev = (
+        int(re.findall(r"(\d+)Minutes", configured(each)["DeploymentShift"])[0])
+        for each in ("prod", "dev")
+    )
+    assert prod >= 15 > dev
+
+
+def configured(environment: str) -> dict[str, str]:
+    """The parameters of an environment in samconfig.toml."""
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides = config[environment]["deploy"]["parameters"]["parameter_overrides"]
+    return dict(each.split("=", 1) for each in overrides)
+
+
+@pytest.mark.parametrize("environment", ["local", "dev", "prod"])
+def test_an_environment_sets_parameters_to_values_that_they_take(environment: str) -> None:
+    for name, value in configured(environment).items():
+        declared = template()["Parameters"][name]
+        assert value in [str(each) for each in declared.get("AllowedValues", [value])], name
+
+
+@pytest.mark.parametrize("level", template()["Parameters"]["LogLevel"]["AllowedValues"])
+def test_the_log_level_takes_hold_and_drops_no_metric(
+    level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of JSON, Lambda drops what is below its own level, which by default is INFO.
+
+    A metric is a line without a level, and Lambda takes such a line for INFO.
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+    """
+    stack = Resolved(Stage="prod", LogLevel=level)
+    for name in stack.resources("AWS::Serverless::Function"):
+        assert stack.function(name)["LoggingConfig"]["ApplicationLogLevel"] == level
+        assert stack.environment(name)["POWERTOOLS_LOG_LEVEL"] == level
+    # Lambda tells the function its level, and Powertools follows that before anything else.
+    monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", level)
+    monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "CRITICAL")
+    assert Logger(service=f"at-{level}").log_level == logging.getLevelName(level)
+    assert logging.getLevelName(level) <= logging.INFO
+
+
+# How often a schedule begins, in seconds.
+INTERVALS = {
+    r"rate\(1 minute\)": 60,
+    r"rate\(5 minutes\)": 300,
+    r"cron\(\d+/15 \* \* \* \? \*\)": 900,
+    r"cron\(\d+ \* \* \* \? \*\)": 3600,
+    r"cron\(\d+ \d+ \* \* \? \*\)": 86400,
+}
+
+
+def test_a_schedule_that_stops_rings() -> None:
+    """Runs count themselves at their end: one that fails is missed like one that never began."""
+    alarms = {
+        each["Dimensions"][0]["Value"]: each
+        for each in ALARMS.values()
+        if each.get("MetricName") == "ScheduledRuns"
+    }
+    scheduled = {
+        schedule["Target"]["Arn"]["Fn::GetAtt"].removesuffix(".Arn"): interval
+        for schedule in resources("AWS::Scheduler::Schedule").values()
+        for pattern, interval in INTERVALS.items()
+        if re.fullmatch(pattern, schedule["ScheduleExpression"])
+    }
+
+    assert len(scheduled) == len(resources("AWS::Scheduler::Schedule"))
+    assert alarms.keys() == {FOLDERS[name] for name in scheduled}
+    for name, interval in scheduled.items():
+        alarm = alarms[FOLDERS[name]]
+        window = alarm["Period"] * alarm["EvaluationPeriods"]
+        assert alarm["TreatMissingData"] == "breaching"
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+        # One run that is late does not ring, and nobody waits for three to be missed.
+        assert interval < window <= max(5 * interval, 2 * 3600), name
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+        assert window <= (7 * 86400 if alarm["Period"] >= 3600 else 86400)
+
+
+def test_no_function_fails_unseen() -> None:
+    """By an alarm of errors, or by a queue of dead letters; or whoever invoked it is told."""
+    errors = {
+        dimension["Value"]["Ref"]
+        for alarm in ALARMS.values()
+        for metric in _metrics(alarm)
+        if metric["MetricName"] == "Errors"
+        for dimension in metric["Dimensions"]
+        if dimension["Name"] == "FunctionName"
+    }
+    functions = resources("AWS::Serverless::Function")
+    parked = {
+        name for name, each in functions.items() if "DeadLetterQueue" in each or each.get("Events")
+    }
+
+    assert set(CALLED) <= errors
+    assert functions.keys() - errors - parked == {
+        "ActFromConsole",
+        "SettleInvoice",
+        "ShowConsoleWidget",
+        "SmokeRelease",
+    }
+
+
+def test_what_the_local_emulator_does_not_know_is_not_made_there() -> None:
+    """An alarm over an expression fails the whole deployment of the emulator."""
+    local = Resolved(Stage="local").resources("AWS::CloudWatch::Alarm")
+
+    assert local
+    assert not [name for name, alarm in local.items() if "Metrics" in alarm]

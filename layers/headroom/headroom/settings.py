@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from datetime import timedelta
@@ -168,6 +169,24 @@ class MachineSettings(FromEnvironment):
 
     arn: Annotated[str, "CLOSING_MACHINE_ARN"]
     region: Annotated[str, "AWS_REGION"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSettings:
+    """The ARN of the version of each function that is being released, by its folder."""
+
+    functions: Mapping[str, str]
+    region: str
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> ReleaseSettings:
+        """Read the configuration.
+
+        Raises:
+            KeyError: a variable is missing; the error names it.
+            ValueError: RELEASED_VERSIONS is no JSON.
+        """
+        return cls(json.loads(environment["RELEASED_VERSIONS"]), environment["AWS_REGION"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from headroom.usecases.authenticating import (
     authenticate_person,
 )
 from headroom.usecases.replaying import Keyed, once
+from headroom.wire.crashes import Crashes
 from headroom.wire.fields import digest_of
 from headroom.wire.http import (
     Content,
@@ -55,12 +56,15 @@ class Api:
     keyed: Keyed | None
     remaining_millis: Callable[[], int]
 
-    def __init__(self, logger: Logger, table: Table, clock: Clock, identity: Identity) -> None:
+    def __init__(
+        self, logger: Logger, table: Table, clock: Clock, identity: Identity, crashes: Crashes
+    ) -> None:
         self.routes: dict[tuple[str, str], Endpoint] = {}
         self._logger = logger
         self._table = table
         self._clock = clock
         self._identity = identity
+        self._crashes = crashes
         self._callers = Callers()
         self._once: set[tuple[str, str]] = set()
 
@@ -90,8 +94,9 @@ class Api:
         except HeadroomError as error:
             return failure(request, error)
         except Exception:
-            # The process edge: logged, and not told to the client.
+            # The process edge: logged and counted, and not told to the client.
             self._logger.exception("unexpected failure")
+            self._crashes.count()
             return crash(request)
 
     def _resolve(self, request: Request) -> Body:
