@@ -361,6 +361,31 @@ def test_no_function_fails_unseen() -> None:
     }
 
 
+def test_every_request_at_the_edge_is_logged_with_its_clients_address() -> None:
+    """The API behind it sees the edge's address only, and an HTTP API logs no header."""
+    stack = Resolved(Stage="prod", WebAclArn="arn:aws:wafv2:::webacl", LogRetentionDays="365")
+    (edge,) = stack.resources("AWS::CloudFront::Distribution").values()
+    logging_ = edge["DistributionConfig"]["Logging"]
+    name = logging_["Bucket"].removesuffix(".DomainName")
+    bucket = stack.resources("AWS::S3::Bucket")[name]
+
+    # CloudFront writes by an ACL, which only such a bucket takes.
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerPreferred"}]
+    assert {rule["ExpirationInDays"] for rule in bucket["LifecycleConfiguration"]["Rules"]} == {
+        "365"
+    }
+    assert name not in Resolved(Stage="prod").resources("AWS::S3::Bucket")
+    excused = template()["Resources"]["Edge"]["Metadata"]["checkov"]["skip"]
+    assert "CKV_AWS_86" not in {each["id"] for each in excused}
+
+
+def test_metrics_by_route_are_not_paid_for_unless_somebody_looks() -> None:
+    """Each route has six, at the price of metrics of one's own."""
+    (stage,) = GRADUAL.resources("AWS::ApiGatewayV2::Stage").values()
+
+    assert stage["DefaultRouteSettings"]["DetailedMetricsEnabled"] is False
+
+
 def test_what_the_local_emulator_does_not_know_is_not_made_there() -> None:
     """An alarm over an expression fails the whole deployment of the emulator."""
     local = Resolved(Stage="local").resources("AWS::CloudWatch::Alarm")

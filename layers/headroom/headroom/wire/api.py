@@ -42,6 +42,7 @@ Body = dict[str, Any] | Content | Elsewhere | Tagged
 Endpoint = Callable[..., Body]
 
 _BEARER = "bearer "
+_EDGE_ID = "x-amz-cf-id"
 
 
 class Api:
@@ -89,6 +90,9 @@ class Api:
         """Answer a request; every failure is an error envelope of the wire contract."""
         self.request = request = Request(event)
         self.keyed = None
+        if edge_id := request.header(_EDGE_ID):
+            # Behind an edge, only its log knows the client's address, under this id.
+            self._logger.append_keys(edge_request_id=edge_id)
         try:
             return answer(request, self._resolve(request))
         except HeadroomError as error:
