@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
+from tests.resolved_template import Resolved
+from tools.cost import standing as standing_costs
 from tools.cost.bill import Line, Units, bill
+from tools.cost.standing import standing
 
 
 def test_a_bill_is_units_by_list_prices_the_dearest_first() -> None:
@@ -29,3 +34,31 @@ def test_a_bill_is_units_by_list_prices_the_dearest_first() -> None:
         Line("DynamoDB reads", Decimal("0.250")),
         Line("Lambda duration", Decimal("0.2000010")),
     ]
+
+
+def test_a_month_of_a_stack_is_counted_in_the_template() -> None:
+    costs = {line.name: line.dollars for line in standing()}
+    alarms = Resolved(Stage="prod", GradualDeployments="true").resources("AWS::CloudWatch::Alarm")
+
+    assert costs["dashboard"] == Decimal("3.00")
+    assert costs["secrets"] == Decimal("0.80")
+    # One over an expression is charged for each metric in it.
+    assert costs["alarms"] > len(alarms) * Decimal("0.10")
+    assert costs["metrics of our own"] > 0
+    assert costs["metrics by route"] == 0
+
+
+def test_metrics_by_route_are_shown_as_soon_as_they_are_switched_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    routes = len(Resolved().resources("AWS::ApiGatewayV2::Route"))
+    switched_on = {"DefaultRouteSettings": {"DetailedMetricsEnabled": True}}
+    counted = standing_costs._all
+
+    def with_detail(stack: Resolved, kind: str) -> list[dict[str, object]]:
+        return [switched_on] if kind == "AWS::ApiGatewayV2::Stage" else counted(stack, kind)
+
+    monkeypatch.setattr(standing_costs, "_all", with_detail)
+
+    costs = {line.name: line.dollars for line in standing()}
+    assert costs["metrics by route"] == routes * 6 * Decimal("0.30")

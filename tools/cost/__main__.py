@@ -22,6 +22,7 @@ from headroom.usecases.following import Announced, follow
 from headroom.usecases.recording import record
 from tools.bench import handler_time, pool_writes, scene
 from tools.cost.bill import PRICES, REGION, STORAGE, Line, Units, bill
+from tools.cost.standing import standing
 from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
 
 MEMORY_MB = 512
@@ -65,7 +66,8 @@ def main() -> int:
         console.print(f"The costs need Amazon's DynamoDB Local. {reason}")
         return 2
     for when in FOLLOWED_TOGETHER:
-        _print(when, bill(_units(measured, when)))
+        _print(f"A million requests, {when} hours", bill(_units(measured, when)))
+    _print("A month of a stack, used or not", standing())
     _print_prices()
     _print_assumptions(measured)
     return 0
@@ -144,8 +146,8 @@ def _units(measured: Measured, when: str) -> Units:
     )
 
 
-def _print(when: str, lines: list[Line]) -> None:
-    grid = Grid(title=f"A million requests, {when} hours", title_justify="left")
+def _print(title: str, lines: list[Line]) -> None:
+    grid = Grid(title=title, title_justify="left")
     grid.add_column("")
     grid.add_column("USD", justify="right")
     for line in lines:
@@ -181,9 +183,11 @@ def _print_assumptions(measured: Measured) -> None:
         "traced.",
         f"Not in it is what stays: a usage line with its index entry takes about {kept} bytes, so "
         f"a million cost {month:.2f} USD each month they are kept, and for point-in-time recovery "
-        "nearly as much again. Nor are what a whole account pays once: alarms, the dashboard, "
-        "snapshots of started functions; nor a gigabyte or two of answers sent out. Events, mails "
-        "and payments are a few an organization, not one a request.",
+        "nearly as much again. Nor are snapshots of started functions, nor a gigabyte or two of "
+        "answers sent out. Events, mails and payments are a few an organization, not one a request.",
+        "A month of a stack counts the metrics of our own that an alarm or the dashboard names, each "
+        "charged for the hours in which it is sent. Customer-managed keys, a web ACL and backups "
+        "are parameters, and not in it.",
     ]
     for sentence in sentences:
         console.print(f"- {sentence}", soft_wrap=True)

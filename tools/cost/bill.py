@@ -37,8 +37,17 @@ API_CALLS: Final = Price(
 LAMBDA: Final = "https://aws.amazon.com/lambda/pricing/"
 INVOCATIONS: Final = Price(Decimal("0.20"), "million invocations", LAMBDA, "2026-05")
 GB_SECOND: Final = Price(Decimal("0.0000133334"), "GB-second", LAMBDA, "2026-05")
-LOGS: Final = Price(
-    Decimal("0.50"), "GB of logs", "https://aws.amazon.com/cloudwatch/pricing/", "2026-01"
+CLOUDWATCH: Final = "https://aws.amazon.com/cloudwatch/pricing/"
+LOGS: Final = Price(Decimal("0.50"), "GB of logs", CLOUDWATCH, "2026-01")
+# Of standard resolution; the first 10,000 metrics, and dashboards beyond the three free ones.
+ALARMS: Final = Price(Decimal("0.10"), "metric of an alarm and month", CLOUDWATCH, "2026-01")
+METRICS: Final = Price(Decimal("0.30"), "metric of one's own and month", CLOUDWATCH, "2026-01")
+DASHBOARDS: Final = Price(Decimal("3.00"), "dashboard and month", CLOUDWATCH, "2026-01")
+SECRETS: Final = Price(
+    Decimal("0.40"),
+    "secret and month",
+    "https://aws.amazon.com/secrets-manager/pricing/",
+    "2026-01",
 )
 TRACES: Final = Price(
     Decimal("5.00"), "million traces", "https://aws.amazon.com/xray/pricing/", "2025-06"
@@ -52,6 +61,10 @@ PRICES: Final = (
     GB_SECOND,
     LOGS,
     TRACES,
+    ALARMS,
+    METRICS,
+    DASHBOARDS,
+    SECRETS,
 )
 
 
@@ -71,7 +84,7 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the bill: dollars for a million requests."""
+    """A line of a bill: dollars for a million requests, or for a month of a stack."""
 
     name: str
     dollars: Decimal
