@@ -21,6 +21,7 @@ Home = Literal["member", "pool"]
 USER_ID: Final = re.compile(r"user_[A-Za-z0-9_-]{1,64}")
 
 _PREFIX: Final = "auth_"
+MOMENT_BYTES: Final = 6
 _KEY_BYTES: Final = 12
 _ENTROPY_BYTES: Final = 6
 _BODY_BYTES: Final = 13
@@ -105,8 +106,8 @@ class AuthorizationId:
     amount_nanos: int
 
     def __str__(self) -> str:
-        body = self._body()
-        packed = base64.urlsafe_b64encode(_unb64(self.key) + body + self._tag(body)).decode()
+        body = self.facts
+        packed = _b64(_unb64(self.key) + body + self._tag(body))
         return f"{_PREFIX}{packed}{self.user_id.removeprefix('user_')}"
 
     @property
@@ -138,19 +139,7 @@ class AuthorizationId:
         if len(raw) != _KEY_BYTES + _BODY_BYTES + _TAG_BYTES:
             raise absent
         body = raw[_KEY_BYTES : _KEY_BYTES + _BODY_BYTES]
-        flags, months = body[0], int.from_bytes(body[1:3])
-        year, month = divmod(months, 12)
-        found = cls(
-            org_id=org_id,
-            user_id=user_id,
-            key=_b64(raw[:_KEY_BYTES]),
-            source="extra_usage" if flags & 1 else "included",
-            home="pool" if flags & 2 else "member",
-            seat_tier=SEAT_TIERS[(flags >> 2) & 1],
-            period=f"{_FIRST_YEAR + year:04d}-{month + 1:02d}",
-            exhausted_minutes=int.from_bytes(body[3:5]),
-            amount_nanos=int.from_bytes(body[5:]),
-        )
+        found = cls.of_facts(body, org_id=org_id, user_id=user_id, key=_b64(raw[:_KEY_BYTES]))
         if found._tag(body) != raw[_KEY_BYTES + _BODY_BYTES :]:
             raise absent
         try:
@@ -160,17 +149,33 @@ class AuthorizationId:
             raise absent from error
         return found
 
-    def _body(self) -> bytes:
+    @classmethod
+    def of_facts(cls, facts: bytes, *, org_id: str, user_id: str, key: str) -> AuthorizationId:
+        """Read what `facts` packed."""
+        flags = facts[0]
+        return cls(
+            org_id=org_id,
+            user_id=user_id,
+            key=key,
+            source="extra_usage" if flags & 1 else "included",
+            home="pool" if flags & 2 else "member",
+            seat_tier=SEAT_TIERS[(flags >> 2) & 1],
+            period=unpack_period(facts[1:3]),
+            exhausted_minutes=int.from_bytes(facts[3:5]),
+            amount_nanos=int.from_bytes(facts[5:]),
+        )
+
+    @property
+    def facts(self) -> bytes:
+        """Everything but whose it is and its key: flags, period, minutes, and last the amount."""
         flags = (
             (self.source == "extra_usage")
             | (self.home == "pool") << 1
             | SEAT_TIERS.index(self.seat_tier) << 2
         )
-        year, month = self.period.split("-")
-        months = (int(year) - _FIRST_YEAR) * 12 + int(month) - 1
         return (
             flags.to_bytes()
-            + months.to_bytes(2)
+            + pack_period(self.period)
             + self.exhausted_minutes.to_bytes(2)
             + self.amount_nanos.to_bytes(8)
         )
@@ -191,16 +196,28 @@ def read_filed_as(text: str) -> tuple[SeatTier, int]:
     return SEAT_TIERS[int(tier)], int(minutes)
 
 
+def pack_period(period: str) -> bytes:
+    """Return a period as two bytes."""
+    year, month = period.split("-")
+    return ((int(year) - _FIRST_YEAR) * 12 + int(month) - 1).to_bytes(2)
+
+
+def unpack_period(packed: bytes) -> str:
+    """Read what `pack_period` wrote."""
+    year, month = divmod(int.from_bytes(packed), 12)
+    return f"{_FIRST_YEAR + year:04d}-{month + 1:02d}"
+
+
 def hold_key(now: datetime, entropy: bytes) -> str:
     """Return the key of a hold taken `now`: its moment and six bytes that tell it from others."""
     if len(entropy) != _ENTROPY_BYTES:
         raise ValueError(f"entropy must have {_ENTROPY_BYTES} bytes, got {len(entropy)}")
-    return _b64(to_millis(now).to_bytes(6) + entropy)
+    return _b64(to_millis(now).to_bytes(MOMENT_BYTES) + entropy)
 
 
 def taken_at(key: str) -> datetime:
     """Return the moment that a hold's key carries."""
-    return from_millis(int.from_bytes(_unb64(key)[:6]))
+    return from_millis(int.from_bytes(_unb64(key)[:MOMENT_BYTES]))
 
 
 def _b64(raw: bytes) -> str:

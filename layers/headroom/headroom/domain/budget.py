@@ -76,6 +76,10 @@ class Budget:
     registered: bool = False
     past_periods: tuple[str, ...] = ()
     limits: tuple[EffectiveLimit, ...] = ()
+    # First answers to recent authorizations by idempotency key (see domain/answers.py), None where
+    # an earlier release wrote the budget; until when one of its receipts may be in the table.
+    answers: Mapping[str, str] | None = None
+    receipts_until_millis: int = 0
 
     def is_open(self, now: datetime) -> bool:
         """Tell whether the state still holds: no window, day, week or period ended since."""
@@ -118,7 +122,9 @@ def refresh(
         raise ValueError("an allotment must be recalled before its epoch ends")
     zone = time_zone(organization.time_zone)
     period, day, week = max(period_of(now, zone), pool_period), day_of(now), week_of(now)
-    old = budget or Budget(organization.org_id, member.user_id, period, member.seat_tier)
+    old = budget or Budget(
+        organization.org_id, member.user_id, period, member.seat_tier, answers={}
+    )
     period, day, week = max(period, old.period), max(day, old.day), max(week, old.week)
     windows, included_left = _reopen(old, organization.tiers[member.seat_tier].allowance, now)
     turns = [

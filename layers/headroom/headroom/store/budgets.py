@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Final
 
 from pynamodb.expressions.condition import Condition, size
-from pynamodb.expressions.operand import Path
+from pynamodb.expressions.operand import Path, Value
 from pynamodb.expressions.update import Action
 
 from headroom.domain.allotment import HOLDS_MAX, Grant, Pool
+from headroom.domain.answers import Noting
 from headroom.domain.authorization import Hold
 from headroom.domain.budget import CLOSED, Budget, return_allowance
 from headroom.domain.instants import to_millis
@@ -30,6 +31,7 @@ from headroom.store.models import (
     PoolRecord,
     RegistrationRecord,
     SettingsRecord,
+    answer_path,
     hold_path,
     hold_value,
     holds_value,
@@ -74,12 +76,19 @@ class Spending:
     hold: Hold | None = None
 
 
-def as_hold(hold: Hold, *also: Change) -> Spending:
-    """Take the money into a new hold. Repeating it is refused, as the hold is there already."""
+def as_hold(hold: Hold, noting: Noting | None = None, also: tuple[Change, ...] = ()) -> Spending:
+    """Take the money into a new hold. Repeating it is refused, as the hold is there already.
+
+    With an answer to note it is refused if there is one in its place, or if others are not as seen.
+    """
     actions: list[Action] = [hold_path(hold.key).set(hold_value(hold))]
     if hold.source == "extra_usage":
         actions.append(BudgetRecord.held.set(BudgetRecord.held + hold.amount_nanos))
     condition = hold_path(hold.key).does_not_exist() & (size(BudgetRecord.holds) < HOLDS_MAX)
+    if noting is not None:
+        noted, unanswered = _note(noting)
+        actions += noted
+        condition &= unanswered
     return Spending(hold.amount_nanos, tuple(actions), condition, also, hold)
 
 
@@ -756,12 +765,29 @@ def _is_due(hold: Hold, due: datetime | None) -> Condition | None:
     return overdue
 
 
+def _note(noting: Noting) -> tuple[list[Action], Condition]:
+    if noting.receipts_until_millis is not None:
+        return [
+            Path(BudgetRecord.answers).set(Value({noting.place: noting.answer})),
+            BudgetRecord.receipts.set(noting.receipts_until_millis),
+        ], BudgetRecord.answers.does_not_exist()
+    actions: list[Action] = [answer_path(noting.place).set(noting.answer)]
+    unanswered: Condition = answer_path(noting.place).does_not_exist() & (
+        size(BudgetRecord.answers) < noting.count_max
+    )
+    for place, answer in noting.forgets.items():
+        actions.append(answer_path(place).remove())
+        # Not a later one in its place.
+        unanswered &= answer_path(place) == answer
+    return actions, unanswered
+
+
 def _both(condition: Condition, other: Condition | None) -> Condition:
     return condition if other is None else condition & other
 
 
 def _unmoved(old: Budget) -> Condition:
-    """Every write changes one of these, or the set of open holds."""
+    """Every write changes one of these, or the set of open holds or remembered answers."""
     unmoved: Condition = (
         (BudgetRecord.epoch == old.epoch)
         & (BudgetRecord.allotment == old.allotment)
@@ -777,13 +803,24 @@ def _unmoved(old: Budget) -> Condition:
         & (BudgetRecord.registered == old.registered)
         & (BudgetRecord.holds == holds_value(old.holds))
     )
+    # A hold that was taken and released leaves its answer alone behind.
+    unmoved &= (
+        BudgetRecord.answers.does_not_exist()
+        if old.answers is None
+        else Path(BudgetRecord.answers) == Value(dict(old.answers))
+    )
     return unmoved
 
 
 def _filed(old: Budget) -> Put:
-    """Return the write of a budget whose period is over, under an epoch that no hold shares."""
+    """Return the write of a budget whose period is over, under an epoch that no hold shares.
+
+    The answers are remembered by the current one.
+    """
     key = keys.past_budget(old.org_id, old.user_id, old.period)
-    past = replace(old, valid_until_millis=CLOSED, epoch=old.epoch + 1)
+    past = replace(
+        old, valid_until_millis=CLOSED, epoch=old.epoch + 1, answers=None, receipts_until_millis=0
+    )
     record = BudgetRecord.from_domain(key, past)
     return Put(key, record.to_item(), BudgetRecord.pk.does_not_exist())
 

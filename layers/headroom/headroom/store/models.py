@@ -48,7 +48,7 @@ from headroom.store.table import Item, Key
 
 # The version of what items look like; those without one are of the first. It tells, and decides
 # nothing: while traffic shifts, two versions are read by either release.
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 
 
 class Record(Model):
@@ -375,6 +375,8 @@ class BudgetRecord(Record):
     registered = BooleanAttribute()
     past: ListAttribute[Any] = ListAttribute()
     limits: ListAttribute[Any] = ListAttribute()
+    answers: MapAttribute[str, Any] = MapAttribute(null=True)
+    receipts = IntegerAttribute(null=True)
 
     @classmethod
     def from_domain(cls, key: Key, budget: Budget) -> BudgetRecord:
@@ -405,6 +407,8 @@ class BudgetRecord(Record):
             registered=budget.registered,
             past=list(budget.past_periods),
             limits=[[limit.period, limit.amount_nanos, limit.source] for limit in budget.limits],
+            answers=None if budget.answers is None else dict(budget.answers),
+            receipts=budget.receipts_until_millis or None,
         )
 
 
@@ -444,6 +448,10 @@ def read_budget(item: Item, org_id: str, user_id: str) -> Budget:
         registered=item["registered"]["BOOL"],
         past_periods=tuple(period["S"] for period in item["past"]["L"]),
         limits=tuple(_limit_from_raw(raw["L"]) for raw in item["limits"]["L"]),
+        answers={place: raw["S"] for place, raw in item["answers"]["M"].items()}
+        if "answers" in item
+        else None,
+        receipts_until_millis=number("receipts") if "receipts" in item else 0,
     )
 
 
@@ -451,6 +459,11 @@ def hold_path(key: str, name: str | None = None) -> Path:
     """Return the path of an open hold, or of one of its members."""
     path = Path(["holds", key])
     return path if name is None else path[name]
+
+
+def answer_path(place: str) -> Path:
+    """Return the path of the first answer to a keyed authorization."""
+    return Path(["answers", place])
 
 
 def hold_value(hold: Hold) -> Value:

@@ -40,9 +40,17 @@ ATTEMPTS_MAX: Final = 24
 # A round that met other transactions has waited for them several times already.
 CONTENDED_MAX: Final = 3
 HINTS_MAX: Final = 10_000
+# Attempts at the hot write, each with what the one before it found.
+HOT_MAX: Final = 4
 
 # How the money taken is written: from source, budget as seen, hold's epoch and amount.
 SpendingOf = Callable[[Source, Budget, int, int], Spending]
+# What is asked of each look at the budget before anything is taken; it raises what ends that.
+Look = Callable[[Budget], None]
+
+
+def see_nothing(budget: Budget) -> None:
+    """Find nothing in a budget that would end the taking."""
 
 
 class AlreadyDone(Exception):
@@ -84,25 +92,29 @@ def acquire(
     claim: Claim,
     spending_of: SpendingOf,
     now: datetime,
+    look: Look = see_nothing,
 ) -> Taken | Refusal:
     """Take what the claim asks for, from the seat's allowance or else from extra usage.
 
-    In the steady state this is one conditional write.
+    In the steady state this is one conditional write. `look` is shown the budget as last seen, and
+    as each refusal finds it; what it raises ends the taking, and nothing was taken.
 
     Raises:
         NotFound: the organization has no such member.
         AlreadyDone: what `spending_of` writes beside it exists already.
     """
     seen = hints.get(org_id, user_id) or find_budget(table, org_id, user_id)
+    if seen is not None:
+        look(seen)
     if seen is not None and seen.is_open(now):
-        outcome = _take_hot(table, seen, claim, spending_of, now)
+        outcome = _take_hot(table, seen, claim, spending_of, now, look)
         hints.keep(_guess(outcome) if isinstance(outcome, Taken) else outcome)
         if isinstance(outcome, Taken):
             return outcome
     contended = 0
     for _ in range(ATTEMPTS_MAX):
         try:
-            decided = _take_cold(table, org_id, user_id, claim, spending_of, now)
+            decided = _take_cold(table, org_id, user_id, claim, spending_of, now, look)
         except Contended:
             contended += 1
             if contended == CONTENDED_MAX:
@@ -137,13 +149,19 @@ def bring_up_to_date(table: Table, org_id: str, user_id: str, now: datetime) -> 
 
 
 def _take_hot(
-    table: Table, seen: Budget, claim: Claim, spending_of: SpendingOf, now: datetime
+    table: Table,
+    seen: Budget,
+    claim: Claim,
+    spending_of: SpendingOf,
+    now: datetime,
+    look: Look,
 ) -> Taken | Budget:
     """Try the one write; return what was taken, or else the budget as it is by now.
 
-    A refused write returns the item, so a stale hint is corrected and tried once more.
+    A refused write returns the item, so a stale hint is corrected and tried once more, unless
+    others remember or forget answers meanwhile.
     """
-    for _ in range(2):
+    for _ in range(HOT_MAX):
         source: Source = "included" if seen.included_left > 0 else "extra_usage"
         may = seen.consents if claim.chooses is None else claim.chooses
         if source == "extra_usage" and not may:
@@ -160,11 +178,14 @@ def _take_hot(
         if item is None:
             return seen
         before, seen = seen, read_budget(item, seen.org_id, seen.user_id)
+        look(seen)
         if _is_in(spending, seen):
             # An attempt whose reply was lost had succeeded.
             return Taken(seen, spending)
-        changed = before.epoch != seen.epoch or (before.included_left > 0) != (
-            seen.included_left > 0
+        changed = (
+            before.epoch != seen.epoch
+            or (before.included_left > 0) != (seen.included_left > 0)
+            or before.answers != seen.answers
         )
         fits = seen.included_left > 0 or seen.allotment >= claim.wanted
         if not (changed and fits and seen.is_open(now)):
@@ -179,6 +200,7 @@ def _take_cold(
     claim: Claim,
     spending_of: SpendingOf,
     now: datetime,
+    look: Look,
 ) -> Taken | Refusal | None:
     """Bring pool and budget up to date, decide, and carry the decision out.
 
@@ -187,7 +209,7 @@ def _take_cold(
     Raises:
         Contended: others are on the pool or the budget.
     """
-    picture = _picture(table, org_id, user_id)
+    picture = _picture(table, org_id, user_id, look)
     if picture.pool.is_being_enforced(now) and picture.budget and picture.budget.allotment:
         # It is about to be taken back: whoever does that should not meet us there.
         return Refusal("contended", "organization", user_id, picture.member.seat_tier)
@@ -205,7 +227,7 @@ def _take_cold(
         try:
             return Taken(take_included(table, budget, spending, now), spending)
         except Refused as refused:
-            return _found_done(refused, spending, budget)
+            return _found_done(refused, spending, budget, look)
     decision = decide(picture.organization, picture.member, picture.pool, budget, claim, now)
     match decision:
         case Refusal():
@@ -221,12 +243,14 @@ def _take_cold(
             try:
                 take_granted(table, picture, decision, spending, now)
             except Refused as refused:
-                return _found_done(refused, spending, budget)
+                return _found_done(refused, spending, budget, look)
             return Taken(_after(budget, decision), spending)
 
 
-def _picture(table: Table, org_id: str, user_id: str) -> Picture:
+def _picture(table: Table, org_id: str, user_id: str, look: Look = see_nothing) -> Picture:
     picture = take_picture(table, org_id, user_id)
+    if picture is not None and picture.budget is not None:
+        look(picture.budget)
     if picture is None or not picture.member.active:
         raise _no_member(user_id)
     return picture
@@ -307,10 +331,11 @@ def _is_in(spending: Spending, seen: Budget) -> bool:
     return spending.hold is not None and seen.holds.get(spending.hold.key) == spending.hold
 
 
-def _found_done(refused: Refused, spending: Spending, budget: Budget) -> Taken | None:
+def _found_done(refused: Refused, spending: Spending, budget: Budget, look: Look) -> Taken | None:
     """Return what an attempt took whose reply was lost, None if something really moved."""
     _raise_if_done(refused, spending)
     seen = budget_after(refused, 0, budget)
+    look(seen)
     return Taken(seen, spending) if _is_in(spending, seen) else None
 
 

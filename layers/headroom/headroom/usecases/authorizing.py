@@ -15,6 +15,7 @@ from headroom.domain.allotment import (
     limit_resets_at,
     limit_used,
 )
+from headroom.domain.answers import FirstAnswer, entropy_of, note, place_of, request_of
 from headroom.domain.authorization import (
     AuthorizationId,
     Hold,
@@ -41,9 +42,9 @@ from headroom.store.budgets import (
     look_sooner,
     prolong,
 )
-from headroom.store.receipts import Receipt, find_receipt, put_receipt
-from headroom.store.table import Contended, Refused, Table
-from headroom.usecases.acquiring import AlreadyDone, Hints, acquire
+from headroom.store.receipts import RECEIPT_LASTS, Receipt, find_receipt, put_receipt
+from headroom.store.table import Change, Contended, Refused, Table
+from headroom.usecases.acquiring import AlreadyDone, Hints, acquire, see_nothing
 from headroom.usecases.empty_wallets import ask_for_reload, refusal_steps
 from headroom.usecases.settling import ATTEMPTS_MAX, find_hold
 from headroom.usecases.settling import release as release_hold
@@ -51,6 +52,8 @@ from headroom.usecases.sweeping import LOOK_EVERY
 
 # A refusal that nothing but a person can lift still says when asking again is not too soon.
 RETRY_AFTER_SECONDS: Final = 3600
+# So long after an upgrade the release before may still run beside this one, or be taken back to.
+RELEASES_OVERLAP: Final = timedelta(hours=1)
 # A reload on its way is there, or known not to come, after about so long.
 RELOAD_SECONDS: Final = 5
 
@@ -100,19 +103,18 @@ def authorize(
 ) -> dict[str, Any]:
     """Hold the money for a request and return the authorization, as the wire has it.
 
-    With an idempotency key the first answer is filed in the same write, and repeated ever after.
+    With an idempotency key the member's budget remembers the answer (ADR 23), and a repeat gets it
+    again: the authorization as it was first, with what is left of the limits by now.
     Of `organization` only what never changes at once is used: time zone and contract prices.
 
     Raises:
         SpendRefused: it may not, or does not fit; the error says which level refused.
         NotFound: the organization has no such member.
         UnknownModel: the model has no price.
-        Conflict: the idempotency key was used for another request.
+        Conflict: the idempotency key was used for another request of this member.
     """
-    if idempotency and (answer := _replayed(table, organization.org_id, idempotency)):
-        return answer
     bound = bound_of(organization, asked.request, now)
-    filed: dict[str, Any] = {}
+    keyed = _Keyed(table, organization, asked, idempotency, now) if idempotency else None
 
     def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
         tokens = min(bound.affordable(amount), asked.request.max_tokens)
@@ -121,23 +123,17 @@ def authorize(
         opened = (window.opened_at for window in budget.windows)
         taken_at = max(now, day_bounds(budget.day)[0], *opened)
         hold = Hold(
-            key=hold_key(taken_at, entropy),
+            key=hold_key(taken_at, keyed.entropy if keyed else entropy),
             amount_nanos=amount,
             epoch=epoch,
-            until_millis=to_millis(now + asked.ttl),
+            until_millis=to_millis(taken_at + asked.ttl),
             source=source,
             request=replace(asked.request, max_tokens=tokens),
             filed_as=file_as(
                 budget.seat_tier, budget.exhausted_minutes if source == "extra_usage" else 0
             ),
         )
-        if not idempotency:
-            return as_hold(hold)
-        nonlocal filed
-        after = replace(budget, allotment=budget.allotment - amount)
-        filed = _answer(organization, after, hold, _id_of(after, hold))
-        receipt = Receipt(idempotency.request, filed)
-        return as_hold(hold, put_receipt(organization.org_id, idempotency.key, receipt, now))
+        return keyed.spending(budget, hold) if keyed else as_hold(hold)
 
     claim = Claim(
         wanted=bound.amount(asked.request.max_tokens),
@@ -147,17 +143,19 @@ def authorize(
     try:
         outcome = acquire(
             table,
-            # What is filed for ever should not show figures from a stale guess.
-            Hints() if idempotency else hints,
+            hints,
             organization.org_id,
             asked.user_id,
             claim,
             spending_of,
             now,
+            look=keyed.look if keyed else see_nothing,
         )
+    except _AnsweredBefore as before:
+        return before.answer
     except AlreadyDone:
-        assert idempotency is not None, "only a receipt can exist already"
-        answer = _replayed(table, organization.org_id, idempotency)
+        assert keyed is not None, "only a receipt can exist already"
+        answer = keyed.receipt()
         assert answer is not None, "the receipt that refused the write exists"
         return answer
     if isinstance(outcome, Refusal):
@@ -167,8 +165,8 @@ def authorize(
     if asked.ttl < LOOK_EVERY:
         # Only such a hold may expire before the sweeper looks at the member anyway.
         look_sooner(table, organization.org_id, asked.user_id, hold.until_millis)
-    if idempotency:
-        return filed
+    if keyed and outcome.spending.also:
+        return keyed.filed
     return _answer(organization, outcome.budget, hold, _id_of(outcome.budget, hold))
 
 
@@ -332,13 +330,111 @@ def _taken_earlier() -> Conflict:
     )
 
 
-def _replayed(table: Table, org_id: str, idempotency: Idempotency) -> dict[str, Any] | None:
-    receipt = find_receipt(table, org_id, idempotency.key)
-    if receipt is None:
-        return None
-    if receipt.request != idempotency.request:
-        raise Conflict("Idempotency-Key: it was used before for another request")
-    return receipt.answer
+class _AnsweredBefore(Exception):
+    """The request is a repeat; nothing was taken."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__("the request was answered before")
+        self.answer = answer
+
+
+class _Keyed:
+    """A request under an idempotency key: how a repeat of it is known, wherever it is seen."""
+
+    def __init__(
+        self,
+        table: Table,
+        organization: Organization,
+        asked: AuthorizationRequest,
+        idempotency: Idempotency,
+        now: datetime,
+    ) -> None:
+        self._table, self._organization = table, organization
+        self._asked, self._idempotency, self._now = asked, idempotency, now
+        self._place = place_of(organization.org_id, idempotency.key)
+        self._request = request_of(idempotency.request)
+        self._has_no_receipt = False
+        self.filed: dict[str, Any] = {}
+        self.entropy = entropy_of(self._place)
+
+    def look(self, budget: Budget) -> None:
+        """Find the first answer in a budget, or in a receipt of the release before.
+
+        Raises:
+            _AnsweredBefore: the request is a repeat.
+            Conflict: the key was used for another request.
+        """
+        if packed := (budget.answers or {}).get(self._place):
+            first = FirstAnswer.unpack(
+                packed, org_id=budget.org_id, user_id=budget.user_id, place=self._place
+            )
+            if first.request != self._request:
+                raise _used_before()
+            raise _AnsweredBefore(self._again(first, budget))
+        may_have_one = budget.answers is None or self._now < from_millis(
+            budget.receipts_until_millis
+        )
+        if may_have_one and not self._has_no_receipt:
+            if answer := self.receipt():
+                raise _AnsweredBefore(answer)
+            self._has_no_receipt = True
+
+    def receipt(self) -> dict[str, Any] | None:
+        """Return what an earlier release answered, None if it filed nothing.
+
+        Raises:
+            Conflict: the key was used for another request.
+        """
+        receipt = find_receipt(self._table, self._organization.org_id, self._idempotency.key)
+        if receipt is None:
+            return None
+        if receipt.request != self._idempotency.request:
+            raise _used_before()
+        return receipt.answer
+
+    def spending(self, budget: Budget, hold: Hold) -> Spending:
+        """Return the write of the hold that notes its answer."""
+        authorization, asked = _id_of(budget, hold), self._asked.request
+        assert hold.request is not None, "an authorization keeps what was asked"
+        tokens = hold.request.max_tokens
+        first = FirstAnswer(
+            authorization, self._request, None if tokens == asked.max_tokens else tokens
+        )
+        noting = note(
+            budget, self._place, first, self._now, receipts_until=self._now + RECEIPT_LASTS
+        )
+        return as_hold(hold, noting, self._shared(budget, hold, authorization))
+
+    def _shared(
+        self, budget: Budget, hold: Hold, authorization: AuthorizationId
+    ) -> tuple[Change, ...]:
+        """Return the receipt by which a release that runs beside this one knows the answer."""
+        begun = from_millis(budget.receipts_until_millis) - RECEIPT_LASTS
+        if budget.answers is not None and self._now >= begun + RELEASES_OVERLAP:
+            return ()
+        after = replace(budget, allotment=budget.allotment - hold.amount_nanos)
+        self.filed = _answer(self._organization, after, hold, authorization)
+        receipt = Receipt(self._idempotency.request, self.filed)
+        place = self._organization.org_id, self._idempotency.key
+        return (put_receipt(*place, receipt, self._now),)
+
+    def _again(self, first: FirstAnswer, budget: Budget) -> dict[str, Any]:
+        asked = self._asked
+        tokens = asked.request.max_tokens if first.cut_to is None else first.cut_to
+        authorization = first.authorization
+        return _wire(
+            self._organization,
+            budget,
+            authorization,
+            model=asked.request.model,
+            amount_nanos=authorization.amount_nanos,
+            max_tokens=tokens,
+            expires_at=authorization.taken_at + asked.ttl,
+        )
+
+
+def _used_before() -> Conflict:
+    return Conflict("Idempotency-Key: it was used before for another request")
 
 
 def bound_of(organization: Organization, request: HoldRequest, now: datetime) -> RequestBound:
@@ -386,15 +482,36 @@ def _answer(
 ) -> dict[str, Any]:
     """Return an authorization as the wire has it; `budget` is the one that holds it."""
     assert hold.request is not None, "an authorization keeps what was asked"
+    return _wire(
+        organization,
+        budget,
+        authorization,
+        model=hold.request.model,
+        amount_nanos=hold.amount_nanos,
+        max_tokens=hold.request.max_tokens,
+        expires_at=from_millis(hold.until_millis),
+    )
+
+
+def _wire(
+    organization: Organization,
+    budget: Budget,
+    authorization: AuthorizationId,
+    *,
+    model: str,
+    amount_nanos: int,
+    max_tokens: int,
+    expires_at: datetime,
+) -> dict[str, Any]:
     return {
         "type": "authorization",
         "id": str(authorization),
         "user_id": budget.user_id,
-        "model": hold.request.model,
-        "source": hold.source,
-        "amount": format_amount(hold.amount_nanos),
-        "max_tokens": hold.request.max_tokens,
-        "expires_at": to_wire(from_millis(hold.until_millis)),
+        "model": model,
+        "source": authorization.source,
+        "amount": format_amount(amount_nanos),
+        "max_tokens": max_tokens,
+        "expires_at": to_wire(expires_at),
         "period": authorization.period,
         "limits": [
             {
