@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from headroom.domain.answers import ENDED_LEAST, FirstAnswer, place_of
 from headroom.domain.authorization import AuthorizationId
 from headroom.domain.organization import SEAT_TIERS, Admission, Limits, Tier
 from headroom.domain.usage import price
@@ -88,6 +89,12 @@ class World:
         self.promises = Promises(self.books())
         self.hints = [Hints() for _ in range(3)]
         self.authorizations: list[tuple[str, str]] = []
+        # Bodies by idempotency key; by member and place what was answered, and what is forgotten.
+        self.keyed: dict[str, dict[str, Any]] = {}
+        self.answered: dict[tuple[str, str], dict[str, Any]] = {}
+        self.forgotten: set[tuple[str, str]] = set()
+        self._remembered: dict[str, frozenset[str]] = {}
+        self._checked: Books | None = None
         self.outcomes: Counter[str] = Counter()
         self.events = 0
         self.table.step = self.interleaving.step
@@ -110,8 +117,9 @@ class World:
         if self.chance.random() < 0.15:
             body["use_extra_usage"] = self.chance.random() < 0.7
         idempotency = None
-        if self.chance.random() < 0.2:
-            key = f"key-{self.chance.randrange(5)}"
+        if self.chance.random() < 0.5:
+            key, body = self._key_for(body)
+            max_tokens = body["max_tokens"]
             idempotency = Idempotency(key, json.dumps(body, sort_keys=True))
         asked = parse_authorization_request(body)
         bound = bound_of(self.organization, asked.request, now)
@@ -136,7 +144,59 @@ class World:
             self.outcomes[f"authorize {type(error).__name__}"] += 1
         else:
             self.outcomes[answer["source"]] += 1
-            self.authorizations.append((answer["user_id"], answer["id"]))
+            if idempotency is None or self._is_new(idempotency.key, answer):
+                self.authorizations.append((answer["user_id"], answer["id"]))
+
+    def _key_for(self, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return a new key for a body, or one of the last for its own body or for another."""
+        keys = list(self.keyed)[-8:]
+        gone = {place for _, place in self.forgotten}
+        if gone and self.chance.random() < 0.3:
+            keys = [key for key in self.keyed if place_of(self.org_id, key) in gone]
+        luck = self.chance.random()
+        if keys and luck < 0.6:
+            key = self.chance.choice(keys)
+            return key, self.keyed[key] if luck < 0.5 else body
+        key = f"key-{len(self.keyed)}"
+        self.keyed[key] = body
+        return key, body
+
+    def _is_new(self, key: str, answer: dict[str, Any]) -> bool:
+        """Tell whether it is the key's first answer; a second has to be the same.
+
+        Until the key was forgotten, whatever happened between, in whatever process.
+        """
+        user_id, place = answer["user_id"], place_of(self.org_id, key)
+        said = {name: answer[name] for name in ("id", "amount", "max_tokens", "expires_at")}
+        before = self.answered.get((user_id, place))
+        self.answered[user_id, place] = said
+        if before is None:
+            return True
+        if (user_id, place) in self.forgotten:
+            self.outcomes["answered anew"] += 1
+            self.forgotten.discard((user_id, place))
+            return True
+        assert said == before, "a repeat got another answer"
+        self.outcomes["answered again"] += 1
+        return False
+
+    def _check_answers(self, books: Books) -> None:
+        """Check that each key has one open hold at most, which a repeat of it would find."""
+        places = {place_of(self.org_id, key) for key in self.keyed}
+        for user_id, budget in books.budgets.items():
+            open_ = [hold.key for hold in books.holds(user_id) if hold.key[8:] in places]
+            assert len(open_) == len({key[8:] for key in open_}), "a key holds twice"
+            answers = budget.answers
+            assert answers is not None
+            for key in open_:
+                first = FirstAnswer.unpack(
+                    answers[key[8:]], org_id=self.org_id, user_id=user_id, place=key[8:]
+                )
+                assert first.authorization.key == key
+            gone = self._remembered.get(user_id, frozenset()) - answers.keys()
+            assert not gone or len(answers) > ENDED_LEAST, "forgot more than it had to"
+            self.forgotten |= {(user_id, place) for place in gone}
+            self._remembered[user_id] = frozenset(answers)
 
     def record(self) -> None:
         user_id, authorization_id = self.chance.choice(self.users), None
@@ -310,7 +370,11 @@ class World:
         """Check every promise at this instant."""
         if self.interleaving.failures:
             raise AssertionError(self.interleaving.failures[0])
-        self.promises.check(self.books(), movers=self.interleaving.running)
+        books = self.books()
+        if books is not self._checked:
+            self._check_answers(books)
+            self._checked = books
+        self.promises.check(books, movers=self.interleaving.running)
 
     def check_rest(self) -> None:
         """Check that nothing stays held, idle or registered once all holds have expired."""

@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from headroom.domain.answers import place_of
+from headroom.domain.authorization import AuthorizationId
 from headroom.domain.organization import Organization
 from headroom.errors import Conflict, SpendRefused
+from headroom.store.budgets import find_budget
 from headroom.store.organizations import find_organization, list_members
 from headroom.store.table import Key
 from headroom.usecases.acquiring import Hints
@@ -117,6 +120,29 @@ class Scene:
         return items
 
 
+class Repeating(Crashing):
+    """Repeats the store call of the given number once it was made, as if its reply was lost."""
+
+    def __init__(self, table: MemoryTable, number: int) -> None:
+        super().__init__(table, number, after=True)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._table, name)
+
+        def made(*arguments: Any, **options: Any) -> Any:
+            self._calls += 1
+            if self._calls == self._number:
+                call(*arguments, **options)
+            return call(*arguments, **options)
+
+        return made
+
+    @property
+    def was_reached(self) -> bool:
+        """Whether there were as many calls."""
+        return self._calls >= self._number
+
+
 def ask(
     table: Any,
     organization: Organization,
@@ -124,13 +150,14 @@ def ask(
     entropy: bytes = ENTROPY,
     now: datetime = NOW,
     key: str | None = None,
+    hints: Hints | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     body = {"user_id": user, "model": MODEL, "input_tokens": 1000, "max_tokens": 1000, **more}
     idempotency = Idempotency(key, json.dumps(body, sort_keys=True)) if key else None
     return authorize(
         table,
-        Hints(),
+        Hints() if hints is None else hints,
         organization,
         parse_authorization_request(body),
         now,
@@ -298,6 +325,143 @@ def test_no_document_finds_the_members_of_another_that_was_cut_off(after: bool) 
         wanted = parse_provisioning(made_from)
         assert list(list_members(table, wanted.organization.org_id)) == list(wanted.members)
     assert number > 5
+
+
+def begin_from_an_earlier_release(scene: Scene) -> str:
+    """The budget is as a release wrote it that answered from receipts."""
+    held = scene.hold()
+    for item in scene.table.items.values():
+        item.pop("answers", None)
+    return held
+
+
+def begin_with_many_answers(scene: Scene) -> None:
+    """So many that the next one makes others be forgotten."""
+    for number in range(11):
+        now = NOW - timedelta(minutes=20 - number)
+        release(scene.table, scene.org_id, scene.hold(now=now, key=f"before-{number}"))
+
+
+def begin_with_hold_of_last_month_alone(scene: Scene) -> str:
+    return scene.hold(now=NEXT_MONTH - timedelta(days=1), ttl_seconds=86_400)
+
+
+KEYED: dict[str, tuple[Callable[[Scene], Any], dict[str, Any]]] = {
+    "first of all": (begin_fresh, {}),
+    "from the seat": (begin_fresh, {"user": "user_cid"}),
+    "from the seat, hot": (begin_with_included_hold, {"user": "user_cid"}),
+    "hot": (begin_with_hold, {}),
+    "of many": (begin_with_many_answers, {}),
+    "for a short time": (begin_with_hold, {"ttl_seconds": 60}),
+    "in the next month": (begin_with_hold_of_last_month_alone, {"now": NEXT_MONTH}),
+    "after a recall": (begin_with_recalled_hold, {}),
+    "after a recall of others": (begin_with_idle_money_elsewhere, {}),
+    "after others expired": (begin_with_overdue_holds, {"now": LATER}),
+    "after an upgrade": (begin_from_an_earlier_release, {}),
+}
+ENDS: dict[str, UseCase] = {
+    "settled": lambda t, o, a: end_with(t, o, a, 100),
+    "settled above the hold": lambda t, o, a: end_with(t, o, a, 3000),
+    "released": lambda t, o, a: release(t, o.org_id, a),
+    "expired": lambda t, o, a: sweep(t, NEXT_MONTH + timedelta(days=2), lambda: True),
+}
+
+
+def end_with(
+    table: Any, organization: Organization, authorization_id: str, output_tokens: int
+) -> None:
+    held = AuthorizationId.parse(authorization_id, org_id=organization.org_id)
+    spend(
+        table,
+        organization,
+        authorization_id,
+        "e",
+        output_tokens,
+        now=held.taken_at,
+        user=held.user_id,
+    )
+
+
+def keyed_holds(scene: Scene, key: str = "k") -> int:
+    """Count the open holds of an idempotency key, in budgets of any period."""
+    place = place_of(scene.org_id, key)
+    return sum(
+        name.endswith(place)
+        for item in scene.table.items.values()
+        for name in item.get("holds", {}).get("M", {})
+    )
+
+
+def repeat_everywhere(scene: Scene, old: Hints, asked: dict[str, Any]) -> dict[str, Any]:
+    """Repeat at processes with and without a look at the budget, and with other clocks."""
+    now = asked.get("now", NOW)
+    answers = []
+    for wrong_by, hints in ((0, None), (3, old), (-3, None), (30, old), (2, Hints())):
+        repeat = {**asked, "now": now + timedelta(seconds=wrong_by), "hints": hints}
+        answer = ask(scene.table, scene.organization, entropy=b"repeat", key="k", **repeat)
+        answers.append({name: answer[name] for name in answer if name != "limits"})
+        assert answers[-1] == answers[0]
+    return answers[0]
+
+
+@pytest.mark.parametrize("trouble", ["died before", "died after", "lost the reply"])
+@pytest.mark.parametrize("name", KEYED)
+def test_a_key_holds_once_whatever_store_call_of_its_first_attempt_fails(
+    name: str, trouble: str
+) -> None:
+    begin, asked = KEYED[name]
+    number, failed = 0, True
+    while failed:
+        number += 1
+        scene, old = Scene(), Hints()
+        begin(scene)
+        if budget := find_budget(scene.table, scene.org_id, asked.get("user", "user_ada")):
+            old.keep(budget)
+        table: Any = (
+            Repeating(scene.table, number)
+            if trouble == "lost the reply"
+            else Crashing(scene.table, number, after=trouble == "died after")
+        )
+        try:
+            ask(table, scene.organization, key="k", **asked)
+            failed = trouble == "lost the reply" and table.was_reached
+        except Crash:
+            failed = True
+        first = repeat_everywhere(scene, old, asked)
+        assert keyed_holds(scene) == 1, f"{trouble}, call {number}"
+        with pytest.raises(Conflict):
+            ask(scene.table, scene.organization, key="k", **{**asked, "max_tokens": 999})
+
+        release(scene.table, scene.org_id, first["id"])
+        assert repeat_everywhere(scene, old, asked) == first
+        assert keyed_holds(scene) == 0
+    assert number >= 2
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", KEYED)
+def test_a_repeat_finds_its_answer_whatever_store_call_of_the_end_fails(
+    name: str, end: str, after: bool
+) -> None:
+    begin, asked = KEYED[name]
+    number, crashed = 0, True
+    while crashed:
+        number += 1
+        scene, old = Scene(), Hints()
+        begin(scene)
+        first = ask(scene.table, scene.organization, key="k", hints=old, **asked)
+        try:
+            ENDS[end](Crashing(scene.table, number, after=after), scene.organization, first["id"])
+            crashed = False
+        except Crash:
+            pass
+        assert repeat_everywhere(scene, old, asked)["id"] == first["id"]
+        ENDS[end](scene.table, scene.organization, first["id"])
+        assert repeat_everywhere(scene, old, asked)["id"] == first["id"]
+        assert keyed_holds(scene) == 0
+        lines = [key for key in scene.table.items if key.sk == "LINE" and "#e" in key.pk]
+        assert len(lines) == end.startswith("settled")
 
 
 def test_an_unkeyed_authorization_that_lost_its_answer_expires() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headroom.domain import answers
 from tests.histories import live
 from tests.world import World
 
 # Hypothesis' profile says how thorough to be; a history costs about a fifth of a second.
 HISTORIES = settings().max_examples * 2
+SOON_FORGETTING = patch.object(answers, "_room", lambda budget: 0)
 
 
 @settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
@@ -29,12 +33,21 @@ def test_no_death_lost_reply_or_conflict_breaks_a_promise(seed: int) -> None:
     live(World(seed, troubled=True))
 
 
+@settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 10**9), troubled=st.booleans())
+def test_no_key_holds_twice_where_budgets_soon_forget(seed: int, troubled: bool) -> None:
+    """As above, with the fewest answers remembered that may be."""
+    with SOON_FORGETTING:
+        live(World(seed, troubled=troubled))
+
+
 def test_the_histories_reach_every_corner() -> None:
     """A model that never met a limit would prove nothing about limits."""
     outcomes: Counter[str] = Counter()
     for seed in range(120):
-        world = World(seed)
-        live(world)
+        with SOON_FORGETTING if seed % 2 else nullcontext():
+            world = World(seed)
+            live(world)
         outcomes += world.outcomes
     for corner in (
         "included",
@@ -54,6 +67,9 @@ def test_the_histories_reach_every_corner() -> None:
         "extended",
         "not extended: billing_error",
         "released",
+        "answered again",
+        "answered anew",
+        "authorize Conflict",
     ):
         assert outcomes[corner] > 0, corner
     assert not outcomes["contended"]
