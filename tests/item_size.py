@@ -19,11 +19,11 @@ def _value(value: dict[str, Any]) -> int:
     ((kind, content),) = value.items()
     match kind:
         case "S":
-            return len(content.encode())
+            return len(str(content).encode())
         case "N":
             # Two digits in a byte, and one more; zeros at either end are free.
-            digits = content.lstrip("-").strip("0")
-            return (len(digits) + 1) // 2 + 1 + content.startswith("-")
+            digits = str(content).lstrip("-").strip("0")
+            return (len(digits) + 1) // 2 + 1 + str(content).startswith("-")
         case "L":
             return COLLECTION_BYTES + sum(ENTRY_BYTES + _value(each) for each in content)
         case "M":

@@ -78,9 +78,22 @@ def _steady(endpoint_url: str) -> list[Figure]:
             met=counts.authorize_units == 1,
         ),
         Figure(
+            "authorize, repeated elsewhere: write units",
+            f"{counts.repeat_units}",
+            "exactly 0",
+            met=counts.repeat_units == 0,
+        ),
+        Figure(
             "settle: calls", f"{counts.settle_calls}", "exactly 1", met=counts.settle_calls == 1
         ),
         Figure("settle: write units, and one in the index", f"{counts.settle_units}"),
+        Figure(
+            f"settle {steady.BATCH_EVENTS} in one batch: calls, write units, and "
+            f"{steady.BATCH_EVENTS} in the index",
+            f"{counts.batch_calls}, {counts.batch_units}",
+            f"exactly {steady.BATCH_EVENTS} calls",
+            met=counts.batch_calls == steady.BATCH_EVENTS,
+        ),
         Figure("naive authorize: write units", f"{counts.naive_authorize_units}"),
         Figure(
             "naive settle: calls, write units, and one in the index",

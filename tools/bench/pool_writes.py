@@ -37,7 +37,15 @@ def measure(console: Console) -> tuple[int, int]:
         asked = scene.request(
             user_id, int(chance.lognormvariate(7, 1)), chance.choice([256, 1024, 4096])
         )
-        answer = authorize(table, hints, organization, asked, now, entropy=chance.randbytes(6))
+        answer = authorize(
+            table,
+            hints,
+            organization,
+            asked,
+            now,
+            entropy=chance.randbytes(6),
+            idempotency=scene.keyed(),
+        )
         used = scene.event(f"event-{number}", user_id, now, answer["id"])
         result = record(table, hints, organization, used, now)
         assert result["status"] == "recorded"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import boto3
 from headroom.settings import Settings
 from headroom.store.connect import connect as connect_as_functions_do
 from headroom.store.table import DynamoTable, Table
-from headroom.usecases.authorizing import AuthorizationRequest
+from headroom.usecases.authorizing import AuthorizationRequest, Idempotency
 from headroom.usecases.provisioning import provision
 from headroom.usecases.recording import UsageEvent
 from headroom.wire.authorizations import parse_authorization_request
@@ -73,6 +74,11 @@ def request(user_id: str, input_tokens: int = 2048, max_tokens: int = 1024) -> A
             "max_tokens": max_tokens,
         }
     )
+
+
+def keyed() -> Idempotency:
+    """Return what the client package sends with every authorization: a key of its own."""
+    return Idempotency(secrets.token_hex(16), "the hash of the body")
 
 
 def event(

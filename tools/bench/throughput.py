@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.queues import Queue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -163,10 +163,13 @@ def _spend(table: DynamoTable, org_id: str, hints: Hints, user_id: str) -> None:
     assert organization is not None
     _ORGANIZATIONS[org_id] = organization
     now = datetime.now(UTC)
-    asked = scene.request(user_id)
-    answer = _insist(
-        lambda: authorize(table, hints, organization, asked, now, entropy=secrets.token_bytes(6))
-    )
+    asked, key = scene.request(user_id), scene.keyed()
+
+    def ask() -> dict[str, Any]:
+        entropy = secrets.token_bytes(6)
+        return authorize(table, hints, organization, asked, now, entropy=entropy, idempotency=key)
+
+    answer = _insist(ask)
     used = scene.event(secrets.token_hex(12), user_id, now, answer["id"])
     result = _insist(lambda: record(table, hints, organization, used, now))
     assert result["status"] == "recorded"

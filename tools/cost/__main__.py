@@ -28,6 +28,10 @@ from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
 MEMORY_MB = 512
 # Lambda gives a whole processor at this memory, and less in proportion.
 WHOLE_PROCESSOR_MB = 1769
+# So many of the member's requests came before: what a budget remembers of them is complete.
+EARLIER_REQUESTS = 20
+# Events that the client package delivers in one call: what came while the last was on its way.
+REPORTED_TOGETHER = {"busy": 10, "quiet": 1}
 # What DynamoDB takes to answer, seen from Lambda in the same region: one write, one transaction.
 WRITE_MILLIS, TRANSACTION_MILLIS = 5, 10
 # Requests whose changes one invocation of follow_spend takes: its batch is of 100 records, and a
@@ -82,7 +86,15 @@ def _measure(endpoint_url: str) -> Measured:
     asked = scene.request(user_id)
 
     def ask() -> str:
-        answer = authorize(table, hints, organization, asked, now, entropy=secrets.token_bytes(6))
+        answer = authorize(
+            table,
+            hints,
+            organization,
+            asked,
+            now,
+            entropy=secrets.token_bytes(6),
+            idempotency=scene.keyed(),
+        )
         return str(answer["id"])
 
     def settle(event_id: str, authorization_id: str) -> None:
@@ -94,7 +106,8 @@ def _measure(endpoint_url: str) -> Measured:
         assert budget is not None
         follow(table, [budget], Announced(), now)
 
-    settle("warm", ask())
+    for number in range(EARLIER_REQUESTS):
+        settle(f"warm-{number}", ask())
     follow_all()
     with scene.counted(table) as authorizing:
         authorization_id = ask()
@@ -121,6 +134,8 @@ def _measure(endpoint_url: str) -> Measured:
 
 def _units(measured: Measured, when: str) -> Units:
     together, members = FOLLOWED_TOGETHER[when], MEMBERS_TOGETHER[when]
+    # The events of a batch are recorded one after the other, each in its own transaction.
+    calls = 1 + Decimal(1) / REPORTED_TOGETHER[when]
     following = measured.following["write units"] + FIGURE_UNITS * (members - 1)
     # A grant writes pool, budget and registration in one transaction, after reading three items in
     # another. Reads that DynamoDB Local counts are of the following alone.
@@ -133,15 +148,15 @@ def _units(measured: Measured, when: str) -> Units:
     reads = Decimal(measured.following["calls"] + 2 * members) / together + grants * 6
     own_millis = measured.handler_millis * WHOLE_PROCESSOR_MB / MEMORY_MB
     follow_millis = (own_millis + 3 * TRANSACTION_MILLIS) / together
-    invocations = 2 + Decimal(1) / together
+    invocations = calls + Decimal(1) / together
     return Units(
         write_units=writes,
         read_units=reads,
-        api_calls=Decimal(2),
+        api_calls=calls,
         invocations=invocations,
         billed_millis=2 * own_millis + WRITE_MILLIS + TRANSACTION_MILLIS + follow_millis,
         memory_mb=MEMORY_MB,
-        log_bytes=invocations * INVOCATION_LOG_BYTES + 2 * API_LOG_BYTES,
+        log_bytes=invocations * INVOCATION_LOG_BYTES + calls * API_LOG_BYTES,
         traced=invocations * TRACED,
     )
 
@@ -168,14 +183,16 @@ def _print_assumptions(measured: Measured) -> None:
     kept = measured.line_bytes * 2
     month = Decimal(kept) / 1000 * STORAGE.dollars
     sentences = [
-        f"A request is an authorization and its usage event. Prices are those of {REGION}, on "
-        "demand, without free tiers and discounts; look them up before you rely on them.",
+        "A request is an authorization with an idempotency key and its usage event, as the client "
+        f"package sends them. Prices are those of {REGION}, on demand, without free "
+        "tiers and discounts; look them up before you rely on them.",
         f"Measured here: write units {measured.authorizing['write units']} to authorize, "
         f"{measured.settling['write units']} to settle with its line and the line's index entry, "
         f"{measured.following['write units']} to follow a batch of one member; "
         f"{measured.grants_a_request:.4f} grants a request in a long replay; "
         f"{measured.handler_millis:.2f} ms of a whole processor for a handler.",
-        f"Assumed: in busy hours {FOLLOWED_TOGETHER['busy']} requests of "
+        f"Assumed: in busy hours {REPORTED_TOGETHER['busy']} usage events come in one call, each "
+        f"taking as long as if it came alone; {FOLLOWED_TOGETHER['busy']} requests of "
         f"{MEMBERS_TOGETHER['busy']} members are followed together; {WRITE_MILLIS} ms for "
         f"DynamoDB's answer to a write, {TRANSACTION_MILLIS} ms to a transaction; {MEMORY_MB} MB, "
         f"which is {MEMORY_MB}/{WHOLE_PROCESSOR_MB} of a processor; {INVOCATION_LOG_BYTES} bytes "
