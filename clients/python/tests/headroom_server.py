@@ -40,7 +40,8 @@ LOST_REQUEST = Fault()
 class HeadroomServer:
     """One organization on the real functions. `faults` befall the next requests, in order.
 
-    `down` is an outage: every request is cut off before it reaches anything.
+    `down` is an outage: every request is cut off before it reaches anything. While `answering` is
+    clear nothing is answered; `reached` tells that a request waits for that.
     """
 
     def __init__(self, app: Application, organization: Organization) -> None:
@@ -49,6 +50,9 @@ class HeadroomServer:
         self.base_url = ""
         self.faults: list[Fault] = []
         self.down = False
+        self.answering = threading.Event()
+        self.answering.set()
+        self.reached = threading.Event()
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         # Moto is not atomic; the functions' own atomicity is tested elsewhere.
         self._lock = threading.Lock()
@@ -76,6 +80,9 @@ class HeadroomServer:
 
     def answer(self, exchange: Exchange) -> None:
         headers = {name.lower(): value for name, value in exchange.headers.items()}
+        if not self.answering.is_set():
+            self.reached.set()
+            self.answering.wait(30)
         with self._lock:
             fault = self.faults.pop(0) if self.faults else None
             self.asked.append((exchange.command, exchange.path, headers, exchange.body))

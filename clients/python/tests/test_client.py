@@ -150,6 +150,22 @@ def test_what_is_no_answer_is_asked_again_and_holds_once(
     assert next(iter(headroom.budget().holds.values())).amount_nanos == held.amount_nanos
 
 
+@pytest.mark.parametrize("fault", [LOST_REPLY, Fault(502, reached=True)], ids=["lost", "failed"])
+def test_what_an_authorization_without_an_answer_holds_is_given_back_by_the_outbox(
+    headroom: HeadroomServer, fault: Fault
+) -> None:
+    """The first attempt takes the hold, and patience ends before any answer arrives."""
+    with Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.1) as client:
+        headroom.faults = [fault]
+        with pytest.raises(Unavailable):
+            client.authorize(**ASKED)
+        assert headroom.holds() == 1
+
+        assert client.flush()
+        assert headroom.holds() == 0
+        assert client.outbox.parked() == []
+
+
 def test_two_calls_have_two_keys_and_hold_twice(client: Client, headroom: HeadroomServer) -> None:
     client.authorize(**ASKED)
     client.authorize(**ASKED)
@@ -185,8 +201,9 @@ def test_patience_ends_and_says_so(headroom: HeadroomServer) -> None:
         started = time.monotonic()
         with pytest.raises(Unavailable):
             client.authorize(**ASKED)
+        assert time.monotonic() - started < 3
+        headroom.down = False
 
-    assert time.monotonic() - started < 3
     assert len(headroom.calls("POST", "/v1/authorizations")) >= 2
 
 

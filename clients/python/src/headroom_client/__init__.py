@@ -1,6 +1,7 @@
 """Meter what members of an organization spend on the Messages API, with caps that hold."""
 
 from headroom_client.client import AsyncClient, Client, UsageEvent
+from headroom_client.courier import Flushed
 from headroom_client.errors import (
     Conflict,
     Forbidden,
@@ -21,7 +22,7 @@ from headroom_client.errors import (
     UsageMissing,
 )
 from headroom_client.money import to_nanos
-from headroom_client.outbox import Outbox, ParkedEntry
+from headroom_client.outbox import Left, Outbox, ParkedEntry
 from headroom_client.results import (
     AllowanceWindow,
     Authorization,
@@ -39,9 +40,11 @@ __all__ = [
     "Authorization",
     "Client",
     "Conflict",
+    "Flushed",
     "Forbidden",
     "HeadroomError",
     "InvalidRequest",
+    "Left",
     "Limit",
     "NextRequest",
     "NotFound",

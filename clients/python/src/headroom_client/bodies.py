@@ -101,7 +101,7 @@ class MeteredBody(httpx2.SyncByteStream):
 
     def _extend(self) -> None:
         try:
-            self._headroom.extend(
+            self._ticket.authorization = self._headroom.extend(
                 self._ticket.authorization.id,
                 ttl_seconds=self._ttl_seconds,
                 patience_seconds=EXTEND_PATIENCE_SECONDS,
@@ -153,7 +153,7 @@ class AsyncMeteredBody(httpx2.AsyncByteStream):
 
     async def _extend(self) -> None:
         try:
-            await self._headroom.extend(
+            self._ticket.authorization = await self._headroom.extend(
                 self._ticket.authorization.id,
                 ttl_seconds=self._ttl_seconds,
                 patience_seconds=EXTEND_PATIENCE_SECONDS,

@@ -10,6 +10,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 EVENTS_MAX: Final = 100
+AUTHORIZATIONS: Final = "/v1/authorizations"
+IDEMPOTENCY_KEY: Final = "idempotency-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,11 @@ class Call:
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The body as text, to be kept."""
+        return (self.body or b"").decode()
 
 
 def authorize(
@@ -49,7 +56,13 @@ def authorize(
         "ttl_seconds": ttl_seconds,
     }
     key = idempotency_key or secrets.token_hex(16)
-    return _post("/v1/authorizations", _given(body), {"idempotency-key": key})
+    return _post(AUTHORIZATIONS, _given(body), {IDEMPOTENCY_KEY: key})
+
+
+def repeat_authorization(idempotency_key: str, body: str) -> Call:
+    """Send a request for an authorization once more, as it was."""
+    headers = {"content-type": "application/json", IDEMPOTENCY_KEY: idempotency_key}
+    return Call("POST", AUTHORIZATIONS, body.encode(), headers)
 
 
 def release(authorization_id: str) -> Call:
@@ -89,7 +102,7 @@ def own_usage(*, period: str | None, page: str | None, limit: int) -> Call:
 
 
 def _authorization(authorization_id: str) -> str:
-    return f"/v1/authorizations/{quote(authorization_id, safe='')}"
+    return f"{AUTHORIZATIONS}/{quote(authorization_id, safe='')}"
 
 
 def _post(path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Call:

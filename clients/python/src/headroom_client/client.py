@@ -7,11 +7,13 @@ import atexit
 import json
 import logging
 import os
+import sqlite3
 import tempfile
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +22,11 @@ from typing import Any, Final, Self
 import httpx2
 
 from headroom_client import calls, reading
-from headroom_client.courier import Courier
-from headroom_client.line import AsyncLine, Line, LineConfig
-from headroom_client.outbox import ENTRIES_MAX, Outbox
+from headroom_client.calls import Call
+from headroom_client.courier import Courier, Flushed
+from headroom_client.errors import HeadroomError, OutboxFull
+from headroom_client.line import AsyncLine, Line, LineConfig, may_repeat
+from headroom_client.outbox import ENTRIES_MAX, Kind, Outbox
 from headroom_client.results import Authorization, OwnExtraUsage, UsageLine, UsageResult
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -30,6 +34,10 @@ PATIENCE_SECONDS: Final = 30.0
 FLUSH_SECONDS: Final = 10.0
 EXIT_FLUSH_SECONDS: Final = 3.0
 PAGE_LIMIT: Final = 100
+# How long an authorization holds that does not say it.
+TTL_SECONDS: Final = 600
+# How long a request may be on its way after nobody waits for its answer any more.
+LATE_SECONDS: Final = 60
 
 log = logging.getLogger("headroom_client")
 
@@ -78,6 +86,7 @@ class _Base:
         token: str | None = None,
         outbox: str | Path | None = None,
         outbox_entries_max: int = ENTRIES_MAX,
+        moved_from: str | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
         transport: httpx2.BaseTransport | None = None,
@@ -92,6 +101,9 @@ class _Base:
             outbox: The file that keeps what has to reach Headroom. Without one it is kept in a
                 temporary file, which is left behind only if something in it could not be delivered.
             outbox_entries_max: How many entries the outbox takes.
+            moved_from: Where the same Headroom was before, restored from its data for example; else
+                the environment's HEADROOM_MOVED_FROM. An outbox that is tied to that address is
+                delivered to `base_url` from now on.
             timeout_seconds: How long one attempt of a call may take.
             patience_seconds: How long a call may take with all its repetitions.
             transport: For tests, what carries the requests.
@@ -114,7 +126,8 @@ class _Base:
         self._folder = None if outbox else tempfile.mkdtemp(prefix="headroom-")
         path = Path(outbox) if outbox else Path(self._folder or "") / "outbox.db"
         self.outbox = Outbox(path, entries_max=outbox_entries_max)
-        self.outbox.bind(url)
+        earlier = (moved_from or os.environ.get("HEADROOM_MOVED_FROM") or "").rstrip("/")
+        self.outbox.bind(url, moved_from=earlier or None)
         self._line = Line(self._config)
         self.courier = Courier(self.outbox, self._line)
         self._closed = False
@@ -122,20 +135,67 @@ class _Base:
         if self.outbox.waiting():
             self.courier.start()
 
-    def report(self, event: UsageEvent) -> None:
+    def report(self, event: UsageEvent, *, hold_expires_at: datetime | None = None) -> None:
         """Keep a usage event in the outbox, from where it is delivered in the background.
 
-        It is on the disk when this returns. Raises OutboxFull if there is no room.
+        It is on the disk when this returns. With `hold_expires_at`, the authorization's
+        `expires_at`, it is delivered before others that can wait, and tried again before that.
+        Raises OutboxFull if there is no room.
         """
-        self.outbox.put("event", event.id, event.to_json())
+        self._keep("event", event.id, event.to_json(), hold_expires_at)
+
+    def release_later(
+        self, authorization_id: str, *, hold_expires_at: datetime | None = None
+    ) -> None:
+        """Release an authorization by way of the outbox: at once if possible, surely later."""
+        self._keep("release", authorization_id, "", hold_expires_at)
+
+    def _keep(self, kind: Kind, entry_id: str, body: str, hold_expires_at: datetime | None) -> None:
+        hold_until = None if hold_expires_at is None else hold_expires_at.timestamp()
+        self.outbox.put(kind, entry_id, body, hold_until=hold_until)
         self.courier.start()
         self.courier.wake()
 
-    def release_later(self, authorization_id: str) -> None:
-        """Release an authorization by way of the outbox: at once if possible, surely later."""
-        self.outbox.put("release", authorization_id)
-        self.courier.start()
-        self.courier.wake()
+    def _patience_of(self, ttl_seconds: int | None) -> float:
+        """Return how long to ask for an authorization: an answer is of a hold that is open yet."""
+        return min(self._config.patience_seconds, ttl_seconds or TTL_SECONDS)
+
+    @contextmanager
+    def _giving_back(self, call: Call, key: str | None, ttl_seconds: int | None) -> Iterator[None]:
+        """Give back by the outbox what an authorization may hold whose answer was lost.
+
+        Not under a key of the caller's own: they may repeat it yet, and use the hold.
+        """
+        try:
+            yield
+        except BaseException as error:
+            # Also when it is cancelled, or interrupted.
+            if key is None and (not isinstance(error, HeadroomError) or error.may_be_done):
+                seconds = (ttl_seconds or TTL_SECONDS) + LATE_SECONDS
+                expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
+                self._surely_later(
+                    "give_back", call.headers[calls.IDEMPOTENCY_KEY], call.text, expires_at
+                )
+            raise
+
+    @contextmanager
+    def _releasing(self, authorization_id: str) -> Iterator[None]:
+        """Release by the outbox what could not be released at once."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, HeadroomError) or may_repeat(error):
+                self._surely_later("release", authorization_id)
+            raise
+
+    def _surely_later(
+        self, kind: Kind, entry_id: str, body: str = "", expires_at: datetime | None = None
+    ) -> None:
+        try:
+            self._keep(kind, entry_id, body, expires_at)
+        except (OutboxFull, sqlite3.Error):
+            # What failed before is what the caller has to hear.
+            log.exception("a hold is left to expire: the outbox did not take %s", entry_id)
 
     def _shut(self, flush_seconds: float) -> None:
         if self._closed:
@@ -143,12 +203,12 @@ class _Base:
         self._closed = True
         self.courier.flush(flush_seconds)
         self.courier.close()
-        left = self.outbox.waiting()
-        empty = not left and not self.outbox.parked()
+        left = Flushed(tuple(self.outbox.left()))
+        empty = left and not self.outbox.parked()
         self.outbox.close()
         self._line.close()
-        if left:
-            log.warning("%d entries did not reach Headroom; %s keeps them", left, self.outbox.path)
+        if not left:
+            log.warning("not all reached Headroom; %s keeps it; %s", self.outbox.path, left)
         if self._folder and empty:
             for file in Path(self._folder).iterdir():
                 file.unlink()
@@ -175,7 +235,8 @@ class Client(_Base):
         """Hold the money for a request.
 
         However often it has to be sent, it holds once. When no answer comes in time, a hold may
-        have been taken; it expires by itself.
+        have been taken; the outbox finds it by the idempotency key and gives it back. With an
+        `idempotency_key` of your own it is left for your own repetition, until it expires.
 
         Raises:
             Refused: it may not be spent, or does not fit; the error says which level refused.
@@ -193,11 +254,17 @@ class Client(_Base):
             ttl_seconds=ttl_seconds,
             idempotency_key=idempotency_key,
         )
-        return reading.authorization(self._line.call(call))
+        with self._giving_back(call, idempotency_key, ttl_seconds):
+            patience = self._patience_of(ttl_seconds)
+            return reading.authorization(self._line.call(call, patience_seconds=patience))
 
     def release(self, authorization_id: str) -> None:
-        """Give an authorization's money back, now; `release_later` does not wait."""
-        self._line.call(calls.release(authorization_id))
+        """Give an authorization's money back, now; `release_later` does not wait.
+
+        When it fails for want of an answer, the outbox goes on with it.
+        """
+        with self._releasing(authorization_id):
+            self._line.call(calls.release(authorization_id))
 
     def extend(
         self,
@@ -237,8 +304,11 @@ class Client(_Base):
             if page is None:
                 return
 
-    def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait until the outbox is empty; return False if time was up first."""
+    def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> Flushed:
+        """Deliver until the outbox is empty. If time is up first, the result is false and says why.
+
+        What was parked does not count.
+        """
         return self.courier.flush(timeout_seconds)
 
     def close(self, flush_seconds: float = FLUSH_SECONDS) -> None:
@@ -291,11 +361,15 @@ class AsyncClient(_Base):
             ttl_seconds=ttl_seconds,
             idempotency_key=idempotency_key,
         )
-        return reading.authorization(await self._async_line.call(call))
+        with self._giving_back(call, idempotency_key, ttl_seconds):
+            patience = self._patience_of(ttl_seconds)
+            answer = await self._async_line.call(call, patience_seconds=patience)
+            return reading.authorization(answer)
 
     async def release(self, authorization_id: str) -> None:
-        """Give an authorization's money back, now; `release_later` does not wait."""
-        await self._async_line.call(calls.release(authorization_id))
+        """Give an authorization's money back, now; see `Client.release`."""
+        with self._releasing(authorization_id):
+            await self._async_line.call(calls.release(authorization_id))
 
     async def extend(
         self,
@@ -335,8 +409,8 @@ class AsyncClient(_Base):
             if page is None:
                 return
 
-    async def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait until the outbox is empty; return False if time was up first."""
+    async def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> Flushed:
+        """Deliver until the outbox is empty; see `Client.flush`."""
         return await asyncio.to_thread(self.courier.flush, timeout_seconds)
 
     async def close(self, flush_seconds: float = FLUSH_SECONDS) -> None:

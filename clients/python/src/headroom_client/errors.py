@@ -29,11 +29,13 @@ from typing import Any
 class HeadroomError(Exception):
     """Base of all failures. `request_id` names the answer in Headroom's logs, if there was one.
 
-    `retry_after_seconds` is what the answer asked to wait, if it did.
+    `retry_after_seconds` is what the answer asked to wait, if it did. `may_be_done` says that
+    Headroom may have done all the same what was asked, as the answer was lost.
     """
 
     request_id: str | None = None
     retry_after_seconds: int = 0
+    may_be_done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,13 @@ class RequestTooLarge(HeadroomError):
 class Unavailable(HeadroomError):
     """There was no answer within the client's patience. Repeating the call is safe."""
 
+    may_be_done = True
+
 
 class RateLimited(Unavailable):
     """There were too many requests, and still when the client's patience ended."""
+
+    may_be_done = False
 
 
 class ServerFailed(Unavailable):
@@ -114,6 +120,8 @@ class ServerFailed(Unavailable):
 
 class UnexpectedAnswer(HeadroomError):
     """The answer is none of Headroom's, or of a Headroom that this client does not know."""
+
+    may_be_done = True
 
 
 class Unmetered(HeadroomError):

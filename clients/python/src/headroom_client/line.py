@@ -23,6 +23,7 @@ from headroom_client.reading import read_body, read_error
 VERSION: Final = "0.1.0"
 WAIT_SECONDS_FIRST: Final = 0.2
 WAIT_SECONDS_MAX: Final = 8.0
+_NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Patience:
     seconds: float
     _deadline: float = field(init=False)
     _wait: float = WAIT_SECONDS_FIRST
+    _may_be_done: bool = False
 
     def __post_init__(self) -> None:
         self._deadline = time.monotonic() + self.seconds
@@ -63,6 +65,10 @@ class Patience:
     def attempt_seconds(self, timeout_seconds: float) -> float:
         """Return how long the next attempt may take."""
         return max(min(timeout_seconds, self._deadline - time.monotonic()), 0.05)
+
+    def remember(self, failure: HeadroomError) -> None:
+        """Let a failure say also of the attempts before it whether one of them may have done it."""
+        self._may_be_done = failure.may_be_done = self._may_be_done or failure.may_be_done
 
     def wait_seconds(self, failure: HeadroomError) -> float | None:
         """Return how long to wait before trying again, None if that has no sense or no time."""
@@ -97,6 +103,7 @@ class Line:
             try:
                 return self.attempt(call, patience.attempt_seconds(self._config.timeout_seconds))
             except HeadroomError as failure:
+                patience.remember(failure)
                 wait = patience.wait_seconds(failure)
                 if wait is None:
                     raise
@@ -139,6 +146,7 @@ class AsyncLine:
             try:
                 return await self._attempt(call, timeout)
             except HeadroomError as failure:
+                patience.remember(failure)
                 wait = patience.wait_seconds(failure)
                 if wait is None:
                     raise
@@ -173,4 +181,6 @@ def _answer(response: httpx2.Response) -> dict[str, Any]:
 
 
 def _no_answer(call: Call, error: httpx2.RequestError) -> Unavailable:
-    return Unavailable(f"{call.method} {call.path}: {type(error).__name__} {error}".rstrip())
+    failure = Unavailable(f"{call.method} {call.path}: {type(error).__name__} {error}".rstrip())
+    failure.may_be_done = not isinstance(error, _NOT_SENT)
+    return failure

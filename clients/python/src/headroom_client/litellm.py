@@ -44,6 +44,8 @@ from headroom_client.ticket import Ticket
 MAX_TOKENS_DEFAULT: Final = 4096
 TTL_SECONDS: Final = 1800
 PATIENCE_SECONDS: Final = 10.0
+# Short enough for a second attempt, which finds the hold of the first.
+TIMEOUT_SECONDS: Final = 4.0
 SETTLE_SECONDS: Final = 5.0
 # How long LiteLLM may take to read to its end what its client has left.
 LEFT_SECONDS: Final = 120.0
@@ -381,7 +383,11 @@ def _id_of(response: Any) -> str | None:
 def _from_env(environment: Mapping[str, str]) -> HeadroomHandler:
     least = environment.get("HEADROOM_LITELLM_MIN_TOKENS")
     return HeadroomHandler(
-        AsyncClient(outbox=environment.get("HEADROOM_OUTBOX"), patience_seconds=PATIENCE_SECONDS),
+        AsyncClient(
+            outbox=environment.get("HEADROOM_OUTBOX"),
+            timeout_seconds=TIMEOUT_SECONDS,
+            patience_seconds=PATIENCE_SECONDS,
+        ),
         end_user=environment.get("HEADROOM_LITELLM_MEMBER") == "end_user",
         min_tokens=int(least) if least else None,
     )

@@ -18,10 +18,12 @@ log = logging.getLogger("headroom_client")
 class Outlet(Protocol):
     """Where what is known of a request goes, without waiting for the net; a client is one."""
 
-    def report(self, event: UsageEvent) -> None:
-        """Keep a usage event, to be delivered."""
+    def report(self, event: UsageEvent, *, hold_expires_at: datetime | None = None) -> None:
+        """Keep a usage event, to be delivered, if possible before its hold expires."""
 
-    def release_later(self, authorization_id: str) -> None:
+    def release_later(
+        self, authorization_id: str, *, hold_expires_at: datetime | None = None
+    ) -> None:
         """Keep a release, to be delivered."""
 
 
@@ -55,13 +57,16 @@ class Ticket:
                     product=self.product,
                     occurred_at=datetime.now(UTC),
                     usage=usage,
-                )
+                ),
+                hold_expires_at=self.authorization.expires_at,
             )
 
     def release(self) -> None:
         """Give the money back, as nothing was used."""
         if self._take():
-            self.outlet.release_later(self.authorization.id)
+            self.outlet.release_later(
+                self.authorization.id, hold_expires_at=self.authorization.expires_at
+            )
 
     def abandon(self) -> None:
         """Leave the hold to expire, as what was used is not known."""
