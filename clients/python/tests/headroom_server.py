@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -150,6 +151,14 @@ def _befall(exchange: Exchange, fault: Fault) -> None:
         exchange.hang_up()
         return
     exchange.reply(fault.status, fault.body, {"content-type": "text/html", **fault.headers})
+
+
+def wait_until(true: Callable[[], bool], *, seconds: float = 20) -> None:
+    """Wait for what other threads and processes bring about."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def envelope(kind: str, message: str = "said so by the test") -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from clients.python.tests.headroom_server import (
     Fault,
     HeadroomServer,
     envelope,
+    wait_until,
 )
 from headroom_client import (
     AsyncClient,
@@ -25,6 +27,7 @@ from headroom_client import (
     Forbidden,
     InvalidRequest,
     NotFound,
+    Outbox,
     RateLimited,
     Refused,
     Scope,
@@ -35,6 +38,7 @@ from headroom_client import (
     UsageEvent,
     to_nanos,
 )
+from headroom_client.calls import repeat_authorization
 
 ASKED: dict[str, Any] = {
     "user_id": USER,
@@ -150,20 +154,212 @@ def test_what_is_no_answer_is_asked_again_and_holds_once(
     assert next(iter(headroom.budget().holds.values())).amount_nanos == held.amount_nanos
 
 
-@pytest.mark.parametrize("fault", [LOST_REPLY, Fault(502, reached=True)], ids=["lost", "failed"])
+# A call that is answered so is not repeated: it would have to wait longer than anybody's patience.
+LATER = {"retry-after": "3600"}
+FAILED_AFTER = Fault(503, LATER, reached=True)
+FAILED_BEFORE = Fault(503, LATER)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [LOST_REPLY, LOST_REQUEST, FAILED_AFTER, FAILED_BEFORE],
+    ids=["reply lost", "request lost", "failed after", "failed before"],
+)
 def test_what_an_authorization_without_an_answer_holds_is_given_back_by_the_outbox(
     headroom: HeadroomServer, fault: Fault
 ) -> None:
-    """The first attempt takes the hold, and patience ends before any answer arrives."""
-    with Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.1) as client:
-        headroom.faults = [fault]
-        with pytest.raises(Unavailable):
+    """Whether an attempt took the hold or not, nothing is held in the end."""
+    headroom.faults = [fault] * 1000
+    with Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.5) as client:
+        with pytest.raises(Unavailable) as caught:
             client.authorize(**ASKED)
-        assert headroom.holds() == 1
+        assert caught.value.may_be_done
+        headroom.faults = []
 
         assert client.flush()
-        assert headroom.holds() == 0
         assert client.outbox.parked() == []
+
+    assert headroom.holds() == 0
+    calls = headroom.calls("POST", "/v1/authorizations")
+    assert len(calls) >= 2
+    assert len({(call[2]["idempotency-key"], call[3]) for call in calls}) == 1, (
+        "only the very same request finds the hold"
+    )
+    assert headroom.calls("DELETE", "/v1/authorizations/")
+
+
+def test_an_answer_that_comes_too_late_is_an_answer_that_was_lost(
+    headroom: HeadroomServer,
+) -> None:
+    """A busy machine: the hold is taken after the client gave up."""
+    with Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.3) as client:
+        headroom.answering.clear()
+        with pytest.raises(Unavailable):
+            client.authorize(**ASKED)
+        headroom.answering.set()
+
+        assert client.flush()
+    wait_until(lambda: headroom.holds() == 0)
+
+
+@pytest.mark.parametrize("lost", ["told to release", "not told"])
+def test_a_courier_that_dies_in_the_middle_of_giving_back_is_continued(
+    headroom: HeadroomServer, tmp_path: Path, lost: str
+) -> None:
+    """It repeated the authorization, and was killed before or after it noted what to release."""
+    place: dict[str, Any] = {"api_key": headroom.key, "outbox": tmp_path / "outbox.db"}
+    first = Client(headroom.base_url, **place)
+    first.courier.close()
+    headroom.faults = [FAILED_AFTER]
+    with pytest.raises(Unavailable):
+        first.authorize(**ASKED)
+    (entry,) = first.outbox.lease("give_back", 1)
+    answer = first._line.attempt(repeat_authorization(entry.id, entry.body))
+    if lost == "told to release":
+        first.outbox.replace(entry, "release", answer["id"], entry.hold_until or 0)
+    first._line.close()
+    first.outbox.close()  # As at its death: nobody holds the lease any more.
+    assert headroom.holds() == 1
+
+    with Client(headroom.base_url, **place) as second:
+        assert second.flush()
+    assert headroom.holds() == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Fault(409, {}, envelope("conflict_error", "Idempotency-Key: it was used before")),
+        Fault(400, {}, envelope("invalid_request_error", "model: has no price")),
+        Fault(
+            429,
+            {},
+            b'{"type":"error","error":{"type":"billing_error","message":"no",'
+            b'"details":{"reason":"user_limit_reached","retryable":false}}}',
+        ),
+    ],
+    ids=["settled before", "never valid", "refused"],
+)
+def test_where_nothing_is_held_nothing_is_left_to_give_back(
+    client: Client, headroom: HeadroomServer, answer: Fault
+) -> None:
+    headroom.faults = [FAILED_BEFORE, answer]
+    with pytest.raises(Unavailable):
+        client.authorize(**ASKED)
+
+    assert client.flush()
+    assert client.outbox.parked() == []
+    assert len(headroom.asked) == 2
+    assert headroom.holds() == 0
+
+
+def test_a_hold_that_is_over_is_not_asked_for(headroom: HeadroomServer, tmp_path: Path) -> None:
+    now = [1000.0]
+    outbox = Outbox(tmp_path / "outbox.db", clock=lambda: now[0])
+    outbox.put("give_back", "key", "{}", hold_until=1100.0)
+    outbox.close()
+
+    with Client(headroom.base_url, api_key=headroom.key, outbox=outbox.path) as client:
+        assert client.flush()
+    assert headroom.asked == []
+
+
+def test_what_was_never_sent_is_not_given_back(tmp_path: Path) -> None:
+    """Or the end of an outage would bring a hold for each request that was made in it."""
+    with Client("http://127.0.0.1:9", api_key="k", patience_seconds=0.1) as client:
+        with pytest.raises(Unavailable) as caught:
+            client.authorize(**ASKED)
+
+        assert not caught.value.may_be_done
+        assert client.outbox.waiting() == 0
+
+
+def test_one_lost_answer_among_the_attempts_is_enough(headroom: HeadroomServer) -> None:
+    headroom.faults = [
+        LOST_REPLY,
+        Fault(401, {}, envelope("authentication_error", "the key was revoked")),
+    ]
+    with Client(headroom.base_url, api_key=headroom.key) as client:
+        with pytest.raises(Unauthenticated):
+            client.authorize(**ASKED)
+
+        assert client.flush()
+    assert headroom.holds() == 0
+
+
+def test_a_key_of_the_callers_own_is_theirs_to_repeat(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    """Somebody may have sent it again and use the hold: it must not be taken from them."""
+    headroom.faults = [FAILED_AFTER]
+    with pytest.raises(Unavailable):
+        client.authorize(**ASKED, idempotency_key="turn-7")
+    assert client.outbox.waiting() == 0
+
+    held = client.authorize(**ASKED, idempotency_key="turn-7")
+
+    assert client.flush()
+    assert headroom.holds() == 1
+    client.release(held.id)
+
+
+def test_no_answer_is_waited_for_longer_than_its_hold_lasts(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    """The hold of the first attempt would be over by then, and the answer of no use."""
+    headroom.faults = [LOST_REPLY, *[Fault(503, {"retry-after": "1"})] * 9]
+    started = time.monotonic()
+
+    with pytest.raises(Unavailable):
+        client.authorize(**ASKED, ttl_seconds=1)
+
+    assert time.monotonic() - started < 3
+    headroom.faults = []
+
+
+def test_a_release_that_cannot_be_delivered_is_left_to_the_outbox(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    held = client.authorize(**ASKED)
+    headroom.faults = [FAILED_BEFORE]
+
+    with pytest.raises(Unavailable):
+        client.release(held.id)
+
+    assert client.flush()
+    assert headroom.holds() == 0
+
+
+def test_a_full_outbox_does_not_hide_what_failed(headroom: HeadroomServer, tmp_path: Path) -> None:
+    with Client(
+        headroom.base_url, api_key=headroom.key, outbox_entries_max=0, outbox=tmp_path / "o.db"
+    ) as client:
+        headroom.faults = [FAILED_AFTER]
+        with pytest.raises(Unavailable):
+            client.authorize(**ASKED)
+
+
+@pytest.mark.parametrize("end", ["patience", "cancelled"])
+def test_the_asynchronous_client_gives_back_too(headroom: HeadroomServer, end: str) -> None:
+    async def drive() -> None:
+        async with AsyncClient(headroom.base_url, api_key=headroom.key) as client:
+            if end == "patience":
+                headroom.faults = [FAILED_AFTER]
+                with pytest.raises(Unavailable):
+                    await client.authorize(**ASKED)
+            else:
+                headroom.answering.clear()
+                task = asyncio.create_task(client.authorize(**ASKED))
+                assert await asyncio.to_thread(headroom.reached.wait, 10)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                headroom.answering.set()
+            assert await client.flush()
+
+    asyncio.run(drive())
+    wait_until(lambda: headroom.holds() == 0)
+    assert headroom.calls("DELETE", "/v1/authorizations/")
 
 
 def test_two_calls_have_two_keys_and_hold_twice(client: Client, headroom: HeadroomServer) -> None:
@@ -248,11 +444,10 @@ def test_a_server_that_keeps_failing_is_told_from_one_that_cannot_be_reached(
     headroom: HeadroomServer,
 ) -> None:
     headroom.faults = [Fault(500, {}, envelope("api_error"))] * 100
-    with (
-        Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.3) as client,
-        pytest.raises(ServerFailed),
-    ):
-        client.authorize(**ASKED)
+    with Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.3) as client:
+        with pytest.raises(ServerFailed):
+            client.authorize(**ASKED)
+        headroom.faults = []
 
 
 def test_a_wrong_field_is_named(client: Client) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import logging
 import os
+import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +27,12 @@ from clients.python.tests.headroom_server import (
     Fault,
     HeadroomServer,
     envelope,
+    wait_until,
 )
-from headroom_client import Client, Outbox, OutboxFull, UsageEvent
-from headroom_client.outbox import LEASE_SECONDS, LOOK_SECONDS
+from headroom_client import Client, Outbox, OutboxFull, UsageEvent, owners
+from headroom_client.outbox import LEASE_SECONDS, LOOK_SECONDS, Entry
+
+log = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).resolve().parents[1] / "src"
 
@@ -295,6 +305,333 @@ def test_what_a_killed_process_was_delivering_is_taken_over_at_once(
     assert recorded(headroom) == [f"msg_{number}" for number in range(5)]
 
 
+def test_a_courier_that_only_waits_takes_over_from_the_dead_too(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    """Its thread rests while another process leases all there is; nobody flushes."""
+    client.courier.close()
+    client.outbox.put("event", "msg_0", event(0).to_json())
+    killed_while_delivering(headroom, client.outbox.path)
+
+    with Client(headroom.base_url, api_key=headroom.key, outbox=client.outbox.path) as living:
+        started = time.monotonic()
+        while living.outbox.waiting():
+            assert time.monotonic() - started < 5
+            time.sleep(0.02)
+    assert recorded(headroom) == ["msg_0"]
+
+
+PARENT = """
+import os, sys, time
+from headroom_client import Client
+base_url, key, outbox = sys.argv[1:]
+client = Client(base_url, api_key=key, outbox=outbox, timeout_seconds=60)
+for number, entry in enumerate(client.outbox.lease("event", 10)):
+    assert number == 0
+if os.fork() == 0:
+    time.sleep(60)
+    os._exit(0)
+print("forked", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_does_not_keep_its_dead_parent_alive(
+    headroom: HeadroomServer, tmp_path: Path
+) -> None:
+    """It has the parent's files open, and the lock with them, if it did not close them."""
+    outbox = Outbox(tmp_path / "outbox.db")
+    outbox.put("event", "msg_0", event(0).to_json())
+    arguments = [headroom.base_url, headroom.key, str(outbox.path)]
+    parent = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PARENT, *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"forked\n"
+        assert outbox.lease("event", 1) == []
+        parent.kill()
+        assert os.waitpid(parent.pid, 0)[1] == signal.SIGKILL
+
+        assert [entry.id for entry in outbox.lease("event", 1)] == ["msg_0"]
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL)
+        parent.wait(10)
+        parent.stdout.close()
+        outbox.close()
+
+
+def test_a_process_that_goes_on_lets_go_of_what_it_was_interrupted_at(
+    client: Client, headroom: HeadroomServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C during a flush: nobody takes over from the living, so they must let go."""
+    client.courier.close()
+    client.outbox.put("event", "msg_0", event(0).to_json())
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client._line, "attempt", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.flush()
+
+    assert client.flush(5)
+    assert recorded(headroom) == ["msg_0"]
+
+
+def test_the_dead_leave_nothing_lying_about(headroom: HeadroomServer, tmp_path: Path) -> None:
+    """Neither their names nor the files that they had locked."""
+    path = tmp_path / "outbox.db"
+    outbox = Outbox(path)
+    outbox.put("event", "msg_0", event(0).to_json())
+    killed_while_delivering(headroom, path)
+    assert len(list(tmp_path.glob("*-owner-*"))) == 1
+
+    with Client(headroom.base_url, api_key=headroom.key, outbox=path) as client:
+        assert client.flush(5)
+    outbox.close()
+
+    assert [file.name for file in tmp_path.iterdir()] == ["outbox.db"]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT * FROM owners").fetchall() == []
+
+
+def test_where_files_cannot_be_locked_the_end_of_a_lease_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(*_: Any, **__: Any) -> bool:
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(owners, "_lock", unable)
+    now = [1000.0]
+    first, second = (Outbox(tmp_path / "outbox.db", clock=lambda: now[0]) for _ in range(2))
+    first.put("event", "a", "{}")
+
+    assert len(first.lease("event", 1)) == 1
+    assert second.lease("event", 1) == []
+    now[0] += LEASE_SECONDS - 1
+    first.renew(first_leased := [Entry(1, "event", "a", "{}")])
+    now[0] += LEASE_SECONDS - 1
+    assert second.lease("event", 1) == [], "a lease that is renewed goes on"
+    now[0] += 1
+    assert [entry.id for entry in second.lease("event", 1)] == ["a"]
+    first.postpone(first_leased, 0)
+    assert first.lease("event", 1) == [], "who lost a lease cannot end that of the other"
+    first.close()
+    second.close()
+
+
+def test_a_flush_says_what_is_left_and_why(
+    client: Client, headroom: HeadroomServer, tmp_path: Path
+) -> None:
+    client.courier.close()
+    for number in range(3):
+        client.outbox.put("event", f"msg_{number}", event(number).to_json())
+    other = Outbox(client.outbox.path)
+    assert len(other.lease("event", 1)) == 1
+    headroom.down = True
+
+    flushed = client.flush(0.5)
+
+    assert not flushed
+    assert sum(left.count for left in flushed.left) == 3
+    (tried, leased) = flushed.left
+    assert tried.count == 2
+    assert tried.because.startswith("Unavailable: POST /v1/usage/events")
+    assert (leased.count, f"process {os.getpid()} on " in leased.because) == (1, True)
+    assert "3 wait: 2 Unavailable" in str(flushed)
+    other.close()
+    headroom.down = False
+    assert str(client.flush(10)) == "nothing waits"
+
+
+def test_a_client_that_is_closed_says_why_something_is_left(
+    headroom: HeadroomServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    headroom.down = True
+    client = Client(headroom.base_url, api_key=headroom.key, outbox=tmp_path / "outbox.db")
+    client.report(event(1))
+
+    client.close(flush_seconds=0.2)
+
+    assert "keeps it; 1 wait: 1 Unavailable: POST /v1/usage/events" in caplog.text
+
+
+def test_a_flush_ends_when_its_time_is_up_though_much_is_left(
+    client: Client, headroom: HeadroomServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty releases, each of which is answered in a tenth of a second."""
+    client.courier.close()
+    for number in range(30):
+        client.outbox.put("release", f"auth_{number}")
+
+    def slow(*_: Any) -> dict[str, Any]:
+        time.sleep(0.1)
+        return {}
+
+    monkeypatch.setattr(client._line, "attempt", slow)
+    started = time.monotonic()
+    assert not client.flush(0.5)
+    assert time.monotonic() - started < 2
+    assert client.flush(30)
+
+
+def test_what_settles_an_open_hold_goes_first(tmp_path: Path) -> None:
+    """Behind a long outage there is much that is late already; what is not must not get late."""
+    outbox = Outbox(tmp_path / "outbox.db", clock=lambda: 1000.0)
+    for name, hold_until in [
+        ("unknown", None),
+        ("late", 900.0),
+        ("later", 1500.0),
+        ("soon", 1010.0),
+    ]:
+        outbox.put("event", name, "{}", hold_until=hold_until)
+
+    assert [entry.id for entry in outbox.lease("event", 3)] == ["soon", "later", "unknown"]
+    assert [entry.id for entry in outbox.lease("event", 3)] == ["late"]
+    outbox.close()
+
+
+@pytest.mark.parametrize(
+    ("hold_until", "due"),
+    [(None, 60.0), (900.0, 60.0), (2000.0, 60.0), (1040.0, 30.0), (1009.0, 1.0)],
+    ids=["no hold", "late", "long", "short", "about to expire"],
+)
+def test_what_settles_an_open_hold_is_tried_again_before_it_expires(
+    tmp_path: Path, hold_until: float | None, due: float
+) -> None:
+    outbox = Outbox(tmp_path / "outbox.db", clock=lambda: 1000.0)
+    outbox.put("event", "a", "{}", hold_until=hold_until)
+
+    outbox.postpone(outbox.lease("event", 1), 60.0)
+
+    assert outbox.due_in_seconds() == due
+    outbox.close()
+
+
+def test_a_hold_does_not_expire_because_the_outbox_waited(
+    headroom: HeadroomServer, tmp_path: Path
+) -> None:
+    """After a long outage the courier rests for a minute at a time; the hold lasts for seconds."""
+    with Client(headroom.base_url, api_key=headroom.key, outbox=tmp_path / "outbox.db") as client:
+        held = client.authorize(
+            user_id=USER, model="claude-sonnet-4-6", input_tokens=9, max_tokens=9, ttl_seconds=12
+        )
+        client.courier._failures = 20
+        headroom.down = True
+        ending = event(1, authorization_id=held.id)
+        client.report(ending, hold_expires_at=held.expires_at)
+        while client.courier.last_error is None:
+            time.sleep(0.02)
+        headroom.down = False
+
+        while client.outbox.waiting():
+            assert datetime.now(UTC) < held.expires_at
+            time.sleep(0.05)
+    (line,) = headroom.lines()
+    assert (line.authorization_id, line.unbilled) == (held.id, 0)
+
+
+def test_a_file_of_an_earlier_version_is_taken_as_it_is(
+    headroom: HeadroomServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "outbox.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "CREATE TABLE entries (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
+            " id TEXT NOT NULL, body TEXT NOT NULL, added_at REAL NOT NULL,"
+            " attempts INTEGER NOT NULL DEFAULT 0, not_before REAL NOT NULL DEFAULT 0,"
+            " leased_until REAL NOT NULL DEFAULT 0, parked_because TEXT, UNIQUE (kind, id))"
+        )
+        database.execute(
+            "INSERT INTO entries (kind, id, body, added_at) VALUES ('event', 'msg_1', ?, 0)",
+            [event(1).to_json()],
+        )
+
+    with Client(headroom.base_url, api_key=headroom.key, outbox=path) as client:
+        assert client.flush()
+    with Client(headroom.base_url, api_key=headroom.key, outbox=path) as client:
+        client.report(event(2))
+        assert client.flush()
+    assert recorded(headroom) == ["msg_1", "msg_2"]
+
+
+STRESSED = """
+import datetime, itertools, sys, time
+from headroom_client import Client, UsageEvent
+base_url, key, outbox, name = sys.argv[1:]
+usage = {"input_tokens": 10, "output_tokens": 1}
+with Client(base_url, api_key=key, outbox=outbox) as client:
+    for number in itertools.count():
+        now = datetime.datetime.now(datetime.timezone.utc)
+        event_id = f"msg_{name}_{number}"
+        client.report(
+            UsageEvent(event_id, "user_acme_finn", "claude-sonnet-4-6", usage, now)
+        )
+        print(event_id, flush=True)
+        time.sleep(0.01)
+"""
+# By hand for minutes: HEADROOM_STRESS_SECONDS=300.
+STRESS_SECONDS = float(os.environ.get("HEADROOM_STRESS_SECONDS", "8"))
+
+
+def test_three_processes_that_are_killed_at_random_deliver_everything_once(
+    headroom: HeadroomServer, tmp_path: Path
+) -> None:
+    """Whatever `report` returned for is in the ledger, once, and seconds after the last death."""
+    path, dice = tmp_path / "outbox.db", random.Random(7)
+    names = count()
+
+    def start() -> tuple[subprocess.Popen[bytes], Path]:
+        said = tmp_path / f"said-{next(names)}"
+        place = [headroom.base_url, headroom.key, str(path), said.name]
+        with said.open("wb") as file:
+            worker = subprocess.Popen(
+                [sys.executable, "-c", STRESSED, *place],
+                env={**os.environ, "PYTHONPATH": str(SOURCES)},
+                stdout=file,
+            )
+        return worker, said
+
+    working = [start() for _ in range(3)]
+    files = [said for _, said in working]
+    ends = time.monotonic() + STRESS_SECONDS
+    while working:
+        worker, said = working.pop(dice.randrange(len(working)))
+        wait_until(lambda said=said: said.stat().st_size > 0)  # type: ignore[misc]
+        time.sleep(dice.uniform(0, 0.5))
+        worker.kill()
+        worker.wait(10)
+        if time.monotonic() < ends:
+            working.append(start())
+            files.append(working[-1][1])
+    reported = [event_id for file in files for event_id in file.read_text().split()]
+
+    with Client(headroom.base_url, api_key=headroom.key, outbox=path) as client:
+        left, started = client.outbox.waiting(), time.monotonic()
+        assert client.flush(LEASE_SECONDS / 2)
+        seconds = time.monotonic() - started
+        assert client.outbox.parked() == []
+
+    lines = [line.event_id for line in headroom.lines()]
+    sent = [
+        event["id"]
+        for call in headroom.calls("POST", "/v1/usage/events")
+        for event in json.loads(call[3])["events"]
+    ]
+    log.info(
+        "%d processes, %d reported, %d lines, %d sent again, %d left, flushed in %.1f s",
+        *(len(files), len(reported), len(lines), len(sent) - len(set(sent)), left, seconds),
+    )
+    assert len(lines) == len(set(lines))
+    assert set(reported) <= set(lines)
+
+
 def test_processes_share_an_outbox(headroom: HeadroomServer, tmp_path: Path) -> None:
     outbox = tmp_path / "outbox.db"
     workers = [
@@ -405,10 +742,50 @@ def test_what_is_put_in_the_middle_of_a_transaction_is_kept_after_it(tmp_path: P
 
 
 def test_an_outbox_belongs_to_one_headroom(tmp_path: Path) -> None:
-    Client("http://127.0.0.1:1", api_key="k", outbox=tmp_path / "outbox.db").close()
+    old, new = "http://127.0.0.1:1", "http://127.0.0.1:2"
+    Client(old, api_key="k", outbox=tmp_path / "outbox.db").close()
 
     with pytest.raises(ValueError, match="keeps what is meant for"):
-        Client("http://127.0.0.1:2", api_key="k", outbox=tmp_path / "outbox.db")
+        Client(new, api_key="k", outbox=tmp_path / "outbox.db")
+    with pytest.raises(ValueError, match=f"moved_from='{old}'"):
+        Client(new, api_key="k", outbox=tmp_path / "outbox.db", moved_from="http://127.0.0.1:3")
+
+
+@pytest.mark.parametrize("way", ["argument", "environment"])
+def test_an_outbox_moves_with_its_headroom(
+    headroom: HeadroomServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """What the old one had recorded before it was lost is sent again, and billed once."""
+    old, outbox = "http://127.0.0.1:9", tmp_path / "outbox.db"
+    before = Client(old, api_key=headroom.key, outbox=outbox)
+    known = event(1)
+    before.report(known)
+    before.report(event(2))
+    with Client(headroom.base_url, api_key=headroom.key) as other:
+        other.report(known)
+        assert other.flush()
+    if way == "environment":
+        monkeypatch.setenv("HEADROOM_MOVED_FROM", f"{old}/")
+    moved_from = f"{old}/" if way == "argument" else None
+
+    for _ in range(2):  # The setting may stay where it is.
+        with Client(
+            headroom.base_url, api_key=headroom.key, outbox=outbox, moved_from=moved_from
+        ) as client:
+            assert client.flush(20)
+            assert client.outbox.parked() == []
+
+    assert recorded(headroom) == ["msg_1", "msg_2"]
+    # Whoever is still bound to the old address keeps things for the new one, and sends nothing.
+    before.report(event(3))
+    flushed = before.flush(0.1)
+    assert [left.because for left in flushed.left] == [
+        f"the outbox was moved to {headroom.base_url}"
+    ]
+    before.close(flush_seconds=0)
+    with Client(headroom.base_url, api_key=headroom.key, outbox=outbox) as client:
+        assert client.flush()
+    assert recorded(headroom) == ["msg_1", "msg_2", "msg_3"]
 
 
 def test_a_temporary_outbox_is_left_behind_only_if_something_is_in_it(

@@ -452,7 +452,8 @@ class Outbox:
     def _take_over(self, database: sqlite3.Connection, now: float) -> None:
         """End the leases of those who are gone."""
         others = database.execute(
-            "SELECT DISTINCT leased_by, locked FROM entries LEFT JOIN owners ON owners.id = leased_by"
+            "SELECT DISTINCT leased_by, locked FROM entries"
+            " LEFT JOIN owners ON owners.id = leased_by"
             " WHERE leased_by IS NOT NULL AND leased_by != ? AND leased_until > ?",
             [self._own_id(), now],
         ).fetchall()
