@@ -26,13 +26,13 @@ class Server:
 
     def __init__(self, *answers: httpx2.Response | Exception) -> None:
         self.answers = list(answers)
-        self.calls = 0
+        self.asked: list[httpx2.Request] = []
         self.waits: list[float] = []
         transport = httpx2.MockTransport(self.answer)
         self.api = Api("http://api", clients=1, transport=transport, pause=self.waits.append)
 
     def answer(self, request: httpx2.Request) -> httpx2.Response:
-        self.calls += 1
+        self.asked.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -42,7 +42,7 @@ class Server:
 def test_what_is_contended_is_asked_again_when_the_answer_says() -> None:
     server = Server(CONTENDED, CONTENDED, FINE)
 
-    answer = server.api.authorize("key", {})
+    answer = server.api.authorize("key", {}, idempotency_key="turn")
 
     assert (answer.ok, answer.repeated, server.waits) == (True, 2, [2, 2])
 
@@ -50,36 +50,56 @@ def test_what_is_contended_is_asked_again_when_the_answer_says() -> None:
 def test_a_refusal_is_taken_for_an_answer() -> None:
     server = Server(REFUSED, FINE)
 
-    answer = server.api.authorize("key", {})
+    answer = server.api.authorize("key", {}, idempotency_key="turn")
 
-    assert (answer.ok, server.calls, server.waits) == (False, 1, [])
+    assert (answer.ok, len(server.asked), server.waits) == (False, 1, [])
     assert answer.error["details"]["reason"] == "user_limit_reached"
 
 
 def test_contention_without_end_is_an_answer_at_last() -> None:
     server = Server(CONTENDED)
 
-    answer = server.api.authorize("key", {})
+    answer = server.api.authorize("key", {}, idempotency_key="turn")
 
-    assert (answer.ok, server.calls) == (False, ATTEMPTS_MAX)
+    assert (answer.ok, len(server.asked)) == (False, ATTEMPTS_MAX)
 
 
 @pytest.mark.parametrize("failure", [CRASHED, httpx2.ReadTimeout("late")])
-def test_only_what_is_safe_to_repeat_is_repeated_after_a_failure(
-    failure: httpx2.Response | Exception,
-) -> None:
-    """A second authorization would hold the money twice; a second event is a duplicate."""
-    with pytest.raises(NoAnswer):
-        Server(failure, FINE).api.authorize("key", {})
-
+def test_what_failed_is_repeated_as_it_was(failure: httpx2.Response | Exception) -> None:
+    """An authorization has a key, an event its id, and what is released twice is released once."""
     calls: list[Callable[[Api], object]] = [
+        lambda api: api.authorize("key", {"max_tokens": 1}, idempotency_key="turn"),
         lambda api: api.record("key", {"id": "event"}),
         lambda api: api.release("key", "auth_1"),
     ]
     for call in calls:
         server = Server(failure, FINE)
         call(server.api)
-        assert server.calls == 2
+        first, second = server.asked
+        assert (first.url, first.headers, first.content) == (
+            second.url,
+            second.headers,
+            second.content,
+        )
+    assert "idempotency-key" not in server.asked[0].headers
+
+
+def test_what_a_lost_answer_holds_is_found_by_its_key_and_released() -> None:
+    server = Server(FINE)
+
+    server.api.give_back("key", {"max_tokens": 1}, idempotency_key="turn")
+
+    asked, released = server.asked
+    assert asked.headers["idempotency-key"] == "turn"
+    assert (released.method, released.url.path) == ("DELETE", "/v1/authorizations/auth_1")
+
+
+def test_where_nothing_is_held_nothing_is_released() -> None:
+    server = Server(REFUSED)
+
+    server.api.give_back("key", {}, idempotency_key="turn")
+
+    assert [request.method for request in server.asked] == ["POST"]
 
 
 def test_an_api_that_fails_every_time_is_given_up() -> None:
@@ -88,4 +108,4 @@ def test_an_api_that_fails_every_time_is_given_up() -> None:
     with pytest.raises(NoAnswer, match="502"):
         server.api.record("key", {"id": "event"})
 
-    assert server.calls == ATTEMPTS_MAX
+    assert len(server.asked) == ATTEMPTS_MAX

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,15 +21,16 @@ from headroom.store import keys
 from headroom.store.organizations import find_organization
 from headroom.store.table import Key
 from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize, release
+from headroom.usecases.authorizing import Idempotency, authorize, release
 from headroom.usecases.provisioning import provision
 from headroom.usecases.recording import record
 from headroom.wire.authorizations import parse_authorization_request
+from headroom.wire.fields import digest_of
 from headroom.wire.organizations import parse_provisioning
 from headroom.wire.usage_events import parse_event
 from tests.memory_table import MemoryTable
 from tools.demo.books import Counters, find_lines, read_books, read_counters
-from tools.demo.client import Api
+from tools.demo.client import ATTEMPTS_MAX, Api
 from tools.demo.dealing import Person, deal
 from tools.demo.progress import ReplayProgress
 from tools.demo.proof import Check, Proof, prove
@@ -49,6 +51,9 @@ class World:
     before: list[Counters]
     started_at: datetime
     outcomes: list[Outcome]
+    # Which requests do not arrive, and of which the answer does not, though they are done.
+    stops: Callable[[httpx2.Request], bool] = lambda request: False
+    loses: Callable[[httpx2.Request], bool] = lambda request: False
 
     @property
     def org_ids(self) -> list[str]:
@@ -62,7 +67,7 @@ class World:
         return [check.claim for check in self.proof().checks if not check.holds]
 
     def replay(self, trace: Trace, run: str) -> None:
-        api = Api("http://api", clients=4, transport=self.transport)
+        api = Api("http://api", clients=4, transport=self.transport, pause=lambda seconds: None)
         tasks = deal(trace, self.people, seed=1, run=run)
         self.outcomes = replay(api, tasks, clients=4, observe=lambda outcome: None)
         api.close()
@@ -79,6 +84,14 @@ class World:
         return httpx2.MockTransport(self._answer)
 
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        if self.stops(request):
+            raise httpx2.ConnectTimeout("busy", request=request)
+        answer = self._work(request)
+        if self.loses(request):
+            raise httpx2.ReadTimeout("late", request=request)
+        return answer
+
+    def _work(self, request: httpx2.Request) -> httpx2.Response:
         org_id = request.headers["x-api-key"]
         organization = find_organization(self.table, org_id)
         assert organization is not None
@@ -91,7 +104,10 @@ class World:
             if request.url.path == "/v1/authorizations":
                 asked = parse_authorization_request(body)
                 entropy = secrets.token_bytes(6)
-                held = authorize(self.table, hints, organization, asked, now, entropy=entropy)
+                key = Idempotency(request.headers["idempotency-key"], digest_of(body))
+                held = authorize(
+                    self.table, hints, organization, asked, now, entropy=entropy, idempotency=key
+                )
                 return httpx2.Response(200, json=held)
             results = [
                 record(self.table, hints, organization, parse_event(event, now), now)
@@ -156,6 +172,48 @@ def test_a_replay_ends_with_everything_settled_and_proved(replayed: World) -> No
     assert all(each.recorded <= 1 for each in outcomes)
 
 
+@dataclass
+class Losing:
+    """Loses the first answers to each authorization, as a machine that is too busy does."""
+
+    count_lost: int
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, request: httpx2.Request) -> bool:
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return False
+        self.seen[key] += 1
+        return self.seen[key] <= self.count_lost
+
+
+def test_answers_that_are_lost_leave_nothing_held(world: World) -> None:
+    world.loses = Losing(2)
+    world.replay(generate(40, seed=1), run="x")
+
+    assert not [each.failure for each in world.outcomes if each.failure]
+    assert world.failing() == []
+
+
+def test_what_was_not_answered_at_all_is_given_back_in_the_end(world: World) -> None:
+    world.loses = Losing(ATTEMPTS_MAX)
+    world.replay(generate(40, seed=1), run="x")
+
+    failed = [each for each in world.outcomes if each.failure]
+    assert len(failed) > 20
+    assert not any(each.may_hold for each in world.outcomes)
+    assert world.failing() == []
+
+
+def test_a_release_that_did_not_arrive_is_made_in_the_end(world: World) -> None:
+    stopped = iter(range(ATTEMPTS_MAX))
+    world.stops = lambda request: request.method == "DELETE" and next(stopped, None) is not None
+    world.replay(generate(40, seed=1), run="x")
+
+    assert [each.failure for each in world.outcomes if each.failure]
+    assert world.failing() == []
+
+
 def test_a_second_replay_is_proved_as_well(replayed: World) -> None:
     replayed.replay(generate(REQUESTS, seed=1), run="y")
 
@@ -216,7 +274,8 @@ def test_a_hold_that_is_left_open_fails_the_proof_unless_it_was_there_before(
     api = Api("http://api", clients=1, transport=world.transport)
     question = {"model": "claude-sonnet-4-5", "input_tokens": 1000, "max_tokens": 100}
     person = world.people[0]
-    api.authorize(person.service_key, {**question, "user_id": person.user_id})
+    body = {**question, "user_id": person.user_id}
+    api.authorize(person.service_key, body, idempotency_key="left open")
 
     assert world.failing() == ["nothing is left held"]
 

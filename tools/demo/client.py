@@ -1,4 +1,4 @@
-"""A client of the API, as good clients are: it repeats what it is told to, and nothing else."""
+"""A client of the API, as good clients are: it repeats what may be repeated, as it was."""
 
 from __future__ import annotations
 
@@ -62,13 +62,24 @@ class Api:
         )
         self._pause = pause
 
-    def authorize(self, key: str, body: dict[str, Any]) -> Answer:
-        """Ask whether a member may make a request.
+    def authorize(self, key: str, body: dict[str, Any], *, idempotency_key: str) -> Answer:
+        """Ask whether a member may make a request; its key makes that safe to repeat.
 
         Raises:
-            NoAnswer: nobody knows what became of it; its hold, if there is one, expires.
+            NoAnswer: nobody knows what became of it; `give_back` what it may hold.
         """
-        return self._call("POST", "/v1/authorizations", key, body, repeatable=False)
+        return self._call("POST", "/v1/authorizations", key, body, idempotency_key)
+
+    def give_back(self, key: str, body: dict[str, Any], *, idempotency_key: str) -> None:
+        """Release what an authorization holds whose answer was lost: the same key finds it.
+
+        Raises:
+            NoAnswer: it failed every time.
+        """
+        answer = self.authorize(key, body, idempotency_key=idempotency_key)
+        # An error says that nothing is held under this key, or not any more.
+        if answer.ok:
+            self.release(key, answer.body["id"])
 
     def record(self, key: str, event: dict[str, Any]) -> Answer:
         """Report the usage of one request; its id makes that safe to repeat.
@@ -76,7 +87,7 @@ class Api:
         Raises:
             NoAnswer: it failed every time.
         """
-        return self._call("POST", "/v1/usage/events", key, {"events": [event]}, repeatable=True)
+        return self._call("POST", "/v1/usage/events", key, {"events": [event]})
 
     def release(self, key: str, authorization_id: str) -> Answer:
         """Give a hold back; that is safe to repeat.
@@ -84,8 +95,7 @@ class Api:
         Raises:
             NoAnswer: it failed every time.
         """
-        path = f"/v1/authorizations/{authorization_id}"
-        return self._call("DELETE", path, key, None, repeatable=True)
+        return self._call("DELETE", f"/v1/authorizations/{authorization_id}", key, None)
 
     def touch(self, key: str, path: str) -> None:
         """Send a request that is refused for its form, so that a worker stands ready."""
@@ -96,23 +106,31 @@ class Api:
         self._http.close()
 
     def _call(
-        self, method: str, path: str, key: str, body: dict[str, Any] | None, *, repeatable: bool
+        self,
+        method: str,
+        path: str,
+        key: str,
+        body: dict[str, Any] | None,
+        idempotency_key: str | None = None,
     ) -> Answer:
         """Call until there is an answer that does not ask for a repetition."""
+        headers = {"x-api-key": key}
+        if idempotency_key is not None:
+            headers["idempotency-key"] = idempotency_key
         for attempt in range(ATTEMPTS_MAX):
             last = attempt + 1 == ATTEMPTS_MAX
             started = time.perf_counter()
             try:
-                response = self._http.request(method, path, headers={"x-api-key": key}, json=body)
+                response = self._http.request(method, path, headers=headers, json=body)
             except httpx2.TransportError as error:
-                if last or not repeatable:
+                if last:
                     raise NoAnswer(f"{method} {path}: {error!r}") from error
                 self._pause(1)
                 continue
             seconds = time.perf_counter() - started
             asked_to_repeat = response.headers.get("x-should-retry") == "true"
             failed = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-            if not last and (asked_to_repeat or (failed and repeatable)):
+            if not last and (asked_to_repeat or failed):
                 wait = float(response.headers.get("retry-after", 1))
                 self._pause(min(wait, WAIT_SECONDS_MAX))
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ class Outcome:
 
     One that asked has a `source` if it was allowed, else a `refusal`, or a `rejection` if the
     API could not make sense of it. A `failure` is an answer that never came.
+    `may_hold` says that a hold may be open all the same, found by the `idempotency_key`.
     `recorded` counts the deliveries that the API took for the first, `duplicates` the others.
     """
 
@@ -49,6 +51,8 @@ class Outcome:
     duplicates: int = 0
     repeated: int = 0
     released: bool = False
+    may_hold: bool = False
+    idempotency_key: str = field(default_factory=lambda: secrets.token_hex(16))
     authorize_seconds: float | None = None
     record_seconds: list[float] = field(default_factory=list)
 
@@ -73,7 +77,8 @@ def replay(api: Api, tasks: Sequence[Task], *, clients: int, observe: Observer) 
     """Carry out all tasks with so many clients at a time; return what became of those begun.
 
     `observe` is told of each outcome, one at a time. Interrupted from the keyboard, the clients
-    finish the request that they are at, so that nothing is left open.
+    finish the request that they are at, so that nothing is left open. What could not be reached at
+    its time is given back at the end.
     """
     outcomes: list[Outcome] = []
     waiting = deque(tasks)
@@ -101,11 +106,14 @@ def replay(api: Api, tasks: Sequence[Task], *, clients: int, observe: Observer) 
         except BaseException:
             stop.set()
             raise
+    for outcome in outcomes:
+        if outcome.may_hold:
+            _give_back(api, outcome)
     return outcomes
 
 
 def carry_out(api: Api, task: Task) -> Outcome:
-    """Carry out one task; whatever hold it takes is settled or released when this returns."""
+    """Carry out one task; its hold is settled or released then, or the outcome says `may_hold`."""
     outcome = Outcome(task)
     try:
         if task.known is not None:
@@ -121,10 +129,14 @@ def carry_out(api: Api, task: Task) -> Outcome:
 
 def _ask_first(api: Api, outcome: Outcome) -> None:
     task = outcome.task
-    answer = api.authorize(task.person.service_key, _question(task))
+    outcome.may_hold = True
+    answer = api.authorize(
+        task.person.service_key, _question(task), idempotency_key=outcome.idempotency_key
+    )
     outcome.authorize_seconds = answer.seconds
     outcome.repeated += answer.repeated
     if not answer.ok:
+        outcome.may_hold = False
         _refused(outcome, answer)
         return
     outcome.source = answer.body["source"]
@@ -136,6 +148,19 @@ def _ask_first(api: Api, outcome: Outcome) -> None:
         if outcome.recording is None:
             api.release(task.person.service_key, authorization_id)
             outcome.released = True
+        outcome.may_hold = False
+
+
+def _give_back(api: Api, outcome: Outcome) -> None:
+    task = outcome.task
+    try:
+        api.give_back(
+            task.person.service_key, _question(task), idempotency_key=outcome.idempotency_key
+        )
+    except NoAnswer:
+        # It expires by itself, and the proof says that it was still held.
+        return
+    outcome.may_hold = False
 
 
 def _deliver(api: Api, outcome: Outcome, event: dict[str, Any]) -> None:
