@@ -106,9 +106,7 @@ def replay(api: Api, tasks: Sequence[Task], *, clients: int, observe: Observer) 
         except BaseException:
             stop.set()
             raise
-    for outcome in outcomes:
-        if outcome.may_hold:
-            _give_back(api, outcome)
+    _give_back(api, [outcome for outcome in outcomes if outcome.may_hold])
     return outcomes
 
 
@@ -151,16 +149,15 @@ def _ask_first(api: Api, outcome: Outcome) -> None:
         outcome.may_hold = False
 
 
-def _give_back(api: Api, outcome: Outcome) -> None:
-    task = outcome.task
-    try:
-        api.give_back(
-            task.person.service_key, _question(task), idempotency_key=outcome.idempotency_key
-        )
-    except NoAnswer:
-        # It expires by itself, and the proof says that it was still held.
-        return
-    outcome.may_hold = False
+def _give_back(api: Api, outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        key, question = outcome.task.person.service_key, _question(outcome.task)
+        try:
+            api.give_back(key, question, idempotency_key=outcome.idempotency_key)
+        except NoAnswer:
+            # Nor would there be one to the others. The proof will say what is still held.
+            return
+        outcome.may_hold = False
 
 
 def _deliver(api: Api, outcome: Outcome, event: dict[str, Any]) -> None:
