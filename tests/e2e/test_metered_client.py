@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from anthropic import Anthropic, AsyncAnthropic
 
@@ -18,7 +19,7 @@ from clients.python.tests.fake_messages import (
     FakeMessages,
     fake_messages,
 )
-from headroom_client import AsyncClient, Client, Refused, Scope, to_nanos
+from headroom_client import AsyncClient, Client, Refused, Scope, Unavailable, to_nanos
 from headroom_client.anthropic import metered
 from tests.e2e.governed import House, provision_house
 
@@ -42,6 +43,54 @@ def messages() -> Iterator[FakeMessages]:
 def house(stack: dict[str, Any]) -> House:
     """An organization that may spend four cents."""
     return provision_house(stack, spend_limit="4")
+
+
+class Losing(httpx2.HTTPTransport):
+    """Lets requests through, and as many answers to authorizations not as are to be lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_lose = 0
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = super().handle_request(request)
+        if request.method == "POST" and request.url.path.endswith("/authorizations"):
+            self.to_lose -= 1
+            if self.to_lose >= 0:
+                response.read()
+                response.close()
+                raise httpx2.ReadTimeout("the answer is lost", request=request)
+        return response
+
+
+def test_an_answer_that_is_lost_leaves_nothing_held(house: House) -> None:
+    url, user_id, losing = house.stack["api_url"], house.people["m0"], Losing()
+    asked: dict[str, Any] = {
+        "user_id": user_id,
+        "model": MODEL,
+        "input_tokens": 10,
+        "max_tokens": 10,
+    }
+    with (
+        Client(url, api_key=house.service_key, transport=losing) as headroom,
+        Client(url, token=house.token("m0")) as own,
+    ):
+        losing.to_lose = 1
+        held = headroom.authorize(**asked)
+        assert own.own_extra_usage().held == held.amount, "the repetition found the first hold"
+        headroom.release(held.id)
+
+    losing = Losing()
+    with Client(url, api_key=house.service_key, transport=losing, patience_seconds=2) as headroom:
+        losing.to_lose = 1000
+        with pytest.raises(Unavailable):
+            headroom.authorize(**asked)
+        losing.to_lose = 0
+
+        assert headroom.flush()
+        assert headroom.outbox.parked() == []
+    with Client(url, token=house.token("m0")) as own:
+        assert own.own_extra_usage().held == "0"
 
 
 def ask_until_refused(claude: Anthropic) -> Refused:

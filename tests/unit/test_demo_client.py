@@ -72,8 +72,8 @@ def test_what_failed_is_repeated_as_it_was(failure: httpx2.Response | Exception)
         lambda api: api.record("key", {"id": "event"}),
         lambda api: api.release("key", "auth_1"),
     ]
-    for call in calls:
-        server = Server(failure, FINE)
+    servers = [Server(failure, FINE) for _ in calls]
+    for call, server in zip(calls, servers, strict=True):
         call(server.api)
         first, second = server.asked
         assert (first.url, first.headers, first.content) == (
@@ -81,7 +81,11 @@ def test_what_failed_is_repeated_as_it_was(failure: httpx2.Response | Exception)
             second.headers,
             second.content,
         )
-    assert "idempotency-key" not in server.asked[0].headers
+    assert ["idempotency-key" in server.asked[0].headers for server in servers] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_what_a_lost_answer_holds_is_found_by_its_key_and_released() -> None:

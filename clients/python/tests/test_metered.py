@@ -20,7 +20,13 @@ from clients.python.tests.fake_messages import (
     FakeMessages,
     Script,
 )
-from clients.python.tests.headroom_server import USER, HeadroomServer, headroom_server
+from clients.python.tests.headroom_server import (
+    LOST_REPLY,
+    USER,
+    Fault,
+    HeadroomServer,
+    headroom_server,
+)
 from headroom_client import (
     AsyncClient,
     Client,
@@ -123,6 +129,62 @@ def test_the_money_is_held_before_the_model_is_asked(
     script.go_on.set()
     thread.join(10)
     assert settled() == WHOLE
+
+
+def test_an_answer_of_headroom_that_is_lost_is_asked_for_again_and_used(
+    claude: Anthropic, headroom: HeadroomServer, settled: Any
+) -> None:
+    headroom.faults = [LOST_REPLY]
+
+    claude.messages.create(**ASKED)
+
+    assert settled() == WHOLE
+    assert len(headroom.calls("POST", "/v1/authorizations")) == 2
+
+
+@pytest.mark.parametrize("way", ["synchronous", "asynchronous"])
+def test_a_hold_whose_answer_never_came_is_given_back_and_nothing_is_sent(
+    headroom: HeadroomServer, api: FakeMessages, way: str
+) -> None:
+    headroom.faults = [Fault(503, {"retry-after": "3600"}, reached=True)]
+
+    async def drive() -> None:
+        async with (
+            AsyncClient(headroom.base_url, api_key=headroom.key) as client,
+            AsyncAnthropic(api_key="sk-test", base_url=api.base_url) as bare,
+        ):
+            with pytest.raises(Unavailable):
+                await metered(bare, client, user_id=USER).messages.create(**ASKED)
+            assert await client.flush()
+
+    if way == "asynchronous":
+        asyncio.run(drive())
+    else:
+        with (
+            Client(headroom.base_url, api_key=headroom.key) as client,
+            Anthropic(api_key="sk-test", base_url=api.base_url) as bare,
+        ):
+            with pytest.raises(Unavailable):
+                metered(bare, client, user_id=USER).messages.create(**ASKED)
+            assert client.flush()
+
+    assert headroom.holds() == 0
+    assert headroom.calls("DELETE", "/v1/authorizations/")
+    assert api.messages() == []
+
+
+def test_what_is_recorded_says_until_when_its_hold_is_open(
+    claude: Anthropic, client: Client, headroom: HeadroomServer
+) -> None:
+    """So that the outbox delivers it before others that can wait, and in time."""
+    client.courier.close()
+    claude.messages.create(**ASKED)
+
+    (entry,) = client.outbox.lease("event", 1)
+    (hold,) = headroom.budget().holds.values()
+    assert entry.hold_until == hold.until_millis / 1000
+    client.outbox.let_go([entry])
+    assert client.flush()
 
 
 def test_a_refusal_comes_before_the_model_is_asked(api: FakeMessages, bare: Anthropic) -> None:

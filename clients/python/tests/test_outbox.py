@@ -350,8 +350,8 @@ def test_a_fork_does_not_keep_its_dead_parent_alive(
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
+    assert parent.stdout is not None
     try:
-        assert parent.stdout is not None
         assert parent.stdout.readline() == b"forked\n"
         assert outbox.lease("event", 1) == []
         parent.kill()
@@ -633,7 +633,9 @@ def test_three_processes_that_are_killed_at_random_deliver_everything_once(
 
 def kill_at_random(base_url: str, outbox: Path, folder: Path) -> tuple[int, list[str]]:
     """Keep three processes at work, kill one after the other; return what they had reported."""
-    dice, working, files = random.Random(7), [], []
+    dice = random.Random(7)
+    working: list[tuple[subprocess.Popen[bytes], Path]] = []
+    files: list[Path] = []
 
     def start() -> None:
         said = folder / f"said-{len(files)}"
