@@ -27,7 +27,7 @@ from clients.python.tests.fake_messages import (
     Script,
     fake_messages,
 )
-from clients.python.tests.headroom_server import USER, HeadroomServer, headroom_server
+from clients.python.tests.headroom_server import USER, Fault, HeadroomServer, headroom_server
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "clients/python/README.md").read_text()
@@ -203,6 +203,19 @@ def test_a_refusal_comes_before_the_model_is_asked(proxy: Proxy, path: str) -> N
 
     assert answer.status_code == 429, answer.text[:500]
     assert "organization_limit_reached" in answer.text
+    assert len(proxy.api.asked) == asked
+
+
+def test_a_hold_whose_answer_never_came_is_given_back_and_nothing_is_sent(proxy: Proxy) -> None:
+    before, asked = proxy.charged(), len(proxy.api.asked)
+    given_back = len(proxy.headroom.calls("DELETE", "/v1/authorizations/"))
+    proxy.headroom.faults = [Fault(503, {"retry-after": "3600"}, reached=True)]
+
+    answer = proxy.post("/v1/messages")
+
+    assert answer.status_code == 503, answer.text[:500]
+    proxy.settled(before)
+    assert len(proxy.headroom.calls("DELETE", "/v1/authorizations/")) == given_back + 1
     assert len(proxy.api.asked) == asked
 
 

@@ -439,6 +439,11 @@ class Outbox:
             for (gone,) in database.execute("SELECT id FROM owners WHERE locked").fetchall():
                 if is_gone(self.path, gone):
                     self._forget(database, gone)
+            # Of these nobody can tell; who still lives is written down again with its next lease.
+            database.execute(
+                "DELETE FROM owners WHERE NOT locked AND id NOT IN"
+                " (SELECT leased_by FROM entries WHERE leased_by IS NOT NULL)"
+            )
         owner = self._owner
         database.execute(
             "INSERT OR IGNORE INTO owners VALUES (?, ?, ?, ?, ?)",

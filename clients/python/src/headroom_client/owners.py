@@ -55,16 +55,16 @@ class Owner:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         except OSError:
             return None
-        try:
-            locked = _lock(descriptor, shared=False)
-        except OSError:
-            locked = False
-        if not locked:
-            os.close(descriptor)
-            self._path.unlink(missing_ok=True)
-            return None
         _held.add(descriptor)
-        return descriptor
+        try:
+            if _lock(descriptor, shared=False):
+                return descriptor
+        except OSError:
+            pass
+        _held.discard(descriptor)
+        os.close(descriptor)
+        self._path.unlink(missing_ok=True)
+        return None
 
 
 def is_gone(outbox: Path, owner_id: str) -> bool:
