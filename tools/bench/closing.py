@@ -42,13 +42,13 @@ from headroom.usecases.provisioning import provision
 from headroom.wire.organizations import parse_provisioning
 from tools.bench import scene
 from tools.dynamodb_local import dynamodb_local
+from tools.example_models import MODELS
 from tools.progress import follow
 
 NAME = "bench-close"
 PERIOD = "2026-11"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 AFTER = datetime(2026, 12, 1, 0, 6, tzinfo=UTC)
-MODELS = ("claude-sonnet-4-5", "claude-haiku-4-5", "claude-opus-4-5")
 WRITERS = 4
 TOGETHER = 25
 CLOSE_SECONDS_MAX = 600

@@ -22,6 +22,7 @@ from rich.console import Console
 from tests.environment import ENVIRONMENT
 from tests.template import table_definition
 from tools.bench import scene
+from tools.example_models import MODEL
 from tools.progress import follow
 
 REQUESTS = 300
@@ -96,7 +97,7 @@ def _timed(call: Callable[..., Any], inside: list[float]) -> Callable[..., Any]:
 
 def _event(key: str) -> dict[str, Any]:
     path = "/v1/authorizations"
-    body = {"user_id": "user_bench", "model": scene.MODEL, "input_tokens": 2048, "max_tokens": 1024}
+    body = {"user_id": "user_bench", "model": MODEL, "input_tokens": 2048, "max_tokens": 1024}
     return {
         "version": "2.0",
         "routeKey": f"POST {path}",

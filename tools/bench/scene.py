@@ -23,8 +23,8 @@ from headroom.wire.authorizations import parse_authorization_request
 from headroom.wire.organizations import parse_provisioning
 from headroom.wire.usage_events import parse_event
 from tests.template import table_definition
+from tools.example_models import MODEL
 
-MODEL = "claude-sonnet-4-5"
 # An item's JSON is longer than what DynamoDB counts, by the names of the types and the quotes.
 ITEM_JSON_MAX = 1500
 FAKE_AWS = {

@@ -42,6 +42,7 @@ from tools.demo.replay import replay, warm_up
 from tools.demo.report import WIDTH_MAX, Run, print_report
 from tools.demo.traces import Trace, TraceUnreadable, open_trace
 from tools.demo.writes import StreamsClient, WriteCounter
+from tools.example_models import MODEL
 from tools.local_stack.emulator import HOME, clean_environment
 from tools.progress import follow
 
@@ -234,7 +235,7 @@ def _print_where(stack: Mapping[str, Any]) -> None:
     body = json.dumps(
         {
             "user_id": member["user_id"],
-            "model": "claude-sonnet-4-5",
+            "model": MODEL,
             "input_tokens": 12000,
             "max_tokens": 1024,
         }

@@ -10,13 +10,14 @@ from typing import Any, Final, Literal, TypeVar
 
 from headroom.domain.usage import COUNT_MAX
 from tools.demo.traces import Recorded, Trace
+from tools.example_models import LARGE_MODEL, MODEL, SMALL_MODEL
 
 Fate = Literal["settled", "cancelled", "unannounced", "underestimated"]
 Each = TypeVar("Each")
 
 # A few people do most of the work: shares fall with the rank, in an order that the seed shuffles.
 SHARE_EXPONENT: Final = 0.8
-MODELS: Final = {"claude-sonnet-4-5": 60, "claude-haiku-4-5": 25, "claude-opus-4-5": 15}
+MODELS: Final = {MODEL: 60, SMALL_MODEL: 25, LARGE_MODEL: 15}
 
 # One in so many events is delivered twice, as by a client that never saw the first reply.
 DELIVERED_TWICE_ONE_IN: Final = 10

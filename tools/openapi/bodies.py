@@ -29,6 +29,7 @@ from headroom.wire.usage_events import (
     EVENTS_MAX,
     PRODUCT_LENGTH_MAX,
 )
+from tools.example_models import MODEL
 
 Setting = Annotated[
     str,
@@ -72,9 +73,7 @@ UserId = Annotated[str, Field(pattern=r"^user_[A-Za-z0-9_-]{1,64}$", examples=["
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 Tokens = Annotated[int, Field(ge=1, le=COUNT_MAX)]
 Seconds = Annotated[int, Field(ge=1, le=TTL_SECONDS_MAX)]
-Model = Annotated[
-    str, Field(min_length=1, max_length=MODEL_LENGTH_MAX, examples=["claude-sonnet-4-5"])
-]
+Model = Annotated[str, Field(min_length=1, max_length=MODEL_LENGTH_MAX, examples=[MODEL])]
 ServiceTierName = Literal["standard", "batch", "priority"]
 KeyScope = Literal[
     "write:usage", "read:spend_limits", "write:spend_limits", "read:billing", "write:billing"

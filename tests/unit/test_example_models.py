@@ -1,0 +1,79 @@
+"""Examples name models that can be had: a stranger's first call should not be one that is refused.
+
+Tests price old models on purpose, and are not looked at here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from anthropic.resources.messages import DEPRECATED_MODELS
+
+from headroom.domain.prices import UnknownModel
+from headroom.price_book import PRICE_BOOK
+from tests.documents import DOCUMENTS, ROOT
+from tools.example_models import MODELS
+
+NAME = re.compile(r"claude-[a-z]*-?[0-9][a-z0-9.@-]*", re.IGNORECASE)
+# The list of prices has every model that was ever sold, and the program that makes it names some.
+PRICES = {
+    ROOT / "layers" / "headroom" / "headroom" / "price_book.json",
+    ROOT / "tools" / "build_price_book.py",
+}
+# Beside the documents, which tests/documents.py lists.
+FOLDERS = ("clients/python/src", "events", "functions", "layers/headroom/headroom", "tools")
+SUFFIXES = {".py", ".json", ".html", ".js", ".csv", ".yaml"}
+
+
+def examples() -> Iterator[Path]:
+    """Every text that may name a model to follow."""
+    yield from DOCUMENTS
+    yield from (ROOT / "template.yaml", ROOT / "samconfig.toml", ROOT / "Makefile")
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in SUFFIXES and path not in PRICES:
+                yield path
+
+
+def named() -> dict[str, set[str]]:
+    """The models of the examples, each with the files that name it."""
+    found: dict[str, set[str]] = {}
+    for path in examples():
+        for name in NAME.findall(path.read_text()):
+            found.setdefault(name, set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+def sold_as(name: str) -> str:
+    """The model that a name means: names with a date are the same model."""
+    try:
+        return PRICE_BOOK.find(name).id
+    except UnknownModel:
+        return name
+
+
+def test_no_example_names_a_model_that_comes_to_an_end() -> None:
+    ending = {sold_as(name): end for name, end in DEPRECATED_MODELS.items()}
+
+    assert {
+        name: (ending[sold_as(name)], sorted(files))
+        for name, files in named().items()
+        if sold_as(name) in ending
+    } == {}
+
+
+def test_examples_name_the_models_that_are_kept_in_one_place() -> None:
+    found = named()
+
+    assert {name: sorted(files) for name, files in found.items() if name not in MODELS} == {}
+    assert {"README.md", "docs/api-guide.md", "clients/python/README.md"} <= found[MODELS[0]]
+    assert "functions/serve_documents/openapi.json" in found[MODELS[0]]
+    assert any(file.startswith("events/") for file in found[MODELS[0]])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_of_the_examples_has_a_price(model: str) -> None:
+    assert PRICE_BOOK.find(model).id == model
