@@ -48,6 +48,14 @@ mail: $(DEV) ## Print the mail that the local stack has sent
 close: $(DEV) ## Close the billing periods that are due on the local stack, as the schedule does
 	@$(PY) -m tools.local_stack close
 
+.PHONY: chase
+chase: $(DEV) ## See to invoices that are due on the local stack, as the schedule does
+	@$(PY) -m tools.local_stack chase
+
+.PHONY: pay
+pay: $(DEV) ## Show payments, or act for a cardholder or a bank (DO=card CARD=asks, DO=confirm, DO=dispute, DO=win, PAYMENT=id)
+	@$(PY) -m tools.local_stack pay $(DO) $(if $(CARD),--card $(CARD)) $(if $(PAYMENT),--payment $(PAYMENT))
+
 .PHONY: demo
 demo: up ## Replay usage through the deployed API and prove the ledger (TRACE=csv or folder)
 	@$(RUN) tools.demo

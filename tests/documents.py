@@ -27,6 +27,8 @@ MAKES_RUN: Final = (
     "make env",
     "make mail",
     "make close",
+    "make chase",
+    "make pay",
     "make rehearse-restore",
     "make demo",
 )
@@ -42,6 +44,7 @@ MAKES_NOT_RUN: Final = {
     "make build": "is the `sam build` that the stack of these tests comes from",
     "make audit": "takes half a minute, and `make test` begins with it",
     "make prices": "writes into the sources; tests/unit/test_prices.py compares the file",
+    "make up FRESH": "is how tests/conftest.py brings its stack up",
     "make up NOW": "sets the clock of the whole stack; tests/unit/test_clock.py has what it does",
 }
 

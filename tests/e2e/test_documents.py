@@ -29,6 +29,8 @@ SAID = {
     "make env": "export API=http://",
     "make mail": "Subject: |No mail was sent yet",
     "make close": "periods are being closed",
+    "make chase": "invoices were looked at",
+    "make pay": '"type": "list"',
     "make rehearse-restore": "ledger, counters, wallets and documents agree",
     "make demo": "Settings > Usage, as one of its example people: http://",
 }

@@ -5,6 +5,9 @@ python -m tools.local_stack down [--home FOLDER]
 python -m tools.local_stack env [--home FOLDER]
 python -m tools.local_stack mail [--home FOLDER]
 python -m tools.local_stack close [--home FOLDER]
+python -m tools.local_stack chase [--home FOLDER]
+python -m tools.local_stack pay [list|card|confirm|refuse|dispute|win|lose] [--card NAME]
+    [--payment ID] [--home FOLDER]
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tools.local_stack.deployment import REAL_TIME, DeploymentFailed
 from tools.local_stack.emulator import HOME, Emulator
 from tools.local_stack.mail import sent_mail, show
+from tools.local_stack.paying import ACTIONS, CARDS, Hand, NothingToDo, team_of
 from tools.local_stack.payments import CardRefused
 from tools.local_stack.provisioning import ProvisioningFailed
 from tools.local_stack.stack import down, environment, up
@@ -32,10 +37,8 @@ def main() -> int:
     if arguments.command == "env":
         return _print_environment(arguments.home.resolve() / "stack.json")
     emulator = Emulator(arguments.home.resolve())
-    if arguments.command == "mail":
-        return _print_mail(emulator)
-    if arguments.command == "close":
-        return _close_periods(emulator)
+    if arguments.command in ("mail", "close", "chase", "pay"):
+        return _ask(arguments, emulator)
     if arguments.command == "down":
         if down(emulator):
             print("Stopped the local stack; its state is kept.")
@@ -59,29 +62,46 @@ def _print_environment(described: Path) -> int:
     return 0
 
 
-def _print_mail(emulator: Emulator) -> int:
-    """Print the mail that the stack has sent, as plain text."""
-    if not emulator.running:
+def _ask(arguments: argparse.Namespace, emulator: Emulator) -> int:
+    """Do what needs a stack that runs."""
+    described = emulator.home / "stack.json"
+    if not emulator.running or not described.exists():
         print("There is no local stack running; bring it up with: make up", file=sys.stderr)
         return 1
+    stack = json.loads(described.read_text())
+    match arguments.command:
+        case "mail":
+            return _print_mail(emulator)
+        case "close":
+            return _close_periods(emulator, stack)
+        case "chase":
+            return _chase_invoices(emulator, stack)
+        case _:
+            return _pay(arguments, stack)
+
+
+def _print_mail(emulator: Emulator) -> int:
+    """Print the mail that the stack has sent, as plain text."""
     mails = sent_mail(emulator.endpoint_url)
     print(f"\n{'=' * 72}\n".join(show(mail) for mail in mails) or "No mail was sent yet.")
     return 0
 
 
-def _close_periods(emulator: Emulator) -> int:
-    """Close the periods that are due, as the schedule does every quarter of an hour."""
-    described = emulator.home / "stack.json"
-    if not emulator.running or not described.exists():
-        print("There is no local stack running; bring it up with: make up", file=sys.stderr)
-        return 1
+def _run(emulator: Emulator, stack: dict[str, Any], function: str) -> dict[str, Any] | None:
+    """Invoke a function as its schedule does; say so and return None if it failed."""
     client = emulator.session.client("lambda", endpoint_url=emulator.endpoint_url)
-    answer = client.invoke(
-        FunctionName=json.loads(described.read_text())["functions"]["ClosePeriods"], Payload="{}"
-    )
-    said = json.loads(answer["Payload"].read())
+    answer = client.invoke(FunctionName=stack["functions"][function], Payload="{}")
+    said: dict[str, Any] = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        print(f"close_periods failed: {said}", file=sys.stderr)
+        print(f"{function} failed: {said}", file=sys.stderr)
+        return None
+    return said
+
+
+def _close_periods(emulator: Emulator, stack: dict[str, Any]) -> int:
+    """Close the periods that are due, as the schedule does every quarter of an hour."""
+    said = _run(emulator, stack, "ClosePeriods")
+    if said is None:
         return 1
     print(
         f"{said['handed_out']} periods are being closed. Their documents are on the page, under "
@@ -91,9 +111,37 @@ def _close_periods(emulator: Emulator) -> int:
     return 0
 
 
+def _chase_invoices(emulator: Emulator, stack: dict[str, Any]) -> int:
+    """See to invoices that are due or past due, as the schedule does every hour."""
+    said = _run(emulator, stack, "ChaseInvoices")
+    if said is None:
+        return 1
+    print(f"{said['looked_at']} invoices were looked at: those that are due, or past due.")
+    return 0
+
+
+def _pay(arguments: argparse.Namespace, stack: dict[str, Any]) -> int:
+    """Act at the payment processor, and print what came of it as JSON."""
+    try:
+        told = Hand(stack["processor_url"]).act(
+            arguments.action or "list",
+            org_id=team_of(stack),
+            payment_id=arguments.payment,
+            card=arguments.card or "",
+        )
+    except NothingToDo as nothing:
+        print(nothing, file=sys.stderr)
+        return 1
+    print(json.dumps(told, indent=2))
+    return 0
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="local_stack", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "env", "mail", "close"])
+    parser.add_argument("command", choices=["up", "down", "env", "mail", "close", "chase", "pay"])
+    parser.add_argument("action", nargs="?", choices=ACTIONS, help="what to do, of `pay`")
+    parser.add_argument("--card", choices=list(CARDS), help="the card of `pay card`")
+    parser.add_argument("--payment", help="a payment's id, of `pay`")
     parser.add_argument("--home", type=Path, default=HOME)
     parser.add_argument("--port", type=int)
     parser.add_argument("--fresh", action="store_true", help="start from an empty account")

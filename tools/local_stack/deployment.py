@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tools import processes, release
-from tools.local_stack.emulator import ROOT, Emulator, clean_environment
+from tools.local_stack.emulator import ROOT, STACK_PYTHON, Emulator, clean_environment
 from tools.local_stack.issuer import Issuer
 from tools.local_stack.payments import LocalProcessor
 from tools.local_stack.sign_in import SignIn
@@ -26,7 +26,6 @@ STACK_NAME = "headroom-local"
 ARTIFACTS = "headroom-local-artifacts"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 DEVELOPER_PYTHON = ROOT / ".venv" / "bin" / "python"
-STACK_PYTHON = ROOT / ".venv-stack" / "bin" / "python"
 
 REAL_TIME = timedelta()
 
@@ -95,6 +94,8 @@ def deploy(emulator: Emulator, ahead: timedelta = REAL_TIME) -> Deployment:
         "--parameter-overrides",
         *(f"{name}={value}" for name, value in parameters.items()),
     )
+    # Noted only when a crash cannot lead back to what was deployed before.
+    emulator.snapshot()
     cloudformation = _cloudformation(emulator)
     deployment = Deployment(made_from, _outputs(cloudformation), _functions(cloudformation))
     _note(emulator).write_text(json.dumps(asdict(deployment), indent=2))

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 
+from tools.local_stack.durable import LEFT_BEHIND
 from tools.servers import Server, ServerFailed
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where `make up` keeps its stack. The tests point the documents' commands at one of their own.
 HOME = ROOT / (os.environ.get("STACK_HOME") or ".local")
-MINISTACK = ROOT / ".venv-stack" / "bin" / "ministack"
+STACK_PYTHON = ROOT / ".venv-stack" / "bin" / "python"
+DURABLE = Path(__file__).with_name("durable.py")
 
 REGION = "us-east-1"
 PORT_PREFERRED = 4566
 START_PATIENCE_SECONDS = 30.0
-# It writes its state when asked to end, and a long replay leaves much of it.
+# It writes its state when asked to, and a long replay leaves much of it.
 STOP_PATIENCE_SECONDS = 60.0
+SNAPSHOT_PATIENCE_SECONDS = 60.0
+# Requests to the application that run at the same time; the others wait for their turn. Each has
+# a process, which takes seconds of a processor to start. When many start at once, none is done
+# before its function's time is over, and all are killed and started again: nobody is answered.
+REQUESTS_AT_ONCE = 2 * (os.cpu_count() or 1)
+# How long a process that has nothing to do is kept, so that the next burst finds it.
+WARM_SECONDS = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +68,16 @@ class Emulator:
         """
         if self.running:
             return
-        if not MINISTACK.exists():
-            raise ServerFailed(f"{MINISTACK} is missing; `make up` builds it")
-        shutil.rmtree(self._temporary, ignore_errors=True)  # Workers of the last run, unpacked.
+        if not STACK_PYTHON.exists():
+            raise ServerFailed(f"{STACK_PYTHON} is missing; `make up` builds it")
+        if self._temporary.exists():
+            # Workers of the last run, unpacked: so many files that the new process removes them.
+            self._temporary.rename(self.home / f"{LEFT_BEHIND}{time.time_ns()}")
         for folder in (self._state, self._objects, self._temporary):
             folder.mkdir(parents=True, exist_ok=True)
         chosen = self._server.choose_port(PORT_PREFERRED, asked=port)
         self._server.start(
-            [MINISTACK],
+            [STACK_PYTHON, "-P", DURABLE],
             environment=self._environment(chosen, persistent=persistent),
             folder=self.home,
             patience_seconds=START_PATIENCE_SECONDS,
@@ -72,6 +86,23 @@ class Emulator:
     def stop(self) -> bool:
         """End it, letting it write its state; False if it was not running."""
         return self._server.stop(patience_seconds=STOP_PATIENCE_SECONDS)
+
+    def snapshot(self) -> None:
+        """Write the state as it is, so that a crash falls back to this and not to the start.
+
+        What a table acknowledges afterwards is kept besides, in a journal.
+
+        Raises:
+            ServerFailed: a part of the state could not be written.
+        """
+        request = urllib.request.Request(  # noqa: S310  (our own http address)
+            f"{self.endpoint_url}/_local_stack/snapshot", method="POST"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=SNAPSHOT_PATIENCE_SECONDS):  # noqa: S310
+                pass
+        except urllib.error.HTTPError as error:
+            raise ServerFailed(f"no snapshot was written: {error.read().decode()}") from error
 
     def forget(self) -> None:
         """Throw the state away; the next start is an empty account."""
@@ -93,6 +124,8 @@ class Emulator:
             "MINISTACK_REGION": REGION,
             "AUTH": "true" if self.strict else "false",
             "LOG_LEVEL": "WARNING",
+            "REQUESTS_AT_ONCE": str(REQUESTS_AT_ONCE),
+            "LAMBDA_WARM_TTL_SECONDS": str(WARM_SECONDS),
         }
 
     @property

@@ -50,7 +50,7 @@ def up(
     if not processor.running:
         with _step("Start the payment processor"):
             processor.start()
-    deployed = deployment.current(emulator, ahead)
+    known = deployed = deployment.current(emulator, ahead)
     if deployed is None:
         with _step("Build (sam build)"):
             deployment.build(emulator)
@@ -65,6 +65,8 @@ def up(
     )
     with _step("Provision the example organizations"):
         described = _describe(emulator, deployed, ahead)
+    if known is None:
+        emulator.snapshot()
     print(f"The stack is up after {time.monotonic() - started:.1f} s: {described}")
     return described
 

@@ -1,17 +1,23 @@
 """localstripe on the loopback interface only, with its store where it is told to be.
 
 Run by the stack's own Python: python loopback.py PORT STORE. By itself localstripe would listen
-on every address, and write its whole store under /tmp at every change; here it writes it in the
-end, as the local AWS does, so that the two agree after a crash.
+on every address, and write its whole store under /tmp at every change; here it writes it before
+each answer to what may have changed it, so that what it answered is still there after a crash. It
+ends when the process that started it does.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 import pickle
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+FOLLOW_SECONDS: Final = 0.5
 
 
 def main() -> None:
@@ -21,16 +27,30 @@ def main() -> None:
     server: Any = import_module("localstripe.server")
 
     port, place = int(sys.argv[1]), Path(sys.argv[2])
-    resources.Store.dump_to_disk = lambda self: None
     if place.exists():
-        resources.store.update(pickle.loads(place.read_bytes()))  # noqa: S301  (we wrote it)
+        dict.update(resources.store, pickle.loads(place.read_bytes()))  # noqa: S301  (we wrote it)
+    resources.Store.dump_to_disk = lambda self: None
 
-    async def keep(app: Any) -> None:
-        written = place.with_suffix(".new")
-        written.write_bytes(pickle.dumps(dict(resources.store)))
-        written.replace(place)
+    async def keep(request: Any, response: Any) -> None:
+        if request.method != "GET":
+            written = place.with_suffix(".new")
+            written.write_bytes(pickle.dumps(dict(resources.store)))
+            written.replace(place)
 
-    server.app.on_cleanup.append(keep)
+    async def follow_parent(app: Any) -> Any:
+        parent = os.getppid()
+
+        async def watch() -> None:
+            while os.getppid() == parent:
+                await asyncio.sleep(FOLLOW_SECONDS)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        watching = asyncio.create_task(watch())
+        yield
+        watching.cancel()
+
+    server.app.on_response_prepare.append(keep)
+    server.app.cleanup_ctx.append(follow_parent)
     web.run_app(server.app, host="127.0.0.1", port=port, access_log=None, print=None)
 
 

@@ -107,7 +107,9 @@ class Processor:
     def save(self, place: Path) -> None:
         """Keep what localstripe does not."""
         kept = {"state": self.desk.state.__dict__, "replies": self.replies.dump()}
-        place.write_text(json.dumps(kept))
+        written = place.with_suffix(".new")
+        written.write_text(json.dumps(kept))
+        written.replace(place)
 
     def load(self, place: Path) -> None:
         """Read what was kept, if anything was."""

@@ -28,9 +28,15 @@ def run(make: Callable[[Upstream, Tell], Processor]) -> None:
         lambda: processor.desk.state.webhook_secret,
     )
     processor.desk.tell = webhooks.send
-    server = ProcessorServer(processor, port)
+    saving = threading.Lock()
+
+    def keep() -> None:
+        with saving:
+            processor.save(home / "processor.json")
+
+    server = ProcessorServer(processor, port, keep)
     ended.wait()
     server.close()
     webhooks.stop()
-    processor.save(home / "processor.json")
+    keep()
     stripe.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,10 +23,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class ProcessorServer:
-    """A processor that answers at `url` until it is closed."""
+    """A processor that answers at `url` until it is closed.
 
-    def __init__(self, processor: Processor, port: int = 0) -> None:
-        self._server = _Server(("127.0.0.1", port), _handler_of(processor))
+    `keep` is called before each answer to what may have changed something.
+    """
+
+    def __init__(
+        self, processor: Processor, port: int = 0, keep: Callable[[], None] = lambda: None
+    ) -> None:
+        self._server = _Server(("127.0.0.1", port), _handler_of(processor, keep))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -36,7 +42,7 @@ class ProcessorServer:
         self._thread.join()
 
 
-def _handler_of(processor: Processor) -> type[BaseHTTPRequestHandler]:
+def _handler_of(processor: Processor, keep: Callable[[], None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # Head and body leave in two writes; without this the second waits for an acknowledgement.
@@ -48,6 +54,8 @@ def _handler_of(processor: Processor) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(headers.get("content-length") or 0))
             try:
                 answer = processor.answer(Asked(self.command, path, query, headers, body))
+                if self.command != "GET":
+                    keep()
             except ReplyLost:
                 self.close_connection = True
                 return

@@ -13,9 +13,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tools import processes
+from tools.local_stack.emulator import STACK_PYTHON
 
-ROOT = Path(__file__).resolve().parents[3]
-STACK_PYTHON = ROOT / ".venv-stack" / "bin" / "python"
 LOOPBACK = Path(__file__).with_name("loopback.py")
 START_PATIENCE_SECONDS = 20.0
 STOP_PATIENCE_SECONDS = 10.0
