@@ -95,7 +95,8 @@ def test_changes_that_a_table_has_already_lead_to_the_same_items() -> None:
     """A crash between a snapshot and the end of its journal makes them again on top of it."""
     changes = [change(f"S{number % 3}", str(number)) for number in range(9)] + [change("S1", None)]
 
-    assert applied(changes + changes) == applied(changes)
+    for latest in range(len(changes) + 1):
+        assert applied(changes + changes[latest:]) == applied(changes)
 
 
 def test_a_record_of_a_stream_is_kept_whole_or_as_a_deletion() -> None:
