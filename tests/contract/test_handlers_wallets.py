@@ -74,6 +74,14 @@ class Scene:
             event["body"] = json.dumps({**json.loads(event["body"]), **changes})
         return Answer.read(manage_wallet.handler(event, cast("Any", Context())))
 
+    def put_without_limit(self, **changes: Any) -> Answer:
+        event = sample("manage_wallet/set_auto_reload")
+        body = json.loads(event["body"]) | changes
+        del body["monthly_limit"]
+        event["headers"]["x-api-key"] = self.acme.admin_key
+        event["body"] = json.dumps(body)
+        return Answer.read(manage_wallet.handler(event, cast("Any", Context())))
+
     def crossing(self, org_id: str | None = None) -> dict[str, Any]:
         event = sample("reload_wallet/crossing")
         image = event["Records"][0]["dynamodb"]["NewImage"]
@@ -197,6 +205,25 @@ def test_auto_reload_is_set_shown_and_switched_off(scene: Scene) -> None:
     assert scene.send("set_auto_reload", monthly_limit="1").error["details"]["field"] == (
         "monthly_limit"
     )
+
+
+def test_the_monthly_limit_stays_until_somebody_says_otherwise(scene: Scene) -> None:
+    """A client that knows three of the members must not take a card's guard away."""
+    set_to = scene.send("set_auto_reload", monthly_limit="20000").body
+    assert set_to["monthly_limit"] == "20000"
+
+    for changes in ({"threshold": "2000"}, {"enabled": False}, {"threshold": "1000"}):
+        told = scene.put_without_limit(**changes)
+        assert (told.status, told.body["monthly_limit"]) == (200, "20000"), changes
+    assert told.body["enabled"] is True
+    assert scene.send("get_wallet").body["auto_reload"]["monthly_limit"] == "20000"
+
+    refused = scene.put_without_limit(amount="30000")
+    assert refused.error["details"]["field"] == "monthly_limit"
+    assert scene.send("get_wallet").body["auto_reload"]["amount"] == "5000"
+
+    assert scene.send("set_auto_reload", monthly_limit=None).body["monthly_limit"] is None
+    assert scene.put_without_limit(amount="30000").body["monthly_limit"] is None
 
 
 def test_a_crossing_off_the_stream_reloads_the_wallet_once(scene: Scene) -> None:

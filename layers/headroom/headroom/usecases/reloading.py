@@ -105,8 +105,13 @@ def set_auto_reload(
     terms: PaymentTerms,
     actor: Actor,
     now: datetime,
+    *,
+    keeps_limit: bool = False,
 ) -> Wallet:
     """Switch auto-reload on with these figures, or off (None keeps them for the next time).
+
+    With `keeps_limit` the monthly limit is not that of `wanted`, but the one that was set last,
+    also if auto-reload has been off since: nothing lifts it but somebody who says so.
 
     Reloads that were begun under other figures are disowned in the same write: none of them is
     asked for any more. One that the processor was asked for cannot be taken back, and counts.
@@ -115,20 +120,27 @@ def set_auto_reload(
         InvalidRequest: an amount is out of bounds.
         Overloaded: others are on the wallet or the settings; try again.
     """
-    if wanted is not None:
-        _check(wanted, terms)
+
+    def meant(wallet: Wallet) -> AutoReload | None:
+        last = wallet.auto_reload or wallet.auto_reload_was
+        if wanted is None:
+            return None
+        kept = replace(wanted, monthly_limit=last.monthly_limit) if keeps_limit and last else wanted
+        _check(kept, terms)
+        return kept
+
     before = open_wallet(table, organization, now)
     seen = before
 
     def also() -> Sequence[Change]:
         nonlocal seen
         seen = open_wallet(table, organization, now)
-        return _writes(table, seen, wanted, now)
+        return _writes(table, seen, meant(seen), now)
 
     def told() -> tuple[Facts, Facts]:
-        return _facts(seen.auto_reload), _facts(wanted)
+        return _facts(seen.auto_reload), _facts(meant(seen))
 
-    if before.auto_reload == wanted and "auto_reload" in organization.set_up:
+    if before.auto_reload == meant(before) and "auto_reload" in organization.set_up:
         return before
     change_organization(
         table,

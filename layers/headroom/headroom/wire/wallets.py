@@ -80,10 +80,11 @@ def known_payment_id(text: str) -> str:
     return text
 
 
-def parse_auto_reload(body: object) -> AutoReload | None:
-    """Read auto-reload as it should be, None for off.
+def parse_auto_reload(body: object) -> tuple[AutoReload | None, bool]:
+    """Read auto-reload as it should be, None for off, and whether its monthly limit is to stay.
 
-    Switching it off needs no figures; those that come along are checked all the same.
+    It stays where the body does not say: only null, said, is no limit. Switching it off needs no
+    figures; those that come along are checked all the same.
 
     Raises:
         InvalidRequest: a member is missing, unknown or wrong; the error names it.
@@ -99,8 +100,8 @@ def parse_auto_reload(body: object) -> AutoReload | None:
         for name in ("threshold", "amount")
     )
     if not enabled or threshold is None or amount is None:
-        return None
-    return AutoReload(threshold, amount, limit)
+        return None, True
+    return AutoReload(threshold, amount, limit), "monthly_limit" not in fields
 
 
 def parse_adjustment(document: object, now: datetime) -> Adjustment:
