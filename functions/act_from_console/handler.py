@@ -16,7 +16,7 @@ from headroom.settings import Settings
 from headroom.store.connect import connect
 from headroom.usecases.operating import carry_out, look_up
 from headroom.wire.console import done_page, problem_page
-from headroom.wire.orders import parse_order, read_event
+from headroom.wire.orders import parse_confirmed, read_event
 
 DESCRIPTION = """\
 ## Headroom: act on an organization
@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> str:
         return DESCRIPTION
     try:
         asked = read_event(event)
-        order = parse_order(asked, look_up(table, asked.get("organization", "")))
+        order = parse_confirmed(asked, look_up(table, asked.get("organization", "")))
         organization = carry_out(table, order, _operator(context), clock.now())
     except HeadroomError as error:
         logger.warning("operator's order not carried out", error=str(error))

@@ -57,6 +57,7 @@ from headroom.wire.fields import (
     Fields,
     as_object,
     choice,
+    flag,
     known_only,
     optional_flag,
     text,
@@ -132,9 +133,7 @@ def put_admission(caller: Caller, now: datetime) -> dict[str, Any]:
 
 @api.route("PUT", "/v1/organizations/extra_usage/requests")
 def put_requests(caller: Caller, now: datetime) -> dict[str, Any]:
-    enabled = optional_flag(_body("enabled"), "enabled")
-    if enabled is None:
-        raise InvalidRequest("enabled", "must be true or false")
+    enabled = flag(_body("enabled"), "enabled")
     reason = Reason(caller.actor, "extra_usage.requests_changed")
     changed = change_organization(
         table,
@@ -199,7 +198,7 @@ def put_member(caller: Caller, now: datetime, user_id: str) -> dict[str, Any]:
         _known_form(user_id, USER_ID, "user_id"),
         caller.actor,
         now,
-        admitted=optional_flag(body, "extra_usage"),
+        admitted=flag(body, "extra_usage") if "extra_usage" in body else None,
         seat_tier=cast("SeatTier", choice(body, "seat_tier", SEAT_TIERS))
         if "seat_tier" in body
         else None,

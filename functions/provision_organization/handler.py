@@ -12,7 +12,7 @@ from headroom.clock import Clock
 from headroom.errors import HeadroomError
 from headroom.settings import Settings
 from headroom.store.connect import connect
-from headroom.usecases.provisioning import provision
+from headroom.usecases.provisioning import check_new, provision
 from headroom.wire.organizations import parse_provisioning
 
 logger = Logger()
@@ -24,6 +24,8 @@ clock = Clock.from_env(os.environ)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the organization with its keys, or the error envelope: an error is an answer too."""
     try:
-        return provision(table, parse_provisioning(event), clock.now())
+        wanted = parse_provisioning(event)
+        check_new(table, wanted)
+        return provision(table, wanted, clock.now())
     except HeadroomError as error:
         return error.body(f"req_{context.aws_request_id}")

@@ -11,7 +11,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
 from headroom.domain.periods import parse_period as parse_month
-from headroom.errors import InvalidRequest
 from headroom.gateways.identity import connect_identity
 from headroom.settings import IdentitySettings, Settings
 from headroom.store.connect import connect
@@ -27,7 +26,7 @@ from headroom.usecases.overview import own_extra_usage
 from headroom.usecases.staffing import choose_to_continue
 from headroom.wire.api import Api
 from headroom.wire.crashes import Crashes
-from headroom.wire.fields import as_object, known_only, optional_flag, optional_text
+from headroom.wire.fields import as_object, flag, known_only, optional_text
 from headroom.wire.limits import parse_period
 from headroom.wire.pages import list_answer, parse_page
 
@@ -53,9 +52,7 @@ def get_own(caller: Caller, now: datetime) -> dict[str, Any]:
 def put_own(caller: Caller, now: datetime) -> dict[str, Any]:
     body = as_object(api.request.json(), "body")
     known_only(body, frozenset({"continue_with_extra_usage"}))
-    continues = optional_flag(body, "continue_with_extra_usage")
-    if continues is None:
-        raise InvalidRequest("continue_with_extra_usage", "must be true or false")
+    continues = flag(body, "continue_with_extra_usage")
     choose_to_continue(table, caller.organization, caller.subject, continues, now)
     return own_extra_usage(table, caller.organization, caller.subject, now)
 

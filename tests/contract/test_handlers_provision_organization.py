@@ -215,7 +215,7 @@ def test_what_is_no_document_is_refused(app: Application, document: Any) -> None
 
 
 def test_what_may_be_left_out_has_its_default(app: Application) -> None:
-    member = {"name": "Ada", "email": "ada@acme.example"}
+    member = {"name": "Ada", "email": "ada@acme.example", "role": "primary_owner"}
 
     answer = app.invoke_provisioning(
         {"id": "bare", "plan": "enterprise", "name": "Bare", "members": [member]}

@@ -215,8 +215,8 @@ def test_the_monthly_limit_stays_until_somebody_says_otherwise(scene: Scene) -> 
     for changes in ({"threshold": "2000"}, {"enabled": False}, {"threshold": "1000"}):
         told = scene.put_without_limit(**changes)
         assert (told.status, told.body["monthly_limit"]) == (200, "20000"), changes
-    assert told.body["enabled"] is True
-    assert scene.send("get_wallet").body["auto_reload"]["monthly_limit"] == "20000"
+    shown = scene.send("get_wallet").body["auto_reload"]
+    assert (shown["enabled"], shown["monthly_limit"]) == (True, "20000")
 
     refused = scene.put_without_limit(amount="30000")
     assert refused.error["details"]["field"] == "monthly_limit"

@@ -398,11 +398,32 @@ class WalletPayment(Body):
     ]
 
 
-class AutoReloadSetting(Body):
-    enabled: bool
+KeptLimit = Annotated[
+    Setting | None,
+    Field(
+        description="Whole minor units (cents); null is unlimited. Left out, what was set last "
+        "stays: only null lifts it."
+    ),
+]
+
+
+class AutoReloadOn(Body):
+    enabled: Literal[True]
+    threshold: Setting
+    amount: Setting
+    monthly_limit: KeptLimit = None
+
+
+class AutoReloadOff(Body):
+    """Switches it off; what was set stays for the next time."""
+
+    enabled: Literal[False]
     threshold: Setting | None = None
     amount: Setting | None = None
     monthly_limit: Limit = None
+
+
+AutoReloadSetting = AutoReloadOn | AutoReloadOff
 
 
 class AutoReloadState(AutoReload):
@@ -445,7 +466,7 @@ class MemberRequest(Body):
 class MemberChange(Body):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
-    extra_usage: bool | None = None
+    extra_usage: bool = False
     seat_tier: SeatTier = "standard"
     role: Role = "member"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import UnionType
 from typing import Annotated, Any, Final, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
@@ -42,7 +43,7 @@ class Endpoint:
     tag: str
     summary: str
     answer: type[BaseModel] | None
-    body: type[BaseModel] | None = None
+    body: type[BaseModel] | UnionType | None = None
     body_is_optional: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     errors: tuple[type[HeadroomError], ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from headroom.domain.targets import URL_LENGTH_MAX
 from headroom.domain.webhooks import (
@@ -58,16 +58,18 @@ class Preferences(Body):
 
 
 class MailTopicsChange(Body):
-    spend_limits: bool | None = None
-    own_limits: bool | None = None
-    increase_requests: bool | None = None
-    decisions: bool | None = None
-    wallet: bool | None = None
-    reloads: bool | None = None
-    credits: bool | None = None
-    invoices: bool | None = None
-    payments: bool | None = None
-    webhooks: bool | None = None
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+
+    spend_limits: bool = True
+    own_limits: bool = True
+    increase_requests: bool = True
+    decisions: bool = True
+    wallet: bool = True
+    reloads: bool = True
+    credits: bool = True
+    invoices: bool = True
+    payments: bool = True
+    webhooks: bool = True
 
 
 class PreferencesChange(Body):
@@ -83,10 +85,14 @@ class WebhookEndpointRequest(Body):
 
 
 class WebhookEndpointChange(Body):
-    url: Url | None = None
+    """What is left out stays as it is; null takes the description or the filter away."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+
+    url: Url = ""
     description: Description | None = None
     event_types: EventTypes = None
-    status: EndpointStatus | None = None
+    status: EndpointStatus = "enabled"
 
 
 class WebhookEndpoint(Body):

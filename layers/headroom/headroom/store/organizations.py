@@ -185,6 +185,15 @@ def claim_organization(table: Table, org_id: str, digest: str) -> bool:
     return True
 
 
+def is_begun(table: Table, org_id: str) -> bool:
+    """Tell whether an organization was begun to be made, from whichever document."""
+    # Those of an older release have no claim.
+    return (
+        table.get(keys.provisioning(org_id)) is not None
+        or table.get(keys.settings(org_id)) is not None
+    )
+
+
 def put_member(member: Member) -> Put:
     """Return the write of a new member."""
     key = keys.member(member.org_id, member.user_id)

@@ -11,7 +11,7 @@ from typing import Any
 from headroom.domain.allotment import Pool
 from headroom.domain.organization import UNLIMITED_NANOS, Member, Organization
 from headroom.domain.periods import period_of, time_zone
-from headroom.errors import Conflict
+from headroom.errors import Conflict, InvalidRequest
 from headroom.store.closings import put_closing
 from headroom.store.credentials import put_key
 from headroom.store.limits import LimitPlace, put_limit
@@ -20,6 +20,7 @@ from headroom.store.organizations import (
     create_organization,
     find_member,
     find_provisioned,
+    is_begun,
     put_member,
 )
 from headroom.store.table import Change, Put, Refused, Table
@@ -32,7 +33,8 @@ from headroom.usecases.wallets import opening_writes
 class Provisioning:
     """An organization to be; `opening_nanos` is a Team wallet's opening credit.
 
-    `digest` is the hash of the document that it was read from.
+    `digest` is the hash of the document that it was read from, and `says_cap` whether that has
+    the organization's spend limit, be it null.
     """
 
     organization: Organization
@@ -40,6 +42,32 @@ class Provisioning:
     opening_nanos: int
     contract: Sequence[object]
     digest: str
+    says_cap: bool = True
+
+
+def check_new(table: Table, wanted: Provisioning) -> None:
+    """Check what an organization must have that is yet to be made.
+
+    One that was made, or begun, from this document by a release that did not ask for it stays as
+    it is: repeating its document finds it, or finishes it.
+
+    Raises:
+        InvalidRequest: it has not exactly one primary owner, or would spend under a limit that
+            nobody spoke of.
+    """
+    if is_begun(table, wanted.organization.org_id):
+        return
+    owners = sum(member.role == "primary_owner" for member in wanted.members)
+    if owners != 1:
+        raise InvalidRequest(
+            "members", f"must have exactly one with the role primary_owner, not {owners}"
+        )
+    if wanted.organization.enabled and not wanted.says_cap:
+        raise InvalidRequest(
+            "spend_limit",
+            "must be given where extra usage is enabled: a string of whole cents, or null for "
+            "unlimited",
+        )
 
 
 def provision(table: Table, wanted: Provisioning, now: datetime) -> dict[str, Any]:

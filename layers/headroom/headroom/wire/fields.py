@@ -124,6 +124,18 @@ def optional_whole(
     return whole(fields, name, least=least, most=most, path=path)
 
 
+def flag(fields: Fields, name: str, path: str = "") -> bool:
+    """Return a required boolean.
+
+    Raises:
+        InvalidRequest: missing, or not a boolean; null is none.
+    """
+    value = fields.get(name)
+    if type(value) is not bool:
+        raise InvalidRequest(f"{path}{name}", "must be true or false")
+    return value
+
+
 def optional_flag(fields: Fields, name: str, path: str = "") -> bool | None:
     """Return an optional boolean, None if it is missing or null.
 

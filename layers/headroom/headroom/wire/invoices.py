@@ -20,7 +20,7 @@ _KNOWN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A transfer that arrived, or a credit that was decided. Without an amount it is all of it."""
+    """A transfer that arrived, or a credit that was decided; `amount` None is all of it."""
 
     org_id: str
     invoice_id: str
@@ -52,14 +52,14 @@ def parse_settlement(document: object) -> Settlement:
     """
     fields = as_object(document, "body")
     known_only(fields, _KNOWN)
-    amount = fields.get("amount")
     action = choice(fields, "action", ACTIONS)
     return Settlement(
         org_id=text(fields, "organization_id", length_max=64),
         invoice_id=text(fields, "invoice_id", length_max=64, pattern=INVOICE_ID),
         action=cast("Literal['paid', 'credit']", action),
         reference=text(fields, "reference", length_max=64),
-        amount=None if amount is None else parse_amount(amount, "amount"),
+        # All of it only where no amount is spoken of: null is one that somebody failed to fill in.
+        amount=parse_amount(fields["amount"], "amount") if "amount" in fields else None,
         reason=text(fields, "reason", length_max=500)
         if action == "credit"
         else optional_text(fields, "reason", length_max=500),

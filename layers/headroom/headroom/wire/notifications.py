@@ -15,8 +15,8 @@ from headroom.wire.fields import (
     Fields,
     as_object,
     choice,
+    flag,
     known_only,
-    optional_flag,
     optional_text,
     text,
 )
@@ -38,14 +38,15 @@ def parse_preferences(body: object) -> dict[str, bool]:
     """Read which topics are to be mailed; those that are not named stay as they are.
 
     Raises:
-        InvalidRequest: there is one that is unknown, or neither true nor false.
+        InvalidRequest: there is none, or one that is unknown, or neither true nor false.
     """
     fields = as_object(body, "body")
     known_only(fields, frozenset({"mail"}))
     mail = as_object(fields.get("mail"), "mail")
     known_only(mail, frozenset(TOPICS), "mail.")
-    wanted = {topic: optional_flag(mail, topic, "mail.") for topic in mail}
-    return {topic: flag for topic, flag in wanted.items() if flag is not None}
+    if not mail:
+        raise InvalidRequest("mail", f"must have some of {', '.join(TOPICS)}")
+    return {topic: flag(mail, topic, "mail.") for topic in mail}
 
 
 def parse_endpoint(body: object, *, loopback: bool) -> Wanted:
@@ -74,14 +75,14 @@ def parse_endpoint_change(body: object, *, loopback: bool) -> EndpointChange:
     if not fields:
         raise InvalidRequest("body", "must have url, description, event_types or status")
     changes: dict[str, Any] = {}
-    if fields.get("url") is not None:
+    if "url" in fields:
         changes["url"] = _url(fields, loopback)
     if "description" in fields:
         changes["description"] = _description(fields)
     if "event_types" in fields:
         changes["event_types"] = _event_types(fields)
     status = None
-    if fields.get("status") is not None:
+    if "status" in fields:
         status = choice(fields, "status", ("enabled", "disabled"))
     return EndpointChange(changes, cast("EndpointStatus | None", status))
 

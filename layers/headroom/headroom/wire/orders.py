@@ -77,6 +77,17 @@ def parse_order(asked: Mapping[str, str], organization: Organization) -> Order:
     )
 
 
+def parse_confirmed(asked: Mapping[str, str], organization: Organization) -> Order:
+    """Read an order that is to be carried out: it says what the operator had seen.
+
+    Raises:
+        InvalidRequest: as for `parse_order`, or it names no version of the settings.
+    """
+    if "version" not in asked:
+        raise InvalidRequest("version", "must be given: the version of the settings that you saw")
+    return parse_order(asked, organization)
+
+
 def _parse_place(asked: Mapping[str, str], organization: Organization) -> LimitPlace:
     scope = asked.get("scope", "")
     if scope not in SCOPES:

@@ -16,9 +16,9 @@ from headroom.wire.fields import (
     as_object,
     choice,
     digest_of,
+    flag,
     known_only,
     moment,
-    optional_flag,
     optional_text,
     text,
 )
@@ -91,9 +91,7 @@ def parse_auto_reload(body: object) -> tuple[AutoReload | None, bool]:
     """
     fields = as_object(body, "body")
     known_only(fields, _AUTO_RELOAD)
-    enabled = optional_flag(fields, "enabled")
-    if enabled is None:
-        raise InvalidRequest("enabled", "must be true or false")
+    enabled = flag(fields, "enabled")
     limit = parse_limit(fields.get("monthly_limit"), "monthly_limit")
     threshold, amount = (
         None if fields.get(name) is None and not enabled else parse_amount(fields.get(name), name)

@@ -1,0 +1,329 @@
+"""The other bodies: what an operator or the vendor's back end leaves out when they invoke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+
+from headroom.errors import InvalidRequest
+from headroom.store.organizations import find_organization
+from headroom.usecases.provisioning import provision
+from headroom.wire import invoices, organizations, wallets
+from headroom.wire.invoices import parse_settlement
+from headroom.wire.orders import parse_confirmed, read_event
+from headroom.wire.organizations import parse_provisioning
+from headroom.wire.wallets import parse_adjustment
+from tests.contract.governing import House
+from tests.contract.test_absent_members import (
+    ABSENT,
+    ANY,
+    FORMS,
+    Means,
+    Outcome,
+    Row,
+    optional,
+    with_form,
+)
+from tests.in_process import Application, sample
+
+TAKEN: Final = Means("the value itself")
+NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A document that is invoked with, every member given, and how it is read."""
+
+    name: str
+    body: dict[str, Any]
+    read: Callable[[dict[str, Any]], Any]
+    rows: tuple[Row, ...]
+    # What was read, by the member that says it, where a row says what that is.
+    shown: Callable[[Any, str], Any] = lambda read, member: getattr(read, member)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+DOCUMENT: Final[dict[str, Any]] = {
+    "id": "acme",
+    "plan": "enterprise",
+    "name": "Acme",
+    "currency": "USD",
+    "time_zone": "UTC",
+    "language": "en",
+    "extra_usage": {"enabled": False, "members": "selected"},
+    "spend_limit": "500",
+    "seat_tiers": {
+        "standard": {
+            "spend_limit": "100",
+            "daily_spend_limit": "100",
+            "weekly_spend_limit": "100",
+            "allowance": [{"window": "PT5H", "amount": "5"}],
+        },
+        "premium": {"spend_limit": None, "allowance": []},
+    },
+    "members": [
+        {
+            "user_id": "user_ada",
+            "name": "Ada",
+            "email": "ada@acme.example",
+            "role": "primary_owner",
+            "seat_tier": "premium",
+            "extra_usage": True,
+            "continue_with_extra_usage": True,
+            "spend_limit": "100",
+            "daily_spend_limit": "100",
+            "weekly_spend_limit": "100",
+        }
+    ],
+    "contract_prices": [],
+    "tax": {"name": "VAT", "rate": "0.20"},
+}
+
+
+def read_provisioning(document: dict[str, Any]) -> Any:
+    return parse_provisioning(document)
+
+
+def of_provisioning(read: Any, member: str) -> Any:
+    tiers, (ada,) = read.organization.tiers, read.members
+    return {
+        "spend_limit": read.organization.cap_nanos,
+        "extra_usage.enabled": read.organization.enabled,
+        "seat_tiers": tiers["standard"].limits,
+        "seat_tiers.standard": tiers["standard"].limits,
+        "seat_tiers.standard.spend_limit": tiers["standard"].limits.get("monthly"),
+        "seat_tiers.standard.daily_spend_limit": tiers["standard"].limits.get("daily"),
+        "seat_tiers.standard.weekly_spend_limit": tiers["standard"].limits.get("weekly"),
+        "seat_tiers.standard.allowance": tiers["standard"].allowance,
+        "members.0.extra_usage": ada.admitted,
+        "members.0.continue_with_extra_usage": ada.continues,
+        "members.0.spend_limit": ada.limits.get("monthly", "the tier's"),
+        "members.0.daily_spend_limit": ada.limits.get("daily", "the tier's"),
+        "members.0.weekly_spend_limit": ada.limits.get("weekly", "the tier's"),
+        "tax": read.organization.tax,
+    }[member]
+
+
+def default(member: str, words: str, shows: Any = ANY, **others: Outcome) -> Row:
+    """It may be left out; null is no value of it."""
+    return Row(member, **{"absent": Means(words, shows), **others})
+
+
+def own_limit(member: str) -> Row:
+    return Row(
+        member,
+        absent=Means("the seat tier's", "the tier's"),
+        null=Means("unlimited, but for the organization's", None),
+        zero=Means("nothing beyond what the seat includes", 0),
+    )
+
+
+def tier_limit(member: str) -> Row:
+    name = f"seat_tiers.standard.{member}"
+    none = Means("none of the tier's own; the organization's holds", None)
+    return Row(name, absent=none, null=none, zero=Means("nothing beyond the allowance", 0))
+
+
+PROVISIONING: Final = Form(
+    "provision_organization",
+    DOCUMENT,
+    read_provisioning,
+    (
+        Row("id", zero=TAKEN),
+        Row("plan"),
+        Row("name", zero=TAKEN),
+        default("currency", "USD"),
+        default("time_zone", "UTC"),
+        default("language", "en"),
+        default("extra_usage", "off", object=Means("off")),
+        optional("extra_usage.enabled", "off", False),
+        default("extra_usage.members", "everyone"),
+        Row(
+            "spend_limit",
+            absent=Means("not decided yet; a 400 where extra usage is on", None),
+            null=Means("unlimited", None),
+            zero=Means("nothing beyond what seats include", 0),
+        ),
+        default("seat_tiers", "no allowance, no limits", {}, object=Means("as if left out", {})),
+        default("seat_tiers.standard", "no allowance, no limits", {}, object=Means("so too", {})),
+        tier_limit("spend_limit"),
+        tier_limit("daily_spend_limit"),
+        tier_limit("weekly_spend_limit"),
+        default("seat_tiers.standard.allowance", "all usage is extra", (), list=Means("so", ())),
+        Row("seat_tiers.standard.allowance.0.window"),
+        Row("seat_tiers.standard.allowance.0.amount", zero=TAKEN),
+        default("seat_tiers.premium", "no allowance, no limits", object=Means("as if left out")),
+        Row("members"),
+        optional("members.0.user_id", "made from the address"),
+        Row("members.0.name", zero=TAKEN),
+        Row("members.0.email"),
+        default("members.0.role", "member"),
+        default("members.0.seat_tier", "standard"),
+        optional("members.0.extra_usage", "not admitted", False),
+        optional("members.0.continue_with_extra_usage", "not chosen", False),
+        own_limit("members.0.spend_limit"),
+        own_limit("members.0.daily_spend_limit"),
+        own_limit("members.0.weekly_spend_limit"),
+        default("contract_prices", "list prices", list=Means("list prices")),
+        optional("tax", "none", None),
+        Row("tax.name", zero=TAKEN),
+        Row("tax.rate"),
+    ),
+    of_provisioning,
+)
+ADJUSTMENT: Final = Form(
+    "adjust_wallet",
+    sample("adjust_wallet/promotional_credit"),
+    lambda body: parse_adjustment(body, NOW),
+    (
+        Row("id", zero=TAKEN),
+        Row("organization_id"),
+        Row("kind"),
+        Row("amount"),
+        optional("expires_at", "never", None),
+        optional("description", "none", None, zero=TAKEN),
+        Row("operator", zero=TAKEN),
+    ),
+)
+REFUND: Final = Form(
+    "adjust_wallet (refund)",
+    sample("adjust_wallet/refund"),
+    lambda body: parse_adjustment(body, NOW),
+    (
+        # The processor knows no payment "0".
+        Row("payment_id", zero=TAKEN),
+        Row("amount"),
+    ),
+)
+CREDIT: Final = Form(
+    "settle_invoice",
+    sample("settle_invoice/credit"),
+    parse_settlement,
+    (
+        Row("organization_id", zero=TAKEN),
+        Row("invoice_id"),
+        Row("action"),
+        Row("reference", zero=TAKEN),
+        Row("amount", absent=Means("all of it", None), zero=Means("0", 0)),
+        Row("reason", zero=TAKEN),
+        Row("operator", zero=TAKEN),
+    ),
+)
+ORGANIZATION: Final = House().organization
+
+
+def order(name: str, *rows: Row) -> Form:
+    return Form(
+        f"act_from_console ({name})",
+        sample(f"act_from_console/{name}") | {"organization": ORGANIZATION.org_id},
+        lambda body: parse_confirmed(read_event(body), ORGANIZATION),
+        (Row("act"), Row("version", zero=TAKEN), *rows),
+    )
+
+
+FORMS_INVOKED: Final = (
+    PROVISIONING,
+    ADJUSTMENT,
+    REFUND,
+    CREDIT,
+    order("pause"),
+    order("set_limit", Row("scope"), Row("amount", zero=TAKEN)),
+    order("set_tax", Row("tax_name", zero=TAKEN), Row("tax_rate")),
+)
+
+
+@pytest.mark.parametrize(
+    ("invoked", "row", "form"),
+    [
+        pytest.param(invoked, row, form, id=f"{invoked}-{row.member}-{form}")
+        for invoked in FORMS_INVOKED
+        for row in invoked.rows
+        for form in FORMS
+    ],
+)
+def test_each_form_of_each_member_means_what_the_table_says(
+    invoked: Form, row: Row, form: str
+) -> None:
+    body = with_form(deepcopy(invoked.body), row.member, FORMS[form])
+    expected: Outcome = getattr(row, form)
+
+    if isinstance(expected, Means):
+        read = invoked.read(body)
+        if expected.shows is not ANY:
+            assert invoked.shown(read, row.member) == expected.shows
+        return
+    with pytest.raises(InvalidRequest) as refused:
+        invoked.read(body)
+    assert f"{refused.value.field}.".startswith(f"{row.member}.")
+
+
+def test_every_member_that_is_read_has_its_row() -> None:
+    tabled = {
+        form.name: {row.member for row in form.rows} for form in (PROVISIONING, ADJUSTMENT, CREDIT)
+    }
+    limits = set(organizations._LIMIT_NAMES)
+    known = (
+        set(organizations._DOCUMENT) - {"wallet"}
+        | {f"members.0.{name}" for name in organizations._MEMBER | limits}
+        | {f"seat_tiers.standard.{name}" for name in {"allowance", *limits}}
+    )
+
+    assert known <= tabled["provision_organization"]
+    assert tabled["adjust_wallet"] | {"payment_id"} == wallets._ADJUSTMENT
+    assert tabled["settle_invoice"] == invoices._KNOWN
+    for name in ("pause", "set_limit", "set_tax"):
+        (form,) = (form for form in FORMS_INVOKED if form.name == f"act_from_console ({name})")
+        rows = {row.member for row in form.rows}
+        # Whose limit it is only says `user` more about.
+        assert set(form.body) - rows <= {"widgetContext", "organization", "user_id"}
+
+
+def provisioned(app: Application, **changes: Any) -> dict[str, Any]:
+    document = sample("provision_organization/organization") | {"id": "new"}
+    wanted = {name: value for name, value in {**document, **changes}.items() if value is not ABSENT}
+    return app.invoke_provisioning(wanted)
+
+
+def test_an_organization_that_may_spend_says_under_which_limit(app: Application) -> None:
+    refused = provisioned(app, spend_limit=ABSENT)
+
+    assert refused["error"]["details"] == {"field": "spend_limit"}
+    assert app.everything() == []
+    off = provisioned(app, spend_limit=ABSENT, extra_usage={"enabled": False})
+    assert off["type"] == "organization"
+    assert provisioned(app, id="said", spend_limit=None)["type"] == "organization"
+
+
+@pytest.mark.parametrize("owners", [0, 2, 5])
+def test_an_organization_has_one_primary_owner(app: Application, owners: int) -> None:
+    members = sample("provision_organization/organization")["members"]
+    for index, member in enumerate(members):
+        member["role"] = "primary_owner" if index < owners else "owner"
+
+    refused = provisioned(app, members=members)
+
+    assert refused["error"]["type"] == "invalid_request_error"
+    assert refused["error"]["details"] == {"field": "members"}
+    assert f"not {owners}" in refused["error"]["message"]
+    assert app.everything() == []
+
+
+def test_a_document_of_an_older_release_finds_its_organization(app: Application) -> None:
+    """It is repeatable by its id, whatever newer organizations have to say of themselves."""
+    document = sample("provision_organization/organization")
+    del document["spend_limit"]
+    for member in document["members"]:
+        member["role"] = "member"
+    made = provision(app.table, parse_provisioning(document), NOW)
+
+    again = app.invoke_provisioning(document)
+
+    assert again == {name: made[name] for name in ("type", "id", "members")}
+    assert find_organization(app.table, made["id"]) is not None
