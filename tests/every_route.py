@@ -72,6 +72,7 @@ class Site:
             monkeypatch.setattr(module, "queue", MemoryQueue(), raising=False)
             monkeypatch.setattr(module, "files", files, raising=False)
             monkeypatch.setattr(module, "payments", self.payments, raising=False)
+            monkeypatch.setattr(module, "CALLS_A_MINUTE", 1_000_000, raising=False)
             monkeypatch.setattr(module, "read_key", lambda: KEY, raising=False)
             monkeypatch.setattr(module.api, "_table", self.table)
             monkeypatch.setattr(module.api, "_callers", Callers())

@@ -19,6 +19,7 @@ from headroom.gateways.queue import SqsQueue
 from headroom.gateways.webhook_key import read_key_of
 from headroom.settings import IdentitySettings, QueueSettings, Settings, WebhookSettings
 from headroom.store.connect import connect
+from headroom.store.deliveries import deliveries_of
 from headroom.store.endpoints import list_endpoints
 from headroom.store.organizations import find_organization
 from headroom.usecases.authenticating import Caller
@@ -163,6 +164,7 @@ def get_webhook_deliveries(caller: Caller, now: datetime) -> dict[str, Any]:
         org_id=caller.org_id,
         route="webhook_deliveries",
         filters=[endpoint_ids, statuses],
+        fits=deliveries_of(caller.org_id).goes_on_behind,
     )
     rows, last = deliveries_page(
         table, caller.org_id, endpoint_ids, statuses, limit=page.limit, start=page.start

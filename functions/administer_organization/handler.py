@@ -26,12 +26,14 @@ from headroom.domain.organization import (
 from headroom.errors import InvalidRequest, NotFound, RateLimited
 from headroom.gateways.identity import connect_identity
 from headroom.settings import IdentitySettings, Settings
-from headroom.store.audit import entry_to_wire, list_entries
+from headroom.store.audit import entries_of, entry_to_wire, list_entries
 from headroom.store.connect import connect
-from headroom.store.increases import STATUSES, find_request
-from headroom.store.limits import SCOPE_TYPES, LimitPlace, ScopeType, find_limit
-from headroom.store.organizations import find_organization
+from headroom.store.credentials import keys_of
+from headroom.store.increases import STATUSES, find_request, requests_of
+from headroom.store.limits import SCOPE_TYPES, LimitPlace, ScopeType, find_limit, limits_of
+from headroom.store.organizations import find_organization, members_of
 from headroom.store.rates import count_call
+from headroom.store.table import Range
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.governing import Reason, change_organization, set_enabled
 from headroom.usecases.increasing import approve, deny, show
@@ -171,7 +173,7 @@ def get_members(caller: Caller, now: datetime) -> dict[str, Any]:
     if wanted and user_ids:
         raise InvalidRequest("search", "cannot be combined with user_ids")
     filters = [user_ids, wanted] if user_ids or wanted else None
-    page = _page(caller, "members", filters, "user_ids", "search")
+    page = _page(caller, members_of(caller.org_id), "members", filters, "user_ids", "search")
     if wanted:
         rows, last = search_page(table, caller.org_id, wanted, limit=page.limit, start=page.start)
     else:
@@ -216,7 +218,7 @@ def delete_member(caller: Caller, now: datetime, user_id: str) -> dict[str, Any]
 
 @api.route("GET", "/v1/organizations/api_keys")
 def get_keys(caller: Caller, now: datetime) -> dict[str, Any]:
-    page = _page(caller, "api_keys", None)
+    page = _page(caller, keys_of(caller.org_id), "api_keys", None)
     found = keys_page(table, caller.org_id, limit=page.limit, start=page.start)
     return list_answer([key_to_wire(key) for key in found.keys], page.cursor(found.next_key))
 
@@ -238,7 +240,7 @@ def delete_key(caller: Caller, now: datetime, key_id: str) -> dict[str, Any]:
 
 @api.route("GET", "/v1/organizations/audit")
 def get_audit(caller: Caller, now: datetime) -> dict[str, Any]:
-    page = _page(caller, "audit", None)
+    page = _page(caller, entries_of(caller.org_id), "audit", None)
     found = list_entries(table, caller.org_id, limit=page.limit, start=page.start)
     return list_answer([entry_to_wire(item) for item in found.items], page.cursor(found.next_key))
 
@@ -250,7 +252,7 @@ def get_audit(caller: Caller, now: datetime) -> dict[str, Any]:
 def get_limits(caller: Caller, now: datetime) -> dict[str, Any]:
     _count(caller, now)
     types = parse_filter(api.request.query_list("scope_type"), "scope_type", SCOPE_TYPES)
-    page = _page(caller, "spend_limits", types, "scope_type")
+    page = _page(caller, limits_of(caller.org_id), "spend_limits", types, "scope_type")
     rows, last = limits_page(
         table,
         _settings(caller),
@@ -273,7 +275,9 @@ def get_effective(caller: Caller, now: datetime) -> Tagged:
     _count(caller, now)
     user_ids = parse_user_ids(api.request.query_list("user_ids"), "user_ids")
     periods = parse_filter(api.request.query_list("period"), "period", LIMIT_PERIODS)
-    page = _page(caller, "effective", [user_ids, periods], "user_ids", "period")
+    page = _page(
+        caller, members_of(caller.org_id), "effective", [user_ids, periods], "user_ids", "period"
+    )
     # Read before what it is the version of: at worst it says that something has changed.
     organization = _settings(caller)
     rows, last = effective_page(
@@ -310,7 +314,9 @@ def get_requests(caller: Caller, now: datetime) -> dict[str, Any]:
     _count(caller, now)
     statuses = parse_filter(api.request.query_list("status"), "status", STATUSES)
     actor_ids = parse_user_ids(api.request.query_list("actor_ids"), "actor_ids")
-    page = _page(caller, "requests", [statuses, actor_ids], "status", "actor_ids")
+    page = _page(
+        caller, requests_of(caller.org_id), "requests", [statuses, actor_ids], "status", "actor_ids"
+    )
     rows, last = requests_page(
         table,
         _settings(caller),
@@ -393,9 +399,15 @@ def _body(*known: str) -> Fields:
     return body
 
 
-def _page(caller: Caller, route: str, filters: object, *names: str) -> PageRequest:
+def _page(caller: Caller, within: Range, route: str, filters: object, *names: str) -> PageRequest:
     single = api.request.query(PAGING | frozenset(names))
-    return parse_page(single, org_id=caller.org_id, route=route, filters=filters)
+    return parse_page(
+        single,
+        org_id=caller.org_id,
+        route=route,
+        filters=filters,
+        fits=within.goes_on_behind,
+    )
 
 
 def _known_form(value: str, pattern: re.Pattern[str], field: str) -> str:

@@ -23,7 +23,7 @@ from headroom.settings import (
 )
 from headroom.store.connect import connect
 from headroom.store.organizations import find_organization
-from headroom.store.wallets import entries_page, entry_to_wire
+from headroom.store.wallets import entries_of, entries_page, entry_to_wire
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.confirming import confirm_payment
 from headroom.usecases.reloading import set_auto_reload
@@ -63,7 +63,13 @@ def get_wallet(caller: Caller, now: datetime) -> dict[str, Any]:
 def get_wallet_entries(caller: Caller, now: datetime) -> dict[str, Any]:
     _team(caller)
     query = api.request.query(PAGING)
-    page = parse_page(query, org_id=caller.org_id, route="wallet_entries", filters=None)
+    page = parse_page(
+        query,
+        org_id=caller.org_id,
+        route="wallet_entries",
+        filters=None,
+        fits=entries_of(caller.org_id).goes_on_behind,
+    )
     found = entries_page(table, caller.org_id, limit=page.limit, start=page.start)
     rows = [entry_to_wire(item) for item in found.items]
     return list_answer(rows, page.cursor(found.next_key))

@@ -18,7 +18,7 @@ from headroom.gateways.files import S3Files
 from headroom.gateways.identity import connect_identity
 from headroom.settings import DocumentSettings, IdentitySettings, Settings, TermsSettings
 from headroom.store.connect import connect
-from headroom.store.invoices import invoices_page, read_invoice
+from headroom.store.invoices import invoices_of, invoices_page, read_invoice
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.closing import organization_of
 from headroom.usecases.gathering import Shelf
@@ -79,7 +79,13 @@ def get_usage_report(caller: Caller, now: datetime) -> dict[str, Any] | Content 
 @api.route("GET", "/v1/organizations/invoices")
 def get_invoices(caller: Caller, now: datetime) -> dict[str, Any]:
     single = api.request.query(frozenset({"limit", "page"}))
-    page = parse_page(single, org_id=caller.org_id, route="invoices", filters=None)
+    page = parse_page(
+        single,
+        org_id=caller.org_id,
+        route="invoices",
+        filters=None,
+        fits=invoices_of(caller.org_id).goes_on_behind,
+    )
     found = invoices_page(table, caller.org_id, limit=page.limit, start=page.start)
     rows = headers(table, caller.org_id, [read_invoice(item) for item in found.items])
     return list_answer(rows, page.cursor(found.next_key))

@@ -14,7 +14,7 @@ from headroom.domain.periods import parse_period as parse_month
 from headroom.gateways.identity import connect_identity
 from headroom.settings import IdentitySettings, Settings
 from headroom.store.connect import connect
-from headroom.store.ledger import line_to_wire, lines_page
+from headroom.store.ledger import latest_lines_of, line_to_wire, lines_page
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.increasing import (
     ENTROPY_BYTES,
@@ -62,7 +62,13 @@ def get_own_usage(caller: Caller, now: datetime) -> dict[str, Any]:
     single = api.request.query(frozenset({"limit", "page", "period"}))
     own = own_extra_usage(table, caller.organization, caller.subject, now)
     period = parse_month(single.get("period") or own["period"], "period")
-    page = parse_page(single, org_id=caller.org_id, route="usage", filters=[caller.subject, period])
+    page = parse_page(
+        single,
+        org_id=caller.org_id,
+        route="usage",
+        filters=[caller.subject, period],
+        fits=latest_lines_of(caller.org_id, caller.subject, period).goes_on_behind,
+    )
     found = lines_page(
         table, caller.org_id, caller.subject, period, limit=page.limit, start=page.start
     )

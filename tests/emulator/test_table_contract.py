@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from pynamodb.connection import Connection
 
 from headroom.store.table import DynamoTable, Key, Put, Range
@@ -41,3 +44,39 @@ def test_a_range_is_counted_over_all_its_pages(dynamo: DynamoTable) -> None:
     assert len(dynamo.query(Range("COUNTED")).items) < 5
     assert table.count(Range("COUNTED")) == 5
     assert table.count(Range("COUNTED", prefix="3")) == 1
+
+
+def test_a_query_goes_on_behind_every_key_that_its_range_admits(dynamo: DynamoTable) -> None:
+    """And behind those that it does not admit it mostly fails: that would be a 500."""
+    values = ["KEY#1", "KEY#", "KEY$", "A", "é", "x" * 1024, "x" * 1025, "KEY#" + "é" * 511, ""]
+    ranges = [
+        Range("P"),
+        Range("P", prefix="KEY#"),
+        Range("P", prefix="KEY#", descending=True),
+        Range("P", index="by_member", descending=True),
+    ]
+    admitted = failed = 0
+    for range_ in ranges:
+        for value in values:
+            starts: list[Any] = [
+                {"pk": {"S": "P"}, "sk": {"S": value}},
+                {"pk": {"S": "Q"}, "sk": {"S": value}},
+                {"pk": {"S": "P"}, "sk": {"N": "1"}},
+                {"pk": {"S": "P"}},
+            ]
+            starts += [
+                {**start, "member_period": {"S": partition}, "occurred_at": {"S": value}}
+                for start in starts
+                for partition in ("P", "Q")
+            ]
+            for start in starts:
+                if range_.goes_on_behind(start):
+                    admitted += 1
+                    assert dynamo.query(range_, limit=1, start=start).items == ()
+                else:
+                    try:
+                        dynamo.query(range_, limit=1, start=start)
+                    except ClientError:
+                        failed += 1
+    assert admitted > 20
+    assert failed > 100

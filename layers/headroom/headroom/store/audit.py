@@ -57,9 +57,14 @@ def put_note(entry: Entry, name: str) -> Put:
     return Put(key, record.to_item(), AuditRecord.pk.does_not_exist())
 
 
+def entries_of(org_id: str) -> Range:
+    """Where an organization's audit entries lie, the latest first."""
+    return Range(f"ORG#{org_id}#AUDIT", descending=True)
+
+
 def list_entries(table: Table, org_id: str, *, limit: int, start: Item | None = None) -> Page:
     """Return a page of audit entries, the latest first."""
-    return table.query(Range(f"ORG#{org_id}#AUDIT", descending=True), limit=limit, start=start)
+    return table.query(entries_of(org_id), limit=limit, start=start)
 
 
 def entry_to_wire(item: Item) -> dict[str, Any]:

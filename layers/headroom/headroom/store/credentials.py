@@ -51,9 +51,14 @@ def put_key(key: ApiKey, now: datetime) -> tuple[Put, Put]:
     )
 
 
+def keys_of(org_id: str) -> Range:
+    """Where an organization's keys lie."""
+    return Range(f"ORG#{org_id}", prefix="KEY#")
+
+
 def list_keys(table: Table, org_id: str, *, limit: int, start: Item | None) -> KeyPage:
     """Return a page of an organization's keys."""
-    page = table.query(Range(f"ORG#{org_id}", prefix="KEY#"), limit=limit, start=start)
+    page = table.query(keys_of(org_id), limit=limit, start=start)
     return KeyPage(tuple(_read(item) for item in page.items), page.next_key)
 
 

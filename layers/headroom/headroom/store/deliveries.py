@@ -45,9 +45,14 @@ def find_delivery(table: Table, org_id: str, delivery_id: str) -> Delivery | Non
     return None if item is None else read_delivery(item)
 
 
+def deliveries_of(org_id: str) -> Range:
+    """Where an organization's deliveries lie, the latest first."""
+    return Range(f"ORG#{org_id}#DELIVERIES", descending=True)
+
+
 def list_deliveries(table: Table, org_id: str, *, limit: int, start: Item | None) -> Page:
     """Return a page of deliveries, the latest events first."""
-    return table.query(Range(f"ORG#{org_id}#DELIVERIES", descending=True), limit=limit, start=start)
+    return table.query(deliveries_of(org_id), limit=limit, start=start)
 
 
 def put_delivery(delivery: Delivery) -> Put:

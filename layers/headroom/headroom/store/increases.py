@@ -84,9 +84,14 @@ def find_request(table: Table, org_id: str, request_id: str) -> IncreaseRequest 
     return None if item is None else read_request(item)
 
 
+def requests_of(org_id: str) -> Range:
+    """Where an organization's increase requests lie, the most recent first."""
+    return Range(f"ORG#{org_id}#REQUESTS", descending=True)
+
+
 def list_requests(table: Table, org_id: str, *, limit: int, start: Item | None) -> Page:
     """Return a page of requests, the most recent first."""
-    return table.query(Range(f"ORG#{org_id}#REQUESTS", descending=True), limit=limit, start=start)
+    return table.query(requests_of(org_id), limit=limit, start=start)
 
 
 def find_pending(table: Table, org_id: str, user_id: str) -> str | None:

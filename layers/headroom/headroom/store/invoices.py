@@ -96,9 +96,14 @@ def find_invoice(table: Table, org_id: str, invoice_id: str) -> Invoice | None:
     return None if item is None else read_invoice(item)
 
 
+def invoices_of(org_id: str) -> Range:
+    """Where an organization's documents lie, the latest period first."""
+    return Range(f"ORG#{org_id}#INVOICES", descending=True)
+
+
 def invoices_page(table: Table, org_id: str, *, limit: int, start: Item | None) -> Page:
     """Return a page of an organization's documents, the latest period first."""
-    return table.query(Range(f"ORG#{org_id}#INVOICES", descending=True), limit=limit, start=start)
+    return table.query(invoices_of(org_id), limit=limit, start=start)
 
 
 def list_invoices(table: Table, org_id: str) -> Iterator[Invoice]:

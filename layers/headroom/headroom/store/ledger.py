@@ -85,6 +85,11 @@ def find_line(table: Table, org_id: str, event_id: str) -> LineRecord | None:
     return None if item is None else LineRecord.of(item)
 
 
+def latest_lines_of(org_id: str, user_id: str, period: str) -> Range:
+    """Where a member's lines of a period lie, the latest usage first."""
+    return Range(keys.lines_of(org_id, user_id, period), index="by_member", descending=True)
+
+
 def lines_page(
     table: Table,
     org_id: str,
@@ -95,8 +100,7 @@ def lines_page(
     start: Item | None,
 ) -> Page:
     """Return a page of a member's lines of a period, the latest usage first."""
-    lines = Range(keys.lines_of(org_id, user_id, period), index="by_member", descending=True)
-    return table.query(lines, limit=limit, start=start)
+    return table.query(latest_lines_of(org_id, user_id, period), limit=limit, start=start)
 
 
 def line_to_wire(item: Item) -> dict[str, Any]:

@@ -106,6 +106,11 @@ def delete_limit(place: LimitPlace) -> Delete:
     return Delete(_key(place))
 
 
+def limits_of(org_id: str, prefix: str = "") -> Range:
+    """Where an organization's limits lie, those of one rank or all."""
+    return Range(f"ORG#{org_id}#LIMITS", prefix=prefix)
+
+
 def list_limits(
     table: Table,
     org_id: str,
@@ -116,7 +121,7 @@ def list_limits(
 ) -> Page:
     """Return a page of spend limits, of one scope type or of all."""
     prefix = "" if scope_type is None else f"{SCOPE_TYPES.index(scope_type)}#"
-    return table.query(Range(f"ORG#{org_id}#LIMITS", prefix=prefix), limit=limit, start=start)
+    return table.query(limits_of(org_id, prefix), limit=limit, start=start)
 
 
 def read_limit(item: Item) -> LimitRow:

@@ -60,9 +60,14 @@ def find_pool(table: Table, org_id: str) -> Pool:
     return PoolRecord.of(item).to_domain()
 
 
+def members_of(org_id: str) -> Range:
+    """Where an organization's members lie."""
+    return Range(f"ORG#{org_id}#MEMBERS")
+
+
 def list_members(table: Table, org_id: str) -> Iterator[Member]:
     """Walk through all members of an organization, in the order of their ids."""
-    for item in each(table, Range(f"ORG#{org_id}#MEMBERS")):
+    for item in each(table, members_of(org_id)):
         yield MemberRecord.of(item).to_domain()
 
 
@@ -70,7 +75,7 @@ def members_between(table: Table, org_id: str, after: str, upto: str) -> Iterato
     """Walk through the members whose ids lie behind `after` and up to `upto`; "" is no bound."""
     start = keys.member(org_id, after).attributes() if after else None
     while True:
-        page = table.query(Range(f"ORG#{org_id}#MEMBERS"), limit=PAGE, start=start)
+        page = table.query(members_of(org_id), limit=PAGE, start=start)
         for item in page.items:
             member = MemberRecord.of(item).to_domain()
             if upto and member.user_id > upto:
@@ -83,12 +88,12 @@ def members_between(table: Table, org_id: str, after: str, upto: str) -> Iterato
 
 def members_page(table: Table, org_id: str, *, limit: int, start: Item | None) -> Page:
     """Return a page of members, those who left among them, in the order of their ids."""
-    return table.query(Range(f"ORG#{org_id}#MEMBERS"), limit=limit, start=start)
+    return table.query(members_of(org_id), limit=limit, start=start)
 
 
 def count_members(table: Table, org_id: str) -> int:
     """Return how many members there are, those who left among them."""
-    return table.count(Range(f"ORG#{org_id}#MEMBERS"))
+    return table.count(members_of(org_id))
 
 
 def find_members(table: Table, org_id: str, user_ids: Sequence[str]) -> dict[Key, Item]:

@@ -8,6 +8,7 @@ item that a refused write returns, and its transactions reorder what they are gi
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ from headroom.errors import Overloaded
 ATTEMPTS_MAX: Final = 6
 BACKOFF_SECONDS: Final = 0.02
 
+# What a key's attribute may have, in bytes of UTF-8: the least that DynamoDB allows any of them.
+KEY_BYTES_MAX: Final = 1024
+
 # How DynamoDB says that a transaction is on the same item, or that a part of one was throttled.
 CONFLICTS: Final = frozenset(
     {
@@ -35,6 +39,8 @@ CONFLICTS: Final = frozenset(
         "ProvisionedThroughputExceeded",
     }
 )
+
+_WHOLE: Final = re.compile(r"-?[0-9]{1,38}")
 
 # Items as DynamoDB's JSON: {"pk": {"S": "ORG#org_1"}, "allotment": {"N": "12"}}.
 Item = dict[str, dict[str, Any]]
@@ -134,6 +140,21 @@ class Range:
     until: str | int | None = None
     descending: bool = False
 
+    def goes_on_behind(self, start: object) -> bool:
+        """Tell whether something is the key of an item in this range, as a query goes on behind.
+
+        DynamoDB takes no other one: with a name or a type that is not the key's, or outside of
+        the range, the query fails.
+        """
+        hash_name, sort_name, sort_type = INDEX_KEYS[self.index]
+        types = {"pk": "S", "sk": "S", hash_name: "S", sort_name: sort_type}
+        if not isinstance(start, dict) or start.keys() != types.keys():
+            return False
+        if not all(_is_key_value(start[name], type_) for name, type_ in types.items()):
+            return False
+        sort: str = start[sort_name][sort_type]
+        return bool(start[hash_name] == {"S": self.pk}) and sort.startswith(self.prefix)
+
 
 class Table(Protocol):
     """Atomic operations on one table; each is one call."""
@@ -167,6 +188,18 @@ class Table(Protocol):
 
     def count(self, range_: Range) -> int:
         """Return how many items a range has, without fetching them."""
+
+
+def _is_key_value(value: object, type_: str) -> bool:
+    if not isinstance(value, dict) or value.keys() != {type_}:
+        return False
+    text = value[type_]
+    if not isinstance(text, str) or (type_ == "N" and not _WHOLE.fullmatch(text)):
+        return False
+    try:
+        return 0 < len(text.encode()) <= KEY_BYTES_MAX
+    except UnicodeEncodeError:
+        return False
 
 
 def each(table: Table, range_: Range, start: Item | None = None) -> Iterator[Item]:

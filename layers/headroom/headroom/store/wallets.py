@@ -143,9 +143,14 @@ def find_entry(table: Table, org_id: str, version: int) -> Item | None:
     return table.get(keys.wallet_entry(org_id, version))
 
 
+def entries_of(org_id: str) -> Range:
+    """Where a wallet's entries lie, the newest first."""
+    return Range(f"ORG#{org_id}#WALLET", descending=True)
+
+
 def entries_page(table: Table, org_id: str, *, limit: int, start: Item | None) -> Page:
     """Return a page of a wallet's entries, the newest first."""
-    return table.query(Range(f"ORG#{org_id}#WALLET", descending=True), limit=limit, start=start)
+    return table.query(entries_of(org_id), limit=limit, start=start)
 
 
 def list_wallet_entries(

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,8 +34,15 @@ class PageRequest:
         return base64.urlsafe_b64encode(_tag(self.filters, raw) + raw).decode().rstrip("=")
 
 
-def parse_page(query: dict[str, Any], *, org_id: str, route: str, filters: object) -> PageRequest:
-    """Read `limit` and `page`.
+def parse_page(
+    query: dict[str, Any],
+    *,
+    org_id: str,
+    route: str,
+    filters: object,
+    fits: Callable[[object], bool],
+) -> PageRequest:
+    """Read `limit` and `page`. `fits` tells whether a list can go on behind what a cursor says.
 
     Raises:
         InvalidRequest: the limit is out of bounds, or the cursor is not of this list and filters.
@@ -46,7 +54,7 @@ def parse_page(query: dict[str, Any], *, org_id: str, route: str, filters: objec
         raise InvalidRequest("limit", f"must be a whole number from 1 to {LIMIT_MAX}")
     bound = json.dumps([org_id, route, filters], sort_keys=True)
     page = query.get("page")
-    start = None if not page else _parse_cursor(page, bound)
+    start = None if not page else _parse_cursor(page, bound, fits)
     return PageRequest(int(raw_limit), start, bound)
 
 
@@ -55,19 +63,22 @@ def list_answer(data: list[dict[str, Any]], next_page: str | None) -> dict[str, 
     return {"type": "list", "data": data, "has_more": next_page is not None, "next_page": next_page}
 
 
-def _parse_cursor(page: str, bound: str) -> Item:
+def _parse_cursor(page: str, bound: str, fits: Callable[[object], bool]) -> Item:
     problem = InvalidRequest("page", "is not a cursor of this list with these filters")
     try:
         raw = base64.b64decode(page + "=" * (-len(page) % 4), altchars=b"-_", validate=True)
         if raw[:_TAG_LENGTH] != _tag(bound, raw[_TAG_LENGTH:]):
             raise problem
         start: Item = json.loads(raw[_TAG_LENGTH:])
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise problem from error
+    if not fits(start):
+        raise problem
     return start
 
 
 def _tag(bound: str, raw: bytes) -> bytes:
-    # Not a secret: a cursor only leads to where its bearer may look anyway, because the
-    # partition is always the caller's own. The tag keeps it from meaning something else.
+    # Not a secret: whoever computes one still gets no further than to where they may look anyway,
+    # for what a cursor says must lie in the caller's own list. The tag tells those of other
+    # filters, which would be misunderstood rather than dangerous.
     return hashlib.sha256(bound.encode() + b"|" + raw).digest()[:_TAG_LENGTH]

@@ -64,7 +64,13 @@ def parse_report(request: Request, organization: Organization, now: datetime) ->
     by_amount = _is_by_amount(query)
     if by_amount:
         filters.append(_AMOUNT)
-    page = parse_page(query, org_id=organization.org_id, route="usage_report", filters=filters)
+    page = parse_page(
+        query,
+        org_id=organization.org_id,
+        route="usage_report",
+        filters=filters,
+        fits=lambda cursor: _is_cursor(cursor, len(groups), by_amount=by_amount),
+    )
     return ReportRequest(span, groups, page, wants_csv(request), by_amount)
 
 
@@ -99,6 +105,18 @@ def _cursor(rank: Rank) -> Item:
     first, place = rank
     item: Item = {"place": {"L": [{"S": value} for value in place]}}
     return item if not first else {**item, "first": {"N": str(first)}}
+
+
+def _is_cursor(cursor: object, columns: int, *, by_amount: bool) -> bool:
+    """Tell whether something is a rank as `_cursor` writes it, of a place with so many columns."""
+    try:
+        rank = _rank_of(cursor)  # type: ignore[arg-type]
+        written = _cursor(rank)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    first, place = rank
+    texts = all(isinstance(value, str) for value in place)
+    return cursor == written and texts and len(place) == columns and (by_amount or not first)
 
 
 def _rank_of(cursor: Item) -> Rank:
