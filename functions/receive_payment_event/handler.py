@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from headroom.clock import Clock
 from headroom.domain.payments import PaymentEvent
 from headroom.errors import HeadroomError, InvalidRequest, NotFound, Overloaded
-from headroom.gateways.payments import SignatureInvalid
+from headroom.gateways.payments import EventUnreadable, SignatureInvalid
 from headroom.gateways.stripe import connect_payments
 from headroom.settings import PaymentSettings, Settings, TermsSettings, WalletSettings
 from headroom.store.connect import connect
@@ -79,6 +79,12 @@ def _receive(request: Request, now: datetime) -> dict[str, Any]:
         event = payments.read_event(request.body(), signature, now)
     except SignatureInvalid as error:
         raise InvalidRequest("Stripe-Signature", "does not fit the body, or is too old") from error
+    except EventUnreadable as error:
+        # The processor sends it again for days; an operator who reads this knows of it by then.
+        logger.exception("a signed payment event cannot be read")
+        raise InvalidRequest(
+            "body", f"must be an event of the payment processor: {error}"
+        ) from error
     new = receive(table, event, _act, now)
     logger.info("payment event", event_id=event.event_id, kind=event.kind, acted=new)
     metrics.add_metric("PaymentEventsReceived", MetricUnit.Count, 1)

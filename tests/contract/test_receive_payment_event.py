@@ -316,3 +316,60 @@ def test_a_crash_before_any_write_loses_nothing(where: str) -> None:
     assert table.items[keys.payment_event("evt_1")]["state"] == {"S": "acted"}
     assert "due_shard" not in table.items[keys.payment_event("evt_1")]
     assert len(acting.acted) == (2 if where == "update" else 1)
+
+
+def deep(levels: int) -> bytes:
+    return b'{"a":' * levels + b"1" + b"}" * levels
+
+
+UNREADABLE: list[bytes] = [
+    b"[]",
+    b"5",
+    b"{}",
+    b"null",
+    b'"evt_1"',
+    b"",
+    b"{",
+    b"[" * 5_000,
+    b"[" * 5_000 + b"]" * 5_000,
+    deep(5_000),
+    deep(50_000),
+    told(id=None),
+    told(id=5),
+    told(id=""),
+    told(id="evt_\n1"),
+    told(id="e" * 256),
+    told(type=None, data={}),
+    told(type=["x"]),
+    told(type={}),
+    told(created=None),
+    told(created="now"),
+    told(created=10**30),
+    told(data=None),
+    told(data=[]),
+    told(data={"object": None}),
+    told(data={"object": []}),
+    told(data={"object": {"metadata": [1]}}),
+    told(data={"object": {"object": "payment_intent"}}),
+    told(type="charge.dispute.created", data={"object": {}}),
+]
+
+
+@pytest.mark.parametrize("body", UNREADABLE, ids=lambda body: repr(body[:60]))
+def test_a_signed_event_that_cannot_be_read_is_refused_and_comes_again(
+    table: MemoryTable, acting: Acting, body: bytes
+) -> None:
+    """The processor repeats whatever is not answered by 2xx; a release that reads it acts then."""
+    answer = post(body)
+
+    assert answer.refusal == (400, "invalid_request_error")
+    assert answer.error["details"] == {"field": "body"}
+    assert (acting.acted, table.items) == ([], {})
+    assert post(told()).body["status"] == "acted"
+
+
+def test_a_key_that_is_none_of_ours_is_none(table: MemoryTable, acting: Acting) -> None:
+    thing = json.loads(told())["data"]["object"] | {"metadata": {"headroom_key": 5}}
+
+    assert post(told(data={"object": thing})).body["status"] == "acted"
+    assert [event.key for event in acting.acted] == [None]

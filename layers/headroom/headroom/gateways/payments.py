@@ -41,6 +41,10 @@ class SignatureInvalid(Exception):
     """An event was not signed by the processor, or too long ago."""
 
 
+class EventUnreadable(Exception):
+    """An event was signed by the processor, and is not what its events are."""
+
+
 class Payments(Protocol):
     """What we ask of a payment processor. Every call can be repeated with the same arguments.
 
@@ -106,4 +110,5 @@ class Payments(Protocol):
 
         Raises:
             SignatureInvalid: it is not the processor's, or too old.
+            EventUnreadable: it is the processor's, and we do not understand its form.
         """

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headroom.domain.payments import Charge, Payment, PaymentEvent, PaymentMethod, Refund
 from headroom.gateways.payments import (
     NO_PAYMENT_METHOD,
+    EventUnreadable,
     KeyReused,
     PaymentMethodRefused,
     PaymentUnknown,
@@ -206,7 +207,11 @@ class StripePayments:
                 secrets = self._line.secret(fresh=True).webhook_secrets
             if not is_signed(payload, signature, secrets, now):
                 raise SignatureInvalid("the event is not signed by Stripe, or too long ago")
-        event = read_event(json.loads(payload))
+        try:
+            told: object = json.loads(payload)
+        except (ValueError, RecursionError) as error:
+            raise EventUnreadable("the event is no JSON document") from error
+        event = read_event(told)
         return replace(event, created_at=event.created_at + self._ahead)
 
     def _find(self, payment_id: str) -> Payment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,6 +17,7 @@ from headroom.domain.payments import (
     Refund,
     RefundState,
 )
+from headroom.gateways.payments import EventUnreadable
 
 # Where a payment and a refund carry our key. Stripe copies a payment's metadata to its charge.
 KEY_FIELD: Final = "headroom_key"
@@ -28,6 +30,7 @@ ASKS_FOR_HOLDER: Final = "authentication_required"
 # docs.stripe.com/api/disputes/object#dispute_object-status
 TAKEN_BACK: Final = frozenset({"needs_response", "under_review", "lost"})
 
+_EVENT_ID: Final = re.compile(r"[!-~]{1,255}")
 _REFUND_STATES: Final[Mapping[str, RefundState]] = {
     "succeeded": "succeeded",
     "failed": "failed",
@@ -94,8 +97,22 @@ def has_key(thing: Mapping[str, Any], key: str) -> bool:
     return _key_of(thing) == key
 
 
-def read_event(event: Mapping[str, Any]) -> PaymentEvent:
-    """Read an Event; what does not concern a wallet is of the kind "other"."""
+def read_event(event: object) -> PaymentEvent:
+    """Read an Event; what does not concern a wallet is of the kind "other".
+
+    Raises:
+        EventUnreadable: it has not the members that Stripe documents.
+    """
+    try:
+        if not isinstance(event, Mapping) or not _EVENT_ID.fullmatch(event["id"]):
+            raise EventUnreadable("it has no id as events have one")
+        return _read_event(event)
+    # Whatever is missing or of another type, anywhere inside.
+    except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
+        raise EventUnreadable(f"it is no event: {type(error).__name__}") from error
+
+
+def _read_event(event: Mapping[str, Any]) -> PaymentEvent:
     told = event["data"]["object"]
     kind = _kind_of(event["type"], told, event["data"].get("previous_attributes") or {})
     payment_id = (
@@ -159,7 +176,8 @@ def _kind_of(type_: str, told: Mapping[str, Any], previous: Mapping[str, Any]) -
 
 
 def _key_of(thing: Mapping[str, Any]) -> str | None:
-    return (thing.get("metadata") or {}).get(KEY_FIELD)
+    key = (thing.get("metadata") or {}).get(KEY_FIELD)
+    return key if isinstance(key, str) else None
 
 
 def _id(thing: object) -> str | None:
