@@ -34,6 +34,7 @@ ERROR_TYPES = {
     400: {"invalid_request_error"},
     401: {"authentication_error"},
     403: {"permission_error"},
+    405: {"invalid_request_error"},
     404: {"not_found_error"},
     409: {"conflict_error"},
     413: {"request_too_large"},

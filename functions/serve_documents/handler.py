@@ -1,19 +1,24 @@
-"""The API's own description: the OpenAPI document, and a page to read it. Open to everybody."""
+"""The API's own description: the OpenAPI document, and a page to read it. Open to everybody.
+
+It answers as well what the gateway has no route for: a 404, or a 405 at a path that has one.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.errors import NotFound
 from headroom.wire.http import HttpAnswer, Request, failure
+from headroom.wire.paths import nothing_at
 
 HERE: Final = Path(__file__).parent
 DOCUMENT: Final = (HERE / "openapi.json").read_text()
@@ -29,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> HttpAnswer:
     request = Request(event)
     served = SERVED.get("/".join(request.path)) if request.method == "GET" else None
     if served is None:
-        return failure(request, NotFound("path: there is nothing here"))
+        return failure(request, nothing_at(request.method, request.path, answered()))
     content_type, body, policy = served
     return {
         "statusCode": 200,
@@ -47,6 +52,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> HttpAnswer:
     }
 
 
+@cache
+def answered() -> frozenset[tuple[str, str]]:
+    """Return the methods and rules that any function answers."""
+    described = {
+        (method.upper(), path.replace("{", "<").replace("}", ">"))
+        for path, operations in json.loads(DOCUMENT)["paths"].items()
+        for method in operations
+    }
+    return frozenset(described | {("GET", path) for path in (*SERVED, *PAGE_PATHS)} | NOT_DESCRIBED)
+
+
 def _policy(page: str) -> str:
     """Allow the page its own script and style, and to read the document beside it."""
     sources: dict[str, str] = {}
@@ -59,6 +75,9 @@ def _policy(page: str) -> str:
     )
 
 
+# What is no part of the API: where the payment processor calls, and the page of `serve_page`.
+NOT_DESCRIBED: Final = frozenset({("POST", "/v1/payment_events")})
+PAGE_PATHS: Final = ("/", "/settings", "/settings/", "/settings/usage", "/settings/config.json")
 # What is served, to everybody: content type, content, and what the content may load.
 SERVED: Final[Mapping[str, tuple[str, str, str]]] = {
     "/openapi.json": ("application/json", DOCUMENT, "default-src 'none'"),

@@ -5,6 +5,7 @@
   - Unauthenticated         401  authentication_error
   - Forbidden               403  permission_error
   - NotFound                404  not_found_error
+  - MethodNotAllowed        405  invalid_request_error   (Allow says which are)
   - Conflict                409  conflict_error
   - RequestTooLarge         413  request_too_large
   - SpendRefused            429  billing_error           (names the level that refused)
@@ -16,6 +17,7 @@ Anything else that reaches a handler is a bug and leaves as an opaque 500 `api_e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -70,6 +72,16 @@ class NotFound(HeadroomError):
 
     status = HTTPStatus.NOT_FOUND
     type = "not_found_error"
+
+
+class MethodNotAllowed(HeadroomError):
+    """There is something at this path, but not for this method."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__(f"method: must be {' or '.join(allowed)} at this path")
+        self.allowed = tuple(allowed)
 
 
 class Conflict(HeadroomError):

@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 
 from headroom.clock import Clock
 from headroom.domain.identity import Identity
-from headroom.errors import HeadroomError, NotFound, Unauthenticated
+from headroom.errors import HeadroomError, Unauthenticated
 from headroom.store.table import Table
 from headroom.usecases.authenticating import (
     KEY_PREFIX,
@@ -35,7 +35,8 @@ from headroom.wire.http import (
     crash,
     failure,
 )
-from headroom.wire.rights import check
+from headroom.wire.paths import match, nothing_at
+from headroom.wire.rights import RIGHTS, check
 
 # A route's code: from caller, time and the path's parameters to the body of the answer.
 Body = dict[str, Any] | Content | Elsewhere | Tagged
@@ -107,7 +108,7 @@ class Api:
         for (method, rule), endpoint in self.routes.items():
             if method != request.method:
                 continue
-            parameters = _match(rule, request.path)
+            parameters = match(rule, request.path)
             if parameters is not None:
                 now = self._clock.now()
                 caller = self._authenticate(request, now)
@@ -115,7 +116,8 @@ class Api:
                 if (method, rule) in self._once and (key := request.idempotency_key()):
                     return self._answer_once(caller, now, key, (method, rule), parameters)
                 return endpoint(caller, now, **parameters)
-        raise NotFound("path: there is nothing here")
+        # Other functions' routes too: what the gateway routes to us may lead to one of theirs.
+        raise nothing_at(request.method, request.path, RIGHTS)
 
     def _answer_once(
         self,
@@ -148,17 +150,3 @@ class Api:
         if token.startswith(KEY_PREFIX):
             return self._callers.authenticate(self._table, token, now)
         return authenticate_person(self._table, self._identity, token, now)
-
-
-def _match(rule: str, path: tuple[str, ...]) -> dict[str, str] | None:
-    """Return the parameters that make the path follow the rule, None if it does not."""
-    segments = rule.split("/")
-    if len(segments) != len(path):
-        return None
-    parameters: dict[str, str] = {}
-    for segment, given in zip(segments, path, strict=True):
-        if segment.startswith("<") and given:
-            parameters[segment[1:-1]] = given
-        elif segment != given:
-            return None
-    return parameters

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from headroom.errors import HeadroomError, InvalidRequest, RequestTooLarge
+from headroom.errors import HeadroomError, InvalidRequest, MethodNotAllowed, RequestTooLarge
 from headroom.wire.fields import parse_json
 
 BODY_LENGTH_MAX: Final = 1_000_000
@@ -179,6 +179,8 @@ def failure(request: Request, error: HeadroomError) -> HttpAnswer:
     headers = {"x-should-retry": "true" if error.retryable else "false"}
     if error.retry_after_seconds is not None:
         headers["retry-after"] = str(error.retry_after_seconds)
+    if isinstance(error, MethodNotAllowed):
+        headers["allow"] = ", ".join(error.allowed)
     return _respond(request, error.status.value, error.body(request.id), headers)
 
 
