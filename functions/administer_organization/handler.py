@@ -61,8 +61,8 @@ from headroom.wire.fields import (
     choice,
     flag,
     known_only,
+    line,
     optional_flag,
-    text,
 )
 from headroom.wire.http import Tagged
 from headroom.wire.limits import (
@@ -229,7 +229,7 @@ def post_key(caller: Caller, now: datetime) -> dict[str, Any]:
     scopes = body.get("scopes")
     if not isinstance(scopes, list) or not scopes or any(scope not in SCOPES for scope in scopes):
         raise InvalidRequest("scopes", f"must be a list of some of {', '.join(SCOPES)}")
-    name = text(body, "name", length_max=KEY_NAME_LENGTH_MAX)
+    name = line(body, "name", length_max=KEY_NAME_LENGTH_MAX)
     return create_key(table, caller.org_id, name, sorted(set(scopes)), now, api.keyed)
 
 

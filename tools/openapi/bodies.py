@@ -23,6 +23,8 @@ from headroom.wire.authorizations import (
     TTL_SECONDS_MAX,
     WEB_SEARCHES_MAX,
 )
+from headroom.wire.fields import ONE_LINE
+from headroom.wire.organizations import NAME_LENGTH_MAX
 from headroom.wire.usage_events import (
     AUTHORIZATION_ID_LENGTH_MAX,
     EVENT_ID_LENGTH_MAX,
@@ -30,6 +32,9 @@ from headroom.wire.usage_events import (
     PRODUCT_LENGTH_MAX,
 )
 from tools.example_models import MODEL
+
+# A text without line breaks and other control characters.
+LINE = f"^{ONE_LINE.pattern}$"
 
 Setting = Annotated[
     str,
@@ -455,7 +460,7 @@ class ExtraUsage(Body):
 
 class MemberRequest(Body):
     user_id: UserId | None = None
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX, pattern=LINE)]
     email: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
     role: Literal["owner", "admin", "member"] = "member"
     seat_tier: SeatTier = "standard"
@@ -488,7 +493,7 @@ class MemberDeleted(Body):
 
 
 class ApiKeyRequest(Body):
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=LINE)]
     scopes: Annotated[list[KeyScope], Field(min_length=1)]
 
 

@@ -15,7 +15,7 @@ from headroom.domain.webhooks import (
     EndpointStatus,
 )
 from headroom.wire.notifications import DESCRIPTION_LENGTH_MAX
-from tools.openapi.bodies import Body, Moment, Page
+from tools.openapi.bodies import LINE, Body, Moment, Page
 
 EndpointId = Annotated[str, Field(pattern="^whe_[0-9a-f]{20}$")]
 DeliveryId = Annotated[str, Field(pattern="^whd_[0-9a-v]{24}$")]
@@ -29,7 +29,7 @@ Url = Annotated[
         examples=["https://example.com/headroom"],
     ),
 ]
-Description = Annotated[str, Field(min_length=1, max_length=DESCRIPTION_LENGTH_MAX)]
+Description = Annotated[str, Field(min_length=1, max_length=DESCRIPTION_LENGTH_MAX, pattern=LINE)]
 EventTypes = Annotated[
     list[EventType] | None, Field(min_length=1, description="Null, or not said: every event.")
 ]

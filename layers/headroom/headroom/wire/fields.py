@@ -14,6 +14,8 @@ from headroom.errors import InvalidRequest
 
 Fields = Mapping[str, Any]
 
+# Without C0 and C1, among them CR, LF and NUL, and the line breaks that Unicode adds.
+ONE_LINE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*")
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -78,6 +80,37 @@ def text(
         raise InvalidRequest(field, f"must match {pattern.pattern}")
     if _legible(value) != value:
         raise InvalidRequest(field, "must be Unicode text, without lone surrogates")
+    return value
+
+
+def line(
+    fields: Fields,
+    name: str,
+    *,
+    length_max: int,
+    pattern: re.Pattern[str] | None = None,
+    path: str = "",
+) -> str:
+    """Return a required string of one line: a name or an address, which may head a mail.
+
+    Raises:
+        InvalidRequest: as for `text`, or it has a line break or another control character.
+    """
+    value = text(fields, name, length_max=length_max, path=path)
+    one_line(value, f"{path}{name}")
+    if pattern is not None and not pattern.fullmatch(value):
+        raise InvalidRequest(f"{path}{name}", f"must match {pattern.pattern}")
+    return value
+
+
+def one_line(value: str, field: str) -> str:
+    """Return a text that has neither line breaks nor other control characters.
+
+    Raises:
+        InvalidRequest: it has one.
+    """
+    if not ONE_LINE.fullmatch(value):
+        raise InvalidRequest(field, "must have no line breaks and no other control characters")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Final, Literal, cast
 from headroom.domain.actor import Actor
 from headroom.domain.money import parse_amount
 from headroom.errors import NotFound
-from headroom.wire.fields import as_object, choice, known_only, optional_text, text
+from headroom.wire.fields import as_object, choice, known_only, line, optional_text, text
 
 INVOICE_ID: Final = re.compile(r"inv_[0-9]{6}[isc][0-9a-f]{16}")
 ACTIONS: Final = ("paid", "credit")
@@ -57,11 +57,11 @@ def parse_settlement(document: object) -> Settlement:
         org_id=text(fields, "organization_id", length_max=64),
         invoice_id=text(fields, "invoice_id", length_max=64, pattern=INVOICE_ID),
         action=cast("Literal['paid', 'credit']", action),
-        reference=text(fields, "reference", length_max=64),
+        reference=line(fields, "reference", length_max=64),
         # All of it only where no amount is spoken of: null is one that somebody failed to fill in.
         amount=parse_amount(fields["amount"], "amount") if "amount" in fields else None,
         reason=text(fields, "reason", length_max=500)
         if action == "credit"
         else optional_text(fields, "reason", length_max=500),
-        actor=Actor("user", text(fields, "operator", length_max=100)),
+        actor=Actor("user", line(fields, "operator", length_max=100)),
     )

@@ -17,6 +17,7 @@ from headroom.wire.fields import (
     choice,
     flag,
     known_only,
+    one_line,
     optional_text,
     text,
 )
@@ -94,7 +95,8 @@ def _url(fields: Fields, loopback: bool) -> str:
 
 
 def _description(fields: Fields) -> str | None:
-    return optional_text(fields, "description", length_max=DESCRIPTION_LENGTH_MAX)
+    told = optional_text(fields, "description", length_max=DESCRIPTION_LENGTH_MAX)
+    return None if told is None else one_line(told, "description")
 
 
 def _event_types(fields: Fields) -> tuple[str, ...] | None:

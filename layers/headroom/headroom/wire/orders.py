@@ -14,7 +14,7 @@ from headroom.domain.tax import Tax, parse_rate
 from headroom.errors import InvalidRequest
 from headroom.store.limits import LimitPlace, ScopeType
 from headroom.usecases.operating import ACTS, Order
-from headroom.wire.fields import as_object
+from headroom.wire.fields import as_object, one_line
 from headroom.wire.organizations import TAX_NAME_LENGTH_MAX
 
 ORGANIZATION_LENGTH_MAX: Final = 128
@@ -109,7 +109,7 @@ def _parse_tax(asked: Mapping[str, str]) -> Tax | None:
         return None
     if not 0 < len(name) <= TAX_NAME_LENGTH_MAX:
         raise InvalidRequest("tax_name", f"must be 1 to {TAX_NAME_LENGTH_MAX} letters")
-    return Tax(name, parse_rate(rate, "tax_rate"))
+    return Tax(one_line(name, "tax_name"), parse_rate(rate, "tax_rate"))
 
 
 def _parse_dollars(amount: str) -> int | None:

@@ -38,6 +38,7 @@ from headroom.wire.fields import (
     choice,
     digest_of,
     known_only,
+    line,
     optional_flag,
     optional_text,
     text,
@@ -51,6 +52,7 @@ CURRENCIES: Final = ("USD",)
 # Together with the least windows, so many that a budget still fits its one write unit.
 WINDOWS_MAX: Final = 3
 TAX_NAME_LENGTH_MAX: Final = 40
+NAME_LENGTH_MAX: Final = 200
 
 _DOCUMENT: Final = frozenset(
     {
@@ -112,7 +114,7 @@ def parse_provisioning(document: object) -> Provisioning:
     organization = Organization(
         org_id=org_id,
         plan=plan,
-        name=text(fields, "name", length_max=200),
+        name=line(fields, "name", length_max=NAME_LENGTH_MAX),
         currency=choice({"currency": "USD", **fields}, "currency", CURRENCIES),
         time_zone=parse_time_zone(fields.get("time_zone", "UTC"), "time_zone"),
         language=choice({"language": "en", **fields}, "language", LANGUAGES),
@@ -192,7 +194,7 @@ def _members(raw: object, org_id: str) -> list[Member]:
 def _member(raw: object, path: str, org_id: str) -> Member:
     fields = as_object(raw, path.rstrip(".") or "body")
     known_only(fields, _MEMBER | frozenset(_LIMIT_NAMES), path)
-    email = text(fields, "email", length_max=254, pattern=EMAIL, path=path)
+    email = line(fields, "email", length_max=254, pattern=EMAIL, path=path)
     user_id = optional_text(
         fields, "user_id", length_max=USER_ID_LENGTH_MAX, pattern=USER_ID, path=path
     )
@@ -200,7 +202,7 @@ def _member(raw: object, path: str, org_id: str) -> Member:
     return Member(
         org_id=org_id,
         user_id=user_id or member_id(org_id, email),
-        name=text(fields, "name", length_max=200, path=path),
+        name=line(fields, "name", length_max=NAME_LENGTH_MAX, path=path),
         email=email,
         role=cast("Role", choice({"role": "member", **fields}, "role", ROLES, path)),
         seat_tier=cast(
@@ -228,7 +230,7 @@ def _tax(raw: object, plan: Plan) -> Tax | None:
         raise InvalidRequest("tax", "only Enterprise organizations are invoiced")
     fields = as_object(raw, "tax")
     known_only(fields, frozenset({"name", "rate"}), "tax.")
-    name = text(fields, "name", length_max=TAX_NAME_LENGTH_MAX, path="tax.")
+    name = line(fields, "name", length_max=TAX_NAME_LENGTH_MAX, path="tax.")
     return Tax(name, parse_rate(fields.get("rate"), "tax.rate"))
 
 
