@@ -23,7 +23,7 @@ from headroom.usecases.invoicing import shown
 from tests.in_process import Context, sample
 from tests.memory_files import MemoryFiles
 from tests.memory_table import MemoryTable
-from tests.state_machine import definition, execute
+from tests.state_machine import Histories, History, definition, execute
 
 FUNCTIONS = (close_periods, invoice_organization, chase_invoices, settle_invoice, serve_billing)
 
@@ -60,6 +60,7 @@ class Bureau:
         self.started: dict[str, dict[str, Any]] = {}
         self.pending: list[dict[str, Any]] = []
         self.machine = definition("ClosingMachine")
+        self.histories = Histories()
         for module in FUNCTIONS:
             monkeypatch.setattr(module, "table", table)
             monkeypatch.setattr(module, "clock", self.clock)
@@ -102,7 +103,7 @@ class Bureau:
             self.execute(self.pending.pop(0))
 
     def execute(self, document: dict[str, Any]) -> None:
-        execute(self.machine, document, self.step, self.wait)
+        execute(self.machine, document, self.step, self.wait, History.new(self.histories))
 
     def step(self, event: dict[str, Any]) -> Any:
         # Step Functions carries JSON, and nothing else.

@@ -95,6 +95,23 @@ def test_what_an_invoice_lists_comes_to_its_subtotal(house: House, bureau: Burea
     assert nanos(shown["subtotal"]) + nanos(shown["rounding"]) == nanos(shown["total"])
 
 
+def test_many_members_close_in_executions_of_their_own(
+    house: House, bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "SHARD_MEMBERS", 1)
+    ann = find_member(house.table, house.org_id, ANN)
+    assert ann is not None
+    for name in ("user_cat", "user_dan"):
+        new = replace(ann, user_id=name, email=f"{name}@house.example", limits={})
+        add_member(house.table, house.organization, new, OWNER, NOW)
+
+    bureau.run()
+
+    (invoice,) = bureau.invoices(house.org_id)
+    assert invoice.subtotal == charged(house, "2026-11") > 0
+    assert len(bureau.histories.events) == 1 + 6  # The machine's, and one for each shard.
+
+
 def test_the_detail_lists_every_member(house: House, bureau: Bureau) -> None:
     bureau.run()
 

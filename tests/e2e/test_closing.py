@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,11 +14,15 @@ import httpx2
 import pytest
 
 from headroom.domain.payments import Payment
+from headroom.usecases.closing import SHARD_MEMBERS
 from tests.e2e.paying import Processor, awaited
 from tests.fake_payments import ASKING_CARD
+from tests.state_machine import definition
 
 MONTH_AND_MORE = timedelta(days=40)
 PATIENCE_SECONDS = 180
+(_MANY,) = definition("ClosingMachine")["States"]["AreThereManyMembers"]["Choices"]
+SHARDS_OF_ONE_EXECUTION = _MANY["NumericGreaterThan"]
 # Those whose month has to be over; the others go on in this one.
 AHEAD = ("InvoiceOrganization", "ServeBilling", "SettleInvoice")
 
@@ -76,7 +80,7 @@ class Cloud:
         while time.monotonic() < patience:
             found = machine.list_executions(stateMachineArn=self.outputs["ClosingMachineArn"])
             for execution in found["executions"]:
-                if execution["name"] == f"{org_id}-{period}-1":
+                if execution["executionArn"] == self.execution(org_id, period):
                     if execution["status"] == "RUNNING":
                         break
                     told = machine.describe_execution(executionArn=execution["executionArn"])
@@ -84,6 +88,10 @@ class Cloud:
                     return
             time.sleep(0.5)
         pytest.fail("the period was not closed in time")
+
+    def execution(self, org_id: str, period: str) -> str:
+        machine = self.outputs["ClosingMachineArn"].replace(":stateMachine:", ":execution:")
+        return f"{machine}:{org_id}-{period}-1"
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +154,28 @@ def test_a_month_closes_on_the_deployed_stack(stack: dict[str, Any], later: Clou
     assert _get(stack, admin, credited["pdf"]).content.startswith(b"%PDF-")
 
 
+def test_a_month_of_many_members_closes_in_executions_for_their_shards(
+    stack: dict[str, Any], later: Cloud
+) -> None:
+    others = [
+        {"user_id": f"user_{number:04d}", "name": "Other", "email": f"{number}@closing.example"}
+        for number in range(SHARDS_OF_ONE_EXECUTION * SHARD_MEMBERS)
+    ]
+    tenant, used = _with_usage(later, "closing-many-e2e", others)
+
+    later.close(tenant["id"], used["period"])
+
+    admin = {"x-api-key": tenant["admin_key"]}
+    (listed,) = _get(stack, admin, "/v1/organizations/invoices").json()["data"]
+    shown = _get(stack, admin, f"/v1/organizations/invoices/{listed['id']}").json()
+    assert shown["subtotal"] == used["amount"]
+    assert [row["user_id"] for row in shown["by_member"]] == ["user_closing"]
+    runs = later.client("stepfunctions").list_map_runs(
+        executionArn=later.execution(tenant["id"], used["period"])
+    )
+    assert len(runs["mapRuns"]) == 1
+
+
 def test_an_invoice_is_charged_to_the_card_on_file_and_paid_when_the_processor_says_so(
     stack: dict[str, Any], later: Cloud
 ) -> None:
@@ -181,9 +211,13 @@ def _charged(processor: Processor, org_id: str) -> list[Payment]:
     return [payment for payment in listed if org_id in (payment.key or "")]
 
 
-def _with_usage(cloud: Cloud, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _with_usage(
+    cloud: Cloud, name: str, others: Sequence[dict[str, str]] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Provision an organization and record something in this month."""
-    tenant = cloud.invoke("ProvisionOrganization", {**_document(), "id": name})
+    document = _document()
+    document["members"] += others
+    tenant = cloud.invoke("ProvisionOrganization", {**document, "id": name})
     posted = httpx2.post(
         f"{cloud.stack['api_url']}/v1/usage/events",
         headers={"x-api-key": tenant["service_key"]},
