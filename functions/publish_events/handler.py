@@ -1,4 +1,8 @@
-"""The table's stream of announcements and audited changes: passed on to the event bus."""
+"""What the table's stream has for others: announcements for the bus, wallets for their reload.
+
+AWS lets two read a stream before it slows them down: `follow_spend`, which reads every change of a
+budget, and this, which passes on all the rest. It decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,38 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.gateways.bus import Event, EventBridgeBus
-from headroom.settings import BusSettings
+from headroom.gateways.queue import SqsQueue
+from headroom.settings import BusSettings, QueueSettings
 from headroom.store.announcements import read_announcement
+from headroom.store.keys import owner_of_wallet
 
 logger = Logger()
 settings = BusSettings.from_env(os.environ)
 bus = EventBridgeBus(settings.event_bus_name, settings.region)
+queue = SqsQueue(QueueSettings.from_env(os.environ))
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Publish a batch. If it fails it is delivered again: listeners know an event by its id."""
+    """Pass a batch on. If it fails it is delivered again: whoever is told knows a repeat."""
+    # First: money waits for these, and neither the bus nor what it is told may be in the way.
+    queue.send({"organization_id": org_id, "crossed": True} for org_id in _crossed(event))
     events = list(_events(event))
     bus.publish(events)
     _count(events)
     return {"batchItemFailures": []}
+
+
+def _crossed(event: dict[str, Any]) -> list[str]:
+    """Return whose wallets are marked as having reached their threshold, each once."""
+    org_ids: dict[str, None] = {}
+    for record in event["Records"]:
+        image = record["dynamodb"].get("NewImage") or {}
+        if image.get("crossed") == {"BOOL": True}:
+            org_id = owner_of_wallet(image["pk"]["S"], image["sk"]["S"])
+            if org_id is not None:
+                org_ids[org_id] = None
+    return list(org_ids)
 
 
 def _events(event: dict[str, Any]) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""Wallets that reached their threshold, by the table's stream; and every minute those that are due.
+"""Wallets that reached their threshold, as messages; and every minute those that are due.
 
 The schedule only begins: each shard of wallets is gone through by a message of its own, from where
 another one ran out of time, and each wallet that is due is looked after by one more. So many are
@@ -57,23 +57,19 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             # The process edge: this one comes again, the others of the batch do not.
             logger.exception("a wallet could not be looked after")
             crashes.count()
-            failures.append({"itemIdentifier": _identifier(record)})
-            if "dynamodb" in record:
-                # A stream is read on from its first failure, so what follows comes again anyway.
-                break
+            failures.append({"itemIdentifier": record["messageId"]})
     metrics.add_metric("WalletsReloaded", MetricUnit.Count, reloads)
     return {"batchItemFailures": failures}
 
 
 def _look(record: dict[str, Any], context: LambdaContext) -> int:
-    if "dynamodb" in record:
-        image = record["dynamodb"].get("NewImage") or {}
-        return reload_marked(table, payments, image["org_id"]["S"], clock.now(), terms)
     message = json.loads(record["body"])
     if "shard" in message:
         _send_due(message["shard"], message.get("after"), context)
         return 0
-    return look_after(table, payments, message["organization_id"], clock.now(), terms)
+    # Off the table's stream, by publish_events: only the reload is wanted, and at once.
+    act = reload_marked if message.get("crossed") else look_after
+    return act(table, payments, message["organization_id"], clock.now(), terms)
 
 
 def _send_due(shard: int, after: str | None, context: LambdaContext) -> None:
@@ -83,11 +79,3 @@ def _send_due(shard: int, after: str | None, context: LambdaContext) -> None:
             return
         queue.send({"organization_id": org_id} for org_id in org_ids)
         after = org_ids[-1]
-
-
-def _identifier(record: dict[str, Any]) -> str:
-    if "dynamodb" in record:
-        number: str = record["dynamodb"]["SequenceNumber"]
-        return number
-    message: str = record["messageId"]
-    return message

@@ -13,8 +13,10 @@ import pytest
 
 from functions.adjust_wallet import handler as adjust_wallet
 from functions.manage_wallet import handler as manage_wallet
+from functions.publish_events import handler as publish_events
 from functions.reconcile_wallets import handler as reconcile_wallets
 from functions.reload_wallet import handler as reload_wallet
+from headroom.gateways.bus import NotPublished
 from headroom.gateways.queue import SqsQueue
 from headroom.settings import QueueSettings, WalletSettings
 from headroom.store import keys
@@ -82,10 +84,11 @@ class Scene:
         event["body"] = json.dumps(body)
         return Answer.read(manage_wallet.handler(event, cast("Any", Context())))
 
-    def crossing(self, org_id: str | None = None) -> dict[str, Any]:
-        event = sample("reload_wallet/crossing")
-        image = event["Records"][0]["dynamodb"]["NewImage"]
-        image["org_id"]["S"] = org_id or self.acme.id
+    def crossing(self) -> dict[str, Any]:
+        event = sample("publish_events/wallet_crossed")
+        stream = event["Records"][0]["dynamodb"]
+        for image in (stream["Keys"], stream["NewImage"]):
+            image["pk"]["S"] = keys.wallet(self.acme.id).pk
         return event
 
 
@@ -96,6 +99,7 @@ def scene(app: Application, monkeypatch: pytest.MonkeyPatch) -> Scene:
         monkeypatch.setattr(module, "payments", payments)
         if hasattr(module, "queue"):
             monkeypatch.setattr(module, "queue", line)
+    monkeypatch.setattr(publish_events, "queue", line)
     return Scene(app, app.provision(plan="team", wallet={"balance": "1000"}), payments, line)
 
 
@@ -232,11 +236,46 @@ def test_a_crossing_off_the_stream_reloads_the_wallet_once(scene: Scene) -> None
     event = scene.crossing()
     event["Records"] *= 2
 
-    assert run(reload_wallet, event) == {"batchItemFailures": []}
-    assert run(reload_wallet, scene.crossing()) == {"batchItemFailures": []}
+    assert run(publish_events, event) == {"batchItemFailures": []}
+    assert scene.line.messages == [{"organization_id": scene.acme.id, "crossed": True}]
+    # The same comes again, as streams and queues have it.
+    assert run(publish_events, scene.crossing()) == {"batchItemFailures": []}
+    assert run(reload_wallet, scene.line.batch("reload_wallet/crossed")) == {
+        "batchItemFailures": []
+    }
 
     assert scene.send("get_wallet").body["balance"] == "6500"
     assert len(scene.payments.payments) == 2
+
+
+def test_a_wallet_waits_neither_for_the_bus_nor_for_what_nobody_can_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(events: Any) -> None:
+        raise NotPublished("1 events were not taken")
+
+    monkeypatch.setattr(publish_events.bus, "publish", refuse)
+    event, unreadable = scene.crossing(), sample("publish_events/limit_changed")["Records"][0]
+    unreadable["dynamodb"]["NewImage"]["detail"] = {"S": "{"}
+    with pytest.raises(NotPublished):
+        run(publish_events, event)
+    event["Records"].insert(0, unreadable)
+    with pytest.raises(ValueError, match="Expecting"):
+        run(publish_events, event)
+
+    assert scene.line.messages == [{"organization_id": scene.acme.id, "crossed": True}] * 2
+
+
+def test_no_other_change_of_a_wallet_asks_for_a_reload(scene: Scene) -> None:
+    event = scene.crossing()
+    stream = event["Records"][0]["dynamodb"]
+    stream["NewImage"]["crossed"] = {"BOOL": False}
+    gone = json.loads(json.dumps(event["Records"][0]))
+    del gone["dynamodb"]["NewImage"]
+    event["Records"].append(gone)
+
+    assert run(publish_events, event) == {"batchItemFailures": []}
+    assert scene.line.messages == []
 
 
 def test_the_schedule_finds_what_is_due_and_each_wallet_is_looked_after_alone(

@@ -89,6 +89,12 @@ def owner_of_budget(pk: str, sk: str) -> tuple[str, str] | None:
     return org_id, user
 
 
+def owner_of_wallet(pk: str, sk: str) -> str | None:
+    """Return the organization whose wallet lies there, None if it is something else."""
+    kind, _, org_id = pk.partition("#")
+    return org_id if kind == "ORG" and "#" not in org_id and sk == "WALLET" else None
+
+
 def registration(org_id: str, user_id: str) -> Key:
     """A member who may hold an allotment or an open hold."""
     return Key(f"ORG#{org_id}#REGISTRY", f"MEMBER#{user_id}")

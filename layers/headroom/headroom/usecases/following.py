@@ -27,7 +27,8 @@ from headroom.store.table import Contended, Refused, Table
 from headroom.usecases.recalling import batches
 from headroom.usecases.reloading import watch_balance
 
-ATTEMPTS_MAX: Final = 8
+# A shard's batches come ten at a time, and all of them may be of one organization.
+ATTEMPTS_MAX: Final = 16
 REMEMBERED_MAX: Final = 10_000
 REACHED: Final = "spend_limit.threshold_reached"
 
