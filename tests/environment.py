@@ -22,6 +22,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "MAIL_SENDER": "headroom@example.com",
     "SETTINGS_URL": "https://headroom.example/settings",
     "CLOSING_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:headroom-test",
+    "CLOSING_CONCURRENCY": "20",
     "DOCUMENTS_BUCKET": "headroom-test-documents",
     "PAYMENT_TERMS_DAYS": "30",
     "PAST_DUE_GRACE_DAYS": "14",

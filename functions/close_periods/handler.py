@@ -2,12 +2,17 @@
 
 Invoked by an operator with `{"organization_id"}` it opens the periods of one from before periods
 were closed that was never used since.
+
+The messages are spread over the quarter, as many a second as the budget of closes carries: at the
+first of a month everybody's period is over at once.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -16,15 +21,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
 from headroom.errors import HeadroomError
-from headroom.gateways.queue import SqsQueue
-from headroom.settings import QueueSettings, Settings
+from headroom.gateways.queue import DELAY_SECONDS_MAX, SqsQueue
+from headroom.settings import ClosingSettings, QueueSettings, Settings
 from headroom.store.connect import connect
 from headroom.store.keys import DUE_SHARDS
-from headroom.usecases.closing import hand_out, organization_of
+from headroom.usecases.closing import begins_after, hand_out, organization_of
 from headroom.usecases.opening import open_forgotten_closings
 from headroom.wire.fields import known_only, text
 
-# What is not handed out by then is found by the next run.
+# What is not handed out by then, or could not begin before the next run, is found by that one.
 SPARE_MILLIS = 10_000
 
 logger = Logger()
@@ -32,6 +37,7 @@ metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 queue = SqsQueue(QueueSettings.from_env(os.environ))
+concurrency = ClosingSettings.from_env(os.environ).concurrency
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -44,24 +50,32 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         except HeadroomError as error:
             return error.body(context.aws_request_id)
 
-    def may_go_on() -> bool:
-        return context.get_remaining_time_in_millis() > SPARE_MILLIS
-
     now = clock.now()
 
-    def hand_out_of(shard: int) -> int:
-        return queue.send(
-            {
-                "organization_id": closing.org_id,
-                "period": closing.period,
-                "attempt": closing.attempts,
-            }
-            for closing in hand_out(table, shard, now, may_go_on)
-        )
+    def messages(shard: int) -> Iterator[tuple[dict[str, Any], int]]:
+        delays = (begins_after(shard, number, concurrency) for number in count())
+        delay = next(delays)
+
+        def may_go_on() -> bool:
+            in_time = context.get_remaining_time_in_millis() > SPARE_MILLIS
+            return in_time and delay < DELAY_SECONDS_MAX
+
+        for closing in hand_out(table, shard, now, may_go_on):
+            yield (
+                {
+                    "organization_id": closing.org_id,
+                    "period": closing.period,
+                    "attempt": closing.attempts,
+                },
+                delay,
+            )
+            delay = next(delays)
 
     # All it does is wait for the table and the queue, for each organization anew.
     with ThreadPoolExecutor(DUE_SHARDS) as pool:
-        handed_out = sum(pool.map(hand_out_of, range(DUE_SHARDS)))
+        handed_out = sum(
+            pool.map(queue.send_spread, [messages(shard) for shard in range(DUE_SHARDS)])
+        )
     metrics.add_metric("ScheduledRuns", MetricUnit.Count, 1)
     metrics.add_metric("PeriodsHandedOut", MetricUnit.Count, handed_out)
     return {"handed_out": handed_out}

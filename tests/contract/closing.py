@@ -57,6 +57,7 @@ class Bureau:
         self.files = MemoryFiles()
         self.clock = Timepiece(now)
         self.messages: list[dict[str, Any]] = []
+        self.delays: list[int] = []
         self.started: dict[str, dict[str, Any]] = {}
         self.pending: list[dict[str, Any]] = []
         self.machine = definition("ClosingMachine")
@@ -74,9 +75,10 @@ class Bureau:
 
     # The queue, and the starting of executions.
 
-    def send(self, messages: Any) -> int:
-        found = [dict(message) for message in messages]
-        self.messages += found
+    def send_spread(self, messages: Any) -> int:
+        found = list(messages)
+        self.messages += [dict(message) for message, _ in found]
+        self.delays += [delay for _, delay in found]
         return len(found)
 
     def start(self, name: str, document: Mapping[str, Any]) -> None:

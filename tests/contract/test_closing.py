@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -16,10 +17,11 @@ from headroom.domain.invoice import Terms
 from headroom.domain.money import format_amount, parse_exact
 from headroom.domain.wallet import book, credit
 from headroom.errors import Conflict, NotFound
+from headroom.gateways.queue import DELAY_SECONDS_MAX
 from headroom.store import keys
-from headroom.store.closings import find_closing
+from headroom.store.closings import find_closing, put_closing
 from headroom.store.organizations import find_member, find_pool
-from headroom.store.table import Item, Key, Page, Range
+from headroom.store.table import Delete, Item, Key, Page, Range
 from headroom.store.wallets import take_step
 from headroom.usecases import closing
 from headroom.usecases.acquiring import Hints
@@ -579,16 +581,51 @@ def test_a_close_that_was_lost_is_handed_out_again(house: House, bureau: Bureau)
     assert len(bureau.invoices(house.org_id)) == 1
 
 
+@pytest.mark.parametrize(("concurrency", "a_second"), [(2, 1), (20, 10)])
+def test_the_closes_of_one_midnight_begin_as_the_budget_of_closes_carries_them(
+    house: House, bureau: Bureau, monkeypatch: pytest.MonkeyPatch, concurrency: int, a_second: int
+) -> None:
+    monkeypatch.setattr(close_periods, "concurrency", concurrency)
+    due = find_closing(house.table, house.org_id, "2026-11")
+    assert due is not None
+    everybody = {f"org_{number}" for number in range(950)}
+    house.table.transact([Delete(keys.closing(house.org_id, "2026-11"))])
+    for org_id in everybody:
+        house.table.transact([put_closing(replace(due, org_id=org_id))])
+    handed_out: Counter[str] = Counter()
+    begin_at: Counter[datetime] = Counter()
+
+    runs = 0
+    while bureau.hand_out():
+        runs += 1
+        handed_out.update(document["organization_id"] for document in bureau.pending)
+        bureau.pending.clear()
+        now = bureau.clock.now()
+        begin_at.update(now + timedelta(seconds=delay) for delay in bureau.delays)
+        assert max(bureau.delays) <= DELAY_SECONDS_MAX
+        bureau.delays.clear()
+        bureau.clock.set(now + timedelta(minutes=15))
+        if len(handed_out) == len(everybody):
+            break
+
+    assert handed_out == Counter(everybody)
+    assert max(begin_at.values()) <= a_second
+    # The shards are not quite of one size.
+    seconds = (max(begin_at) - min(begin_at)).total_seconds()
+    assert len(everybody) / a_second - 1 <= seconds <= 1.5 * len(everybody) / a_second + 1
+    assert runs == (2 if concurrency == 2 else 1)
+
+
 def test_a_message_that_comes_twice_starts_one_execution(house: House, bureau: Bureau) -> None:
     sent: list[dict[str, Any]] = []
-    original = bureau.send
+    original = bureau.send_spread
 
     def twice(messages: Any) -> int:
         found = list(messages)
         sent.extend(found)
         return original([*found, *found])
 
-    bureau.send = twice  # type: ignore[method-assign]
+    bureau.send_spread = twice  # type: ignore[method-assign]
     bureau.hand_out()
 
     assert len(sent) == 1

@@ -430,6 +430,9 @@ def test_a_queue_takes_ten_messages_at_a_time() -> None:
     assert {entry["DelaySeconds"] for entries in calls for entry in entries} == {120}
     assert [len(entries) for entries in calls] == [10, 10, 3]
     assert json.loads(calls[2][2]["MessageBody"]) == {"number": 22}
+    calls.clear()
+    assert queue.send_spread(({"number": number}, number) for number in range(12)) == 12
+    assert [entry["DelaySeconds"] for entries in calls for entry in entries] == list(range(12))
 
 
 def test_the_terms_are_read_in_cents_and_seconds() -> None:

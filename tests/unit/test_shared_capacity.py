@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.in_process import sample
-from tests.template import template
+from tests.template import TEMPLATE, template
 
 # AWS: "No more than two processes should read from a stream's shard"; more are throttled.
 STREAM_READERS_MAX = 2
@@ -88,3 +89,133 @@ def matches(wanted: Any, value: Any) -> bool:
         case {"prefix": str(start)}:
             return isinstance(value, str) and value.startswith(start)
     return bool(wanted == value)
+
+
+class Deployed:
+    """What the template comes to with some parameters; the others have their defaults."""
+
+    def __init__(self, **parameters: str) -> None:
+        declared = template()["Parameters"]
+        assert parameters.keys() <= declared.keys()
+        defaults = {name: each["Default"] for name, each in declared.items()}
+        self.parameters = {name: str(value) for name, value in (defaults | parameters).items()}
+
+    def holds(self, condition: Any) -> bool:
+        ((function, operand),) = condition.items()
+        match function:
+            case "Condition":
+                return self.holds(template()["Conditions"][operand])
+            case "Fn::Equals":
+                first, second = (self.value(each) for each in operand)
+                return str(first) == str(second)
+            case "Fn::Not":
+                return not self.holds(operand[0])
+            case "Fn::And":
+                return all(self.holds(each) for each in operand)
+            case "Fn::Or":
+                return any(self.holds(each) for each in operand)
+        raise AssertionError(f"unknown condition {function}")
+
+    def value(self, node: Any) -> Any:
+        match node:
+            case {"Ref": "AWS::NoValue"}:
+                return None
+            case {"Ref": name}:
+                return self.parameters[name]
+            case {"Fn::If": [condition, then, otherwise]}:
+                return self.value(then if self.holds({"Condition": condition}) else otherwise)
+            case {"Fn::FindInMap": [mapping, key, name]}:
+                return template()["Mappings"][mapping][self.value(key)][name]
+        return node
+
+    def reserved(self) -> dict[str, int]:
+        found = {
+            name: self.value(function.get("ReservedConcurrentExecutions"))
+            for name, function in FUNCTIONS.items()
+        }
+        return {name: int(value) for name, value in found.items() if value is not None}
+
+
+# Whoever answers a request about money, so that nothing else of the account takes their place.
+REQUEST_PATH = {"AuthorizeSpend", "IngestUsage"}
+
+
+def test_production_keeps_invocations_for_requests_unless_told_otherwise() -> None:
+    reserved = Deployed(Stage="prod").reserved()
+
+    assert {name: reserved[name] for name in REQUEST_PATH} == dict.fromkeys(REQUEST_PATH, 300)
+    assert sum(reserved.values()) <= ACCOUNT - UNRESERVED
+
+
+def test_whoever_is_called_as_often_as_there_are_organizations_has_a_most() -> None:
+    """At the first of a month that is a million times: by a state machine, a rule or a queue."""
+    resources = template()["Resources"].values()
+    text = [
+        json.dumps(resource["Properties"].get("Definition") or resource["Properties"]["Targets"])
+        for resource in resources
+        if resource["Type"] in ("AWS::StepFunctions::StateMachine", "AWS::Events::Rule")
+    ]
+    called = {name for name in FUNCTIONS if any(f'"{name}.Arn"' in each for each in text)}
+    reserved = Deployed(Stage="prod").reserved()
+
+    assert called == {"InvoiceOrganization", "NotifyPeople"}
+    assert called | REQUEST_PATH == reserved.keys()
+
+
+@pytest.mark.parametrize("stage", ["local", "dev", "prod"])
+def test_every_queue_has_a_most_that_leaves_room(stage: str) -> None:
+    deployed = Deployed(Stage=stage)
+    reserved = deployed.reserved()
+    most: dict[str, int] = {
+        name: deployed.value(source["ScalingConfig"]["MaximumConcurrency"])
+        for name, source in sources("SQS")
+    }
+
+    assert len(most) == 5
+    for name, value in most.items():
+        # A whole number of the mapping: the emulator takes no parameter. AWS takes no less than 2.
+        assert type(value) is int
+        assert value >= 2
+        # The same function does what the queue only begins, or answers requests as well.
+        assert name not in reserved or value <= reserved[name] / 2
+    shared = sum(value for name, value in most.items() if name not in reserved)
+    assert shared + sum(reserved.values()) <= ACCOUNT - UNRESERVED
+
+
+@pytest.mark.parametrize("stage", ["local", "dev", "prod"])
+def test_an_account_with_ten_invocations_gets_nothing_reserved(stage: str) -> None:
+    """Lambda refuses to reserve what leaves fewer than it keeps for all others."""
+    assert Deployed(Stage=stage, AuthorizeReservedConcurrency="0").reserved() == {}
+    assert (Deployed(Stage=stage).reserved() == {}) is (stage != "prod")
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_a_number_is_what_is_kept_wherever_it_is_given(stage: str) -> None:
+    deployed = Deployed(Stage=stage, AuthorizeReservedConcurrency="40", ClosingConcurrency="8")
+    reserved = deployed.reserved()
+
+    assert {name: reserved[name] for name in REQUEST_PATH} == dict.fromkeys(REQUEST_PATH, 40)
+    assert reserved["InvoiceOrganization"] == 8
+
+
+def test_the_budget_of_closes_is_one_parameter() -> None:
+    (pace,) = (
+        function["Environment"]["Variables"]["CLOSING_CONCURRENCY"]
+        for function in FUNCTIONS.values()
+        if "CLOSING_CONCURRENCY" in function["Environment"]["Variables"]
+    )
+    assert pace == {"Ref": "ClosingConcurrency"}
+    assert int(Deployed(ClosingConcurrency="8").value(pace)) == 8
+    definition = template()["Resources"]["ClosingMachine"]["Properties"]["Definition"]
+    for name in ("Members", "ManyMembers"):
+        # One large organization does not take the whole budget.
+        at_once = definition["States"][name]["MaxConcurrency"]
+        assert at_once <= template()["Parameters"]["ClosingConcurrency"]["Default"] / 4
+
+
+def test_no_environment_switches_off_what_production_keeps() -> None:
+    config = tomllib.loads((TEMPLATE.parent / "samconfig.toml").read_text())
+    overrides = config["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    parameters = dict(each.split("=", 1) for each in overrides)
+
+    assert Deployed(**parameters).reserved() == Deployed(Stage="prod").reserved()

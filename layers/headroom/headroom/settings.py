@@ -126,6 +126,13 @@ class QueueSettings(FromEnvironment):
 
 
 @dataclass(frozen=True, slots=True)
+class ClosingSettings(FromEnvironment):
+    """How many parallel invocations the closes of periods may take, all together."""
+
+    concurrency: Annotated[int, "CLOSING_CONCURRENCY"]
+
+
+@dataclass(frozen=True, slots=True)
 class ConsoleSettings(FromEnvironment):
     """Which function the console's buttons call to change something."""
 

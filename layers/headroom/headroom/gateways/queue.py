@@ -14,7 +14,8 @@ from headroom.settings import QueueSettings
 
 # What SQS takes in one call.
 TOGETHER_MAX: Final = 10
-# The longest that SQS hides a message.
+# The longest that SQS delays a message, and the longest that it hides one.
+DELAY_SECONDS_MAX: Final = 900
 HIDDEN_SECONDS_MAX: Final = 43_200
 
 
@@ -32,6 +33,13 @@ class Queue(Protocol):
             NotSent: some were not taken.
         """
 
+    def send_spread(self, messages: Iterable[tuple[dict[str, Any], int]]) -> int:
+        """Send messages, each to arrive after seconds of its own; return how many there were.
+
+        Raises:
+            NotSent: some were not taken.
+        """
+
 
 class SqsQueue:
     """A queue in SQS."""
@@ -43,6 +51,9 @@ class SqsQueue:
         )
 
     def send(self, messages: Iterable[dict[str, Any]], *, delay_seconds: int = 0) -> int:
+        return self.send_spread((message, delay_seconds) for message in messages)
+
+    def send_spread(self, messages: Iterable[tuple[dict[str, Any], int]]) -> int:
         waiting, sent = iter(messages), 0
         while together := list(islice(waiting, TOGETHER_MAX)):
             entries = [
@@ -51,7 +62,7 @@ class SqsQueue:
                     "MessageBody": json.dumps(message, separators=(",", ":")),
                     "DelaySeconds": delay_seconds,
                 }
-                for number, message in enumerate(together)
+                for number, (message, delay_seconds) in enumerate(together)
             ]
             answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
             if answer.get("Failed"):

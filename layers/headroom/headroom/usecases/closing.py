@@ -30,6 +30,7 @@ from headroom.store.budgets import (
     turn_budgets,
 )
 from headroom.store.closings import Closing, find_closing, list_due, move_closing, put_closing
+from headroom.store.keys import DUE_SHARDS
 from headroom.store.organizations import (
     find_organization,
     find_pool,
@@ -49,6 +50,8 @@ ATTEMPTS_MAX: Final = 16
 HANDED_OUT_FOR: Final = timedelta(minutes=30)
 # A close that waits for open holds, which last a day at most, is not handed out meanwhile.
 CLOSES_WITHIN: Final = timedelta(hours=26)
+# What the steps of an ordinary close take together, in seconds of one invocation.
+CLOSE_SECONDS: Final = 2
 # Holds are mostly settled long before they expire, so waiting looks again this often.
 LOOK_AGAIN: Final = timedelta(hours=1)
 SHARD_MEMBERS: Final = 250
@@ -84,6 +87,15 @@ def hand_out(
         except (Refused, Contended):
             # Somebody else was faster, or the index showed what was.
             continue
+
+
+def begins_after(shard: int, number: int, concurrency: int) -> int:
+    """Return after how many seconds a shard's nth close begins, counted from 0.
+
+    All shards together begin as many closes a second as so many parallel invocations carry. What
+    takes them longer is late, and nobody else's requests are.
+    """
+    return (number * DUE_SHARDS + shard) * CLOSE_SECONDS // concurrency
 
 
 def begin(table: Table, org_id: str, period: str, now: datetime) -> list[Shard]:
