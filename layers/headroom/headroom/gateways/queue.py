@@ -33,13 +33,6 @@ class Queue(Protocol):
             NotSent: some were not taken.
         """
 
-    def send_spread(self, messages: Iterable[tuple[dict[str, Any], int]]) -> int:
-        """Send messages, each to arrive after seconds of its own; return how many there were.
-
-        Raises:
-            NotSent: some were not taken.
-        """
-
 
 class SqsQueue:
     """A queue in SQS."""
@@ -54,6 +47,11 @@ class SqsQueue:
         return self.send_spread((message, delay_seconds) for message in messages)
 
     def send_spread(self, messages: Iterable[tuple[dict[str, Any], int]]) -> int:
+        """Send messages, each to arrive after seconds of its own; return how many there were.
+
+        Raises:
+            NotSent: some were not taken.
+        """
         waiting, sent = iter(messages), 0
         while together := list(islice(waiting, TOGETHER_MAX)):
             entries = [
