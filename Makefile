@@ -73,8 +73,8 @@ rehearse-restore: $(DEV) ## Back the table up, restore it beside itself, prove i
 	@$(RUN) tools.restore $(if $(TABLE),--table $(TABLE))
 
 .PHONY: bench-close
-bench-close: machine $(DEV) ## Close one organization of 10k, 100k and 1M lines (LINES=n at most)
-	@$(RUN) tools.bench.closing $(if $(LINES),--lines $(LINES))
+bench-close: machine $(DEV) ## Close one organization of 10k, 100k and 1M lines (LINES=n at most; BESIDE=31: authorize beside as many closes)
+	@$(RUN) $(if $(BESIDE),tools.bench.beside --closes $(BESIDE),tools.bench.closing $(if $(LINES),--lines $(LINES)))
 
 ## Checks and tests
 

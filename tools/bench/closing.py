@@ -117,9 +117,9 @@ def _measure(
     """Return the seconds that a close takes, the peak memory of its steps, and the loading."""
     name = f"{NAME}-{lines}"
     table = scene.create_table(endpoint_url, name)
-    org_id = provision(table, parse_provisioning(_document(lines)), NOW)["id"]
+    org_id = provision(table, parse_provisioning(document(name)), NOW)["id"]
     started = time.monotonic()
-    charged = _load(console, endpoint_url, name, org_id, members, lines)
+    charged = load(console, endpoint_url, name, org_id, members, lines)
     loading = time.monotonic() - started
     folder = Path(tempfile.mkdtemp(prefix="headroom-bench-close-"))
     try:
@@ -167,7 +167,7 @@ def _memory_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def _load(
+def load(
     console: Console, endpoint_url: str, name: str, org_id: str, members: int, lines: int
 ) -> int:
     """Write members, their budgets and their lines, as a month of use leaves them."""
@@ -292,9 +292,10 @@ def _batches(items: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _document(lines: int) -> dict[str, Any]:
+def document(name: str) -> dict[str, Any]:
+    """Return what the organization of a bench is provisioned from."""
     return {
-        "id": f"bench-close-{lines}",
+        "id": name,
         "plan": "enterprise",
         "name": "Bench",
         "extra_usage": {"enabled": True},
