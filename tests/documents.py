@@ -39,6 +39,7 @@ MAKES_NOT_RUN: Final = {
     "make test": "is what runs this",
     "make bench": "takes minutes; tests/unit/test_bench.py runs the parts that break",
     "make bench-close": "takes minutes; tests/e2e/test_closing.py closes by the same state machine",
+    "make bench-close BESIDE": "takes minutes; tests/emulator/test_beside.py runs a small one",
     "make down": "ends the stack that the others need; tests/conftest.py does so in the end",
     "make cost": "takes half a minute of the bench; tests/unit/test_cost.py has the sums",
     "make build": "is the `sam build` that the stack of these tests comes from",

@@ -1,6 +1,6 @@
 """Whether the closes of a month get in the way of authorizations, and if so, what in them does.
 
-python -m tools.bench.beside [--closes 31] [--budget 2]
+python -m tools.bench.beside [--closes 31] [--budget 2] [--rounds 3] [--seconds 8]
 
 Clients spend at a fixed pace in the first minutes of a month, alone and beside closes, in turns in
 one run: closes of organizations in another table, which share the machine and DynamoDB Local with
@@ -52,10 +52,8 @@ from tools.progress import follow
 TABLE, ELSEWHERE = "bench-beside", "bench-beside-elsewhere"
 CLIENTS: Final = 4
 REQUESTS_A_SECOND: Final = 20
-ALONE_SECONDS: Final = 8.0
 MEMBERS: Final = 20
 LINES: Final = 200
-ROUNDS: Final = 3
 CLOSING_PROCESSES: Final = 8
 # What a request may take more of the table's calls beside closes: the first ones of a month differ
 # in how many of them turn a budget, and there are only some hundred.
@@ -110,9 +108,9 @@ class Kind:
 class Bench:
     """Clients that wait for orders, and organizations for them and for the closes."""
 
-    def __init__(self, endpoint_url: str, closes: int) -> None:
+    def __init__(self, endpoint_url: str, closes: int, seconds: float) -> None:
         self.endpoint_url = endpoint_url
-        self.closes = closes
+        self.closes, self.seconds = closes, seconds
         self.tables = {name: scene.create_table(endpoint_url, name) for name in (TABLE, ELSEWHERE)}
         self.context = multiprocessing.get_context("spawn")
         self.stop: Event = self.context.Event()
@@ -149,7 +147,7 @@ class Bench:
             for order in self.orders:
                 order.put(spending)
             if kind.table is None:
-                time.sleep(ALONE_SECONDS)
+                time.sleep(self.seconds)
             else:
                 work = [
                     (self.endpoint_url, kind.table, part, str(folder))
@@ -196,12 +194,12 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="headroom-bench-beside-"))
     try:
         with dynamodb_local() as endpoint_url:
-            bench = Bench(endpoint_url, arguments.closes)
+            bench = Bench(endpoint_url, arguments.closes, arguments.seconds)
             bench.measure(kinds[0], Seen(), folder)  # Java compiles what is hot.
             # Each round begins elsewhere, so that a busy moment of the machine hits no kind alone.
             turns = [
                 kinds[(number + turn) % len(kinds)]
-                for turn in range(ROUNDS)
+                for turn in range(arguments.rounds)
                 for number in range(len(kinds))
             ]
             for kind in follow(turns, "kinds, in turns", total=len(turns), console=console):
@@ -241,7 +239,7 @@ def _report(
     console.print(
         f"{CLIENTS} clients ask for {REQUESTS_A_SECOND * CLIENTS} requests a second together, each "
         f"authorized and settled; time counts from when one was due. {arguments.closes} closes a "
-        f"round, of {MEMBERS} members and {LINES} lines; {ROUNDS} rounds."
+        f"round, of {MEMBERS} members and {LINES} lines; {arguments.rounds} rounds."
     )
     worst = max(
         seen.calls_per_request / alone.calls_per_request for seen in found.values() if seen.closes
@@ -350,6 +348,8 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--closes", type=int, default=31, help="how many organizations close")
     parser.add_argument("--budget", type=int, default=2, help="how many at once within the budget")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=8.0, help="how long a round alone lasts")
     return parser.parse_args()
 
 
