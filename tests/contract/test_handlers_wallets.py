@@ -248,6 +248,17 @@ def test_a_crossing_off_the_stream_reloads_the_wallet_once(scene: Scene) -> None
     assert len(scene.payments.payments) == 2
 
 
+def test_a_deployment_loses_no_crossing_that_the_release_before_brings(scene: Scene) -> None:
+    scene.send("top_up", amount="500")
+    scene.send("set_auto_reload", threshold="1500")
+    event = scene.crossing()
+    event["Records"][0]["dynamodb"]["NewImage"]["org_id"]["S"] = scene.acme.id
+
+    assert run(reload_wallet, event) == {"batchItemFailures": []}
+
+    assert scene.send("get_wallet").body["balance"] == "6500"
+
+
 def test_a_wallet_waits_neither_for_the_bus_nor_for_what_nobody_can_read(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,8 +50,8 @@ ATTEMPTS_MAX: Final = 16
 HANDED_OUT_FOR: Final = timedelta(minutes=30)
 # A close that waits for open holds, which last a day at most, is not handed out meanwhile.
 CLOSES_WITHIN: Final = timedelta(hours=26)
-# What the steps of an ordinary close take together, in seconds of one invocation.
-CLOSE_SECONDS: Final = 2
+# What the steps of a close take together, in seconds of one invocation, beside a slow processor.
+CLOSE_SECONDS: Final = 4
 # Holds are mostly settled long before they expire, so waiting looks again this often.
 LOOK_AGAIN: Final = timedelta(hours=1)
 SHARD_MEMBERS: Final = 250
