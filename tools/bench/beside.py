@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.queues import Queue
@@ -34,7 +35,6 @@ from rich.console import Console
 from rich.table import Table as Rows
 
 from headroom.domain.invoice import Terms
-from headroom.errors import Overloaded, SpendRefused
 from headroom.store.organizations import find_organization
 from headroom.store.table import Contended, DynamoTable
 from headroom.usecases.acquiring import Hints
@@ -46,6 +46,7 @@ from headroom.usecases.recording import record
 from headroom.wire.organizations import parse_provisioning
 from tools.bench import scene
 from tools.bench.closing import AFTER, NOW, PERIOD, FolderFiles, document, load
+from tools.bench.throughput import insist
 from tools.dynamodb_local import dynamodb_local
 from tools.progress import follow
 
@@ -141,7 +142,8 @@ class Bench:
         with ProcessPoolExecutor(CLOSING_PROCESSES, self.context) as pool:
             if kind.table is not None:
                 # The processes are there, and connected, before anything is measured.
-                list(pool.map(_connect, [(self.endpoint_url, kind.table)] * CLOSING_PROCESSES))
+                places = [(self.endpoint_url, kind.table)] * CLOSING_PROCESSES
+                list(pool.map(_warm_up, places))
             self.stop.clear()
             started = time.monotonic()
             for order in self.orders:
@@ -164,6 +166,8 @@ class Bench:
             seen.seconds += time.monotonic() - started
 
     def end(self) -> None:
+        """Let the clients go home, whatever they are at."""
+        self.stop.set()
         for order in self.orders:
             order.put(None)
         for client in self.clients:
@@ -193,8 +197,9 @@ def main() -> int:
     found = {kind: Seen() for kind in kinds}
     folder = Path(tempfile.mkdtemp(prefix="headroom-bench-beside-"))
     try:
-        with dynamodb_local() as endpoint_url:
+        with dynamodb_local() as endpoint_url, ExitStack() as stack:
             bench = Bench(endpoint_url, arguments.closes, arguments.seconds)
+            stack.callback(bench.end)
             bench.measure(kinds[0], Seen(), folder)  # Java compiles what is hot.
             # Each round begins elsewhere, so that a busy moment of the machine hits no kind alone.
             turns = [
@@ -204,7 +209,6 @@ def main() -> int:
             ]
             for kind in follow(turns, "kinds, in turns", total=len(turns), console=console):
                 bench.measure(kind, found[kind], folder)
-            bench.end()
     finally:
         shutil.rmtree(folder)
     return _report(console, arguments, kinds, found)
@@ -265,15 +269,9 @@ def _client(
         nonlocal calls
         calls += 1
 
-    def insist(work: Callable[[], Answer]) -> Answer:
+    def count_again() -> None:
         nonlocal again
-        while True:
-            try:
-                return work()
-            except (Contended, Overloaded, SpendRefused) as refusal:
-                if isinstance(refusal, SpendRefused) and not refusal.retryable:
-                    raise
-                again += 1
+        again += 1
 
     table.connection.client.meta.events.register("after-call.dynamodb.*", count)
     answers.put(Spent([], 0, 0))
@@ -289,12 +287,13 @@ def _client(
             now = AFTER + timedelta(seconds=time.monotonic() - started)
             asked, entropy = scene.request(user_id), secrets.token_bytes(6)
             answer = insist(
-                lambda: authorize(table, hints, organization, asked, now, entropy=entropy)  # noqa: B023 - called at once
+                lambda: authorize(table, hints, organization, asked, now, entropy=entropy),  # noqa: B023 - called at once
+                count_again,
             )
             # From when it was due: a client that waits does not hide how long others would have.
             millis.append((time.monotonic() - due) * 1000)
             used = scene.event(secrets.token_hex(12), user_id, now, answer["id"])
-            insist(lambda: record(table, hints, organization, used, now))  # noqa: B023 - called at once
+            insist(lambda: record(table, hints, organization, used, now), count_again)  # noqa: B023 - called at once
             due += 1 / REQUESTS_A_SECOND
         answers.put(Spent(millis, calls, again))
 
@@ -302,18 +301,21 @@ def _client(
 _TABLES: dict[str, DynamoTable] = {}
 
 
-def _connect(place: tuple[str, str]) -> DynamoTable:
-    endpoint_url, name = place
+def _warm_up(place: tuple[str, str]) -> None:
+    _connect(*place)
+    time.sleep(0.2)  # So that every process of the pool has to do it.
+
+
+def _connect(endpoint_url: str, name: str) -> DynamoTable:
     if name not in _TABLES:
         _TABLES[name] = scene.connect(endpoint_url, name)
-    time.sleep(0.2)  # So that every process of the pool has to do it.
     return _TABLES[name]
 
 
 def _close_all(work: tuple[str, str, Sequence[str], str], at_once: int) -> int:
     """Close organizations, some at the same time; return how many."""
     endpoint_url, name, org_ids, folder = work
-    table = _connect((endpoint_url, name))
+    table = _connect(endpoint_url, name)
     with ThreadPoolExecutor(at_once) as pool:
         return sum(pool.map(lambda org_id: _close(table, org_id, Path(folder)), org_ids))
 

@@ -148,7 +148,7 @@ def _client(
         answers.put(done)
 
 
-def _insist(work: Callable[[], Answer]) -> Answer:
+def insist(work: Callable[[], Answer], again: Callable[[], None] = lambda: None) -> Answer:
     """Repeat what others were in the way of, as a client repeats what was contended."""
     while True:
         try:
@@ -156,6 +156,7 @@ def _insist(work: Callable[[], Answer]) -> Answer:
         except (Contended, Overloaded, SpendRefused) as refusal:
             if isinstance(refusal, SpendRefused) and not refusal.retryable:
                 raise
+            again()
 
 
 def _spend(table: DynamoTable, org_id: str, hints: Hints, user_id: str) -> None:
@@ -169,19 +170,19 @@ def _spend(table: DynamoTable, org_id: str, hints: Hints, user_id: str) -> None:
         entropy = secrets.token_bytes(6)
         return authorize(table, hints, organization, asked, now, entropy=entropy, idempotency=key)
 
-    answer = _insist(ask)
+    answer = insist(ask)
     used = scene.event(secrets.token_hex(12), user_id, now, answer["id"])
-    result = _insist(lambda: record(table, hints, organization, used, now))
+    result = insist(lambda: record(table, hints, organization, used, now))
     assert result["status"] == "recorded"
 
 
 def _spend_naively(table: DynamoTable, org_id: str, hints: Hints, user_id: str) -> None:
     naive, now = Naive(table, org_id), datetime.now(UTC)
     asked = scene.request(user_id)
-    hold_id = _insist(lambda: naive.authorize(asked, now, secrets.token_bytes(8)))
+    hold_id = insist(lambda: naive.authorize(asked, now, secrets.token_bytes(8)))
     assert hold_id is not None
     used = scene.event(secrets.token_hex(12), user_id, now)
-    assert _insist(lambda: naive.record(hold_id, used, now))
+    assert insist(lambda: naive.record(hold_id, used, now))
 
 
 # What a function remembers of the caller's organization.
