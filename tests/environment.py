@@ -48,6 +48,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/headroom-test",
     "ACT_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:act",
     "RELEASED_VERSIONS": "{}",
+    "RELOAD_FUNCTION": "headroom-test-reload",
     "STAGE": "local",
     "POWERTOOLS_SERVICE_NAME": "headroom-test",
     "POWERTOOLS_METRICS_NAMESPACE": "Headroom",

@@ -128,6 +128,7 @@ _ENVIRONMENT: Final = {
     "STAGE": "local",
     "POWERTOOLS_METRICS_NAMESPACE": "Headroom",
     "QUEUE_URL": "https://queue.invalid/none",
+    "RELOAD_FUNCTION": "none",
     "WEBHOOK_KEY_ARN": "none",
     "WEBHOOK_LOOPBACK": "false",
     "OIDC_ISSUER": "https://issuer.invalid",

@@ -13,7 +13,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from headroom.clock import Clock
 from headroom.errors import SpendRefused
 from headroom.gateways.identity import connect_identity
-from headroom.settings import IdentitySettings, Settings
+from headroom.gateways.reloads import LambdaReloads
+from headroom.settings import IdentitySettings, ReloadSettings, Settings
 from headroom.store.connect import connect
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authenticating import Caller
@@ -31,6 +32,7 @@ metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 hints = Hints()
+reloads = LambdaReloads(ReloadSettings.from_env(os.environ), logger.warning)
 noticed = Noticed()
 identity = connect_identity(IdentitySettings.from_env(os.environ))
 api = Api(logger, table, clock, identity, Crashes.from_env(os.environ))
@@ -50,6 +52,7 @@ def post_authorization(caller: Caller, now: datetime) -> dict[str, Any]:
             now,
             entropy=os.urandom(ENTROPY_BYTES),
             idempotency=Idempotency(key, digest_of(body)) if key else None,
+            ask_reload=reloads.ask,
         )
     except SpendRefused as refusal:
         metrics.add_dimension("reason", refusal.facts["reason"])
@@ -68,7 +71,15 @@ def delete_authorization(caller: Caller, now: datetime, authorization_id: str) -
 @api.route("POST", "/v1/authorizations/<authorization_id>/extend", once=True)
 def post_extension(caller: Caller, now: datetime, authorization_id: str) -> dict[str, Any]:
     ttl, max_tokens = parse_extension(api.request.json())
-    return extend(table, caller.organization, authorization_id, now, ttl=ttl, max_tokens=max_tokens)
+    return extend(
+        table,
+        caller.organization,
+        authorization_id,
+        now,
+        ttl=ttl,
+        max_tokens=max_tokens,
+        ask_reload=reloads.ask,
+    )
 
 
 @logger.inject_lambda_context(clear_state=True)

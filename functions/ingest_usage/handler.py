@@ -20,7 +20,8 @@ from headroom.clock import Clock
 from headroom.domain.organization import Organization
 from headroom.errors import HeadroomError, InvalidRequest, NotFound
 from headroom.gateways.identity import connect_identity
-from headroom.settings import IdentitySettings, Settings
+from headroom.gateways.reloads import LambdaReloads
+from headroom.settings import IdentitySettings, ReloadSettings, Settings
 from headroom.store.connect import connect
 from headroom.store.organizations import find_organization
 from headroom.usecases.acquiring import Hints
@@ -38,6 +39,7 @@ metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 hints = Hints()
+reloads = LambdaReloads(ReloadSettings.from_env(os.environ), logger.warning)
 crashes = Crashes.from_env(os.environ)
 identity = connect_identity(IdentitySettings.from_env(os.environ))
 api = Api(logger, table, clock, identity, crashes)
@@ -110,6 +112,6 @@ def _record(organization: Organization, raw: object, now: datetime) -> dict[str,
     except InvalidRequest as error:
         result = rejected(event_id_of(raw), error)
     else:
-        result = record(table, hints, organization, event, now)
+        result = record(table, hints, organization, event, now, ask_reload=reloads.ask)
     metrics.add_metric(f"UsageEvent{result['status'].title()}", MetricUnit.Count, 1)
     return result

@@ -1,4 +1,8 @@
-"""Wallets that reached their threshold, as messages; and every minute those that are due.
+"""Wallets that reached their threshold, told by whoever took them there; and those that are due.
+
+Whoever takes a wallet to its threshold marks it in the same write and invokes this function, which
+is the fastest way here; the stream brings the mark as well, as a message of `publish_events`, and
+so does the minute's look.
 
 The schedule only begins: each shard of wallets is gone through by a message of its own, from where
 another one ran out of time, and each wallet that is due is looked after by one more. So many are
@@ -44,6 +48,9 @@ queue = SqsQueue(QueueSettings.from_env(os.environ))
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Look after the wallets of a batch, or find those that are due."""
+    if "organization_id" in event:
+        metrics.add_metric("WalletsReloaded", MetricUnit.Count, _react(event["organization_id"]))
+        return {}
     if "Records" not in event:
         sent = queue.send({"shard": shard} for shard in range(keys.DUE_SHARDS))
         metrics.add_metric("ScheduledRuns", MetricUnit.Count, 1)
@@ -65,8 +72,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _look(record: dict[str, Any], context: LambdaContext) -> int:
     if "dynamodb" in record:
         # By the stream's mapping of the release before, which a deployment removes last.
-        org_id = record["dynamodb"]["NewImage"]["org_id"]["S"]
-        return reload_marked(table, payments, org_id, clock.now(), terms)
+        return _react(record["dynamodb"]["NewImage"]["org_id"]["S"])
     message = json.loads(record["body"])
     if "shard" in message:
         _send_due(message["shard"], message.get("after"), context)
@@ -74,6 +80,10 @@ def _look(record: dict[str, Any], context: LambdaContext) -> int:
     # Off the table's stream, by publish_events: only the reload is wanted, and at once.
     act = reload_marked if message.get("crossed") else look_after
     return act(table, payments, message["organization_id"], clock.now(), terms)
+
+
+def _react(org_id: str) -> int:
+    return reload_marked(table, payments, org_id, clock.now(), terms)
 
 
 def _send_due(shard: int, after: str | None, context: LambdaContext) -> None:

@@ -133,6 +133,14 @@ class ClosingSettings(FromEnvironment):
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadSettings(FromEnvironment):
+    """Which function reloads wallets."""
+
+    function_name: Annotated[str, "RELOAD_FUNCTION"]
+    region: Annotated[str, "AWS_REGION"]
+
+
+@dataclass(frozen=True, slots=True)
 class ConsoleSettings(FromEnvironment):
     """Which function the console's buttons call to change something."""
 

@@ -74,6 +74,8 @@ class Pool:
     `moves` counts what the wallet put into `funds` or took out: with the grants it tells two
     looks at the pool apart, however the figures come to agree.
     `enforced_until_millis` is how long whoever cut the cap may take to bring back what is out.
+    `reload_at` is what `funds` must come down to, from `reload_from_millis` on, for a grant to ask
+    for a reload of the wallet; None if nobody is to ask, or somebody has.
     """
 
     period: str
@@ -85,6 +87,8 @@ class Pool:
     expiry_millis: int = 0
     moves: int = 0
     enforced_until_millis: int = 0
+    reload_at: int | None = None
+    reload_from_millis: int = 0
 
     @property
     def available(self) -> int:
@@ -94,6 +98,12 @@ class Pool:
     def is_drained(self, now: datetime) -> bool:
         """Tell whether nobody holds an allotment or an overdue hold, so that the pool is all."""
         return self.drained_at == self.grants and self.expiry_millis > to_millis(now)
+
+    def left_to_reload(self, now: datetime) -> int | None:
+        """Return how far `funds` is above where a reload is asked for; None if nobody is to ask."""
+        if self.reload_at is None or self.reload_from_millis > to_millis(now):
+            return None
+        return self.funds - self.reload_at
 
     def is_being_enforced(self, now: datetime) -> bool:
         """Tell whether the pool owes, and somebody is bringing back what is out.
@@ -122,13 +132,15 @@ class Grant:
     """Take `take` from the pool and spend `amount` of it and the member's own allotment.
 
     If `opens`, what is left over becomes the member's allotment; otherwise nothing is left over,
-    and what a settlement does not need returns to the pool.
+    and what a settlement does not need returns to the pool. If `asks_reload`, it takes the pool's
+    funds to where the wallet should be reloaded, and whoever takes it says so.
     """
 
     amount: int
     take: int
     opens: bool
     limits: tuple[EffectiveLimit, ...]
+    asks_reload: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +217,12 @@ def decide(
 
     need = max(amount - own, 0)
     target = _slice_target(budget, amount, now)
-    take = max(need, min(target, pool.available // SLICE_SHARE, room - budget.allotment))
-    return Grant(amount, take, take > need, limits)
+    left = pool.left_to_reload(now)
+    # Beside the threshold of a reload slices are as small as beside the end, so that next to
+    # nothing sits idle when the pool's own figure reaches it.
+    handed_out_of = pool.available if left is None or left <= 0 else min(pool.available, left)
+    take = max(need, min(target, handed_out_of // SLICE_SHARE, room - budget.allotment))
+    return Grant(amount, take, take > need, limits, left is not None and left <= take)
 
 
 def limit_used(budget: Budget, period: LimitPeriod) -> int:

@@ -102,6 +102,25 @@ class Budget:
         return tuple(hold for hold in self.holds.values() if hold.until_millis <= to_millis(now))
 
 
+def idle_between(before: Budget | None, after: Budget) -> int | None:
+    """Return what may have been in an allotment, at most, at an instant between two looks at it.
+
+    It was there before, or came since: from the pool, or from holds that were closed meanwhile.
+    What a hold takes only makes it less. None if another epoch began, so that nothing is known.
+    """
+    if before is None:
+        return after.granted
+    if before.epoch != after.epoch:
+        return None
+    home = away = 0
+    for key, hold in before.holds.items():
+        if hold.source == "extra_usage" and key not in after.holds:
+            # One of an earlier epoch gives back to the pool, and counts as granted no more.
+            home += hold.amount_nanos if hold.epoch == before.epoch else 0
+            away += hold.amount_nanos if hold.epoch != before.epoch else 0
+    return before.allotment + home + max(after.granted - before.granted + away, 0)
+
+
 def refresh(
     budget: Budget | None,
     organization: Organization,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from headroom.domain.instants import to_millis
+from headroom.domain.instants import from_millis, to_millis
 from headroom.domain.wallet import Breaker, Wallet
 
 ReloadState = Literal[
@@ -32,6 +32,12 @@ NEXT_STEPS: Final[Mapping[ReloadState, str]] = {
 OWING_STEPS: Final = ("top_up", "update_payment_method")
 # Why reloads stop when a payment by the method was disputed.
 DISPUTED: Final = "disputed"
+# A reload that is asked for is there after about so long, and one without an outcome is asked for
+# again after so long.
+RELOAD_TAKES: Final = timedelta(seconds=5)
+PENDING_LOOK: Final = timedelta(minutes=1)
+# A look that found nothing due is asked for again after so long.
+ASK_EVERY: Final = timedelta(seconds=2)
 # Without auto-reload a wallet is low at this share of what was last put in.
 LOW_SHARE: Final = 10
 
@@ -43,6 +49,14 @@ class PaymentTerms:
     least: int
     most: int
     cool_down: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ComingReload:
+    """A reload that comes by itself, and when it should be there if the processor answers."""
+
+    status: Literal["under_way", "due", "cooling_down"]
+    expected_at: datetime
 
 
 def reloaded_in(wallet: Wallet, month: str) -> int:
@@ -93,10 +107,39 @@ def without_dispute(wallet: Wallet, payment_method_id: str) -> Wallet:
     return replace(wallet, breaker=None)
 
 
-def has_crossed(wallet: Wallet, balance: int) -> bool:
-    """Tell whether a balance has reached the threshold, with what is under way as arrived."""
+def has_crossed(wallet: Wallet, free: int) -> bool:
+    """Tell whether what is free has reached the threshold, with what is under way as arrived.
+
+    What is held is not free: nobody else can spend it.
+    """
     auto = wallet.auto_reload
-    return auto is not None and balance + wallet.pending_total <= auto.threshold
+    return auto is not None and free + wallet.pending_total <= auto.threshold
+
+
+def coming_reload(
+    wallet: Wallet, state: ReloadState, free: int, now: datetime
+) -> ComingReload | None:
+    """Return the reload that comes if nobody does anything, None if none does."""
+    if state == "pending":
+        begun = max(
+            (
+                from_millis(payment.created_at_millis)
+                for payment in wallet.pending
+                if payment.kind == "reload" and not payment.unwanted
+            ),
+            default=None,
+        )
+        if begun is None:
+            return None
+        late = now - begun >= PENDING_LOOK
+        return ComingReload("under_way", now + (PENDING_LOOK if late else RELOAD_TAKES))
+    if not has_crossed(wallet, free):
+        return None
+    if state == "ready":
+        return ComingReload("due", now + RELOAD_TAKES)
+    if state == "cooling_down":
+        return ComingReload("cooling_down", from_millis(wallet.cool_until_millis) + RELOAD_TAKES)
+    return None
 
 
 def is_low(wallet: Wallet, balance: int, state: ReloadState) -> bool:

@@ -31,6 +31,7 @@ from headroom.store.models import (
     PoolRecord,
     RegistrationRecord,
     SettingsRecord,
+    WalletRecord,
     answer_path,
     hold_path,
     hold_value,
@@ -242,7 +243,8 @@ def take_granted(
     """Move a grant from the pool to the member and spend of it, in one transaction.
 
     Refused unless the settings are those of the decision, the pool still has it, and the member
-    stays within every limit of their own.
+    stays within every limit of their own. A grant that asks for a reload marks the wallet as due in
+    the same write, so that whoever looks after wallets finds it, whatever becomes of us.
 
     Raises:
         Refused: the picture no longer holds.
@@ -272,7 +274,7 @@ def take_granted(
             BudgetRecord.slice.set(grant.take),
             BudgetRecord.granted_at.set(to_millis(now)),
         ]
-    pool_condition, pool_actions = _grant_from(pool, grant, spending)
+    pool_condition, pool_actions = _grant_from(pool, grant, spending, now)
     table.transact(
         [
             Update(
@@ -287,6 +289,7 @@ def take_granted(
                 & (PoolRecord.period == budget.period)
                 & pool_condition,
             ),
+            *([_wallet_is_due(budget.org_id, now)] if grant.asks_reload else []),
             *spending.also,
         ]
     )
@@ -702,12 +705,30 @@ def _take(
     return seen
 
 
-def _grant_from(pool: Pool, grant: Grant, spending: Spending) -> tuple[Condition, list[Action]]:
+def _wallet_is_due(org_id: str, now: datetime) -> Update:
+    """Mark a wallet to be looked at, at once. Whoever writes it from an earlier look is refused."""
+    return Update(
+        keys.wallet(org_id),
+        [
+            WalletRecord.crossed.set(True),
+            WalletRecord.due_at.set(to_millis(now)),
+            WalletRecord.version.set(WalletRecord.version + 1),
+        ],
+        WalletRecord.pk.exists(),
+    )
+
+
+def _grant_from(
+    pool: Pool, grant: Grant, spending: Spending, now: datetime
+) -> tuple[Condition, list[Action]]:
     """Return how the pool hands out a grant, and what has to be true of it.
 
     Every grant is counted, so that a recall notices those that happened behind its back. In a
     drained pool, a grant that leaves nothing idle keeps it drained, and its hold's end is
     remembered if it is the first to come.
+
+    One grant asks for a reload: the one that takes the funds to where it is due. Any other is
+    refused if by now it would be that one, so that no two pass the threshold together unnoticed.
     """
     condition = (PoolRecord.unallotted >= grant.take) & (PoolRecord.funds >= grant.take)
     actions: list[Action] = [
@@ -715,6 +736,13 @@ def _grant_from(pool: Pool, grant: Grant, spending: Spending) -> tuple[Condition
         PoolRecord.funds.set(PoolRecord.funds - grant.take),
         PoolRecord.grants.set(PoolRecord.grants + 1),
     ]
+    if grant.asks_reload:
+        assert pool.reload_at is not None, "a grant asks where the pool says so"
+        condition &= PoolRecord.reload_at == pool.reload_at
+        actions.append(PoolRecord.reload_at.remove())
+    elif pool.left_to_reload(now) is not None:
+        assert pool.reload_at is not None, "there is something left to it"
+        condition &= PoolRecord.funds > pool.reload_at + grant.take
     if grant.opens:
         return condition, actions
     if pool.drained_at != pool.grants:

@@ -232,6 +232,8 @@ class PoolRecord(Record):
     expiry = IntegerAttribute(default=0)
     moves = IntegerAttribute(default=0)
     enforced_until = IntegerAttribute(default=0)
+    reload_at = IntegerAttribute(null=True)
+    reload_from = IntegerAttribute(default=0)
 
     @classmethod
     def from_domain(cls, key: Key, pool: Pool) -> PoolRecord:
@@ -248,6 +250,8 @@ class PoolRecord(Record):
             expiry=pool.expiry_millis,
             moves=pool.moves,
             enforced_until=pool.enforced_until_millis,
+            reload_at=pool.reload_at,
+            reload_from=pool.reload_from_millis,
         )
 
     def to_domain(self) -> Pool:
@@ -262,6 +266,8 @@ class PoolRecord(Record):
             expiry_millis=self.expiry,
             moves=self.moves,
             enforced_until_millis=self.enforced_until,
+            reload_at=self.reload_at,
+            reload_from_millis=self.reload_from,
         )
 
 

@@ -99,6 +99,8 @@ def step_changes(
             PoolRecord.funds.set(PoolRecord.funds + step.moved),
             PoolRecord.moves.add(1),
         ]
+    if step.moved > 0 and step.wallet.auto_reload is not None:
+        actions += _asking(step.wallet.auto_reload.threshold, step.wallet.cool_until_millis)
     if step.moved < 0:
         condition &= PoolRecord.funds >= max(-step.moved, funds_seen)
     if audited is not None:
@@ -115,6 +117,19 @@ def step_changes(
     if actions:
         changes.append(Update(keys.pool(old.org_id), actions, condition))
     return changes
+
+
+def let_grants_ask(wallet: Wallet, at: int, from_millis: int, *, above: bool) -> Update:
+    """Let the grant that takes the pool's funds to `at`, from a moment on, ask for a reload.
+
+    If they are said to be `above` it, it is refused should they be there by now.
+    """
+    condition = PoolRecord.funds > at if above else PoolRecord.pk.exists()
+    return Update(keys.pool(wallet.org_id), _asking(at, from_millis), condition)
+
+
+def _asking(at: int, from_millis: int) -> list[Action]:
+    return [PoolRecord.reload_at.set(at), PoolRecord.reload_from.set(from_millis)]
 
 
 def put_entry(entry: Entry) -> Put:

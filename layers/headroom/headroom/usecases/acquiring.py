@@ -14,6 +14,7 @@ from headroom.domain.budget import Budget, refresh
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_of, time_zone
 from headroom.errors import NotFound
+from headroom.gateways.reloads import AskReload, ask_nobody
 from headroom.store.budgets import (
     Picture,
     Spending,
@@ -63,6 +64,7 @@ class Taken:
 
     budget: Budget
     spending: Spending
+    asks_reload: bool = False
 
 
 class Hints:
@@ -92,12 +94,15 @@ def acquire(
     claim: Claim,
     spending_of: SpendingOf,
     now: datetime,
+    *,
     look: Look = see_nothing,
+    ask_reload: AskReload = ask_nobody,
 ) -> Taken | Refusal:
     """Take what the claim asks for, from the seat's allowance or else from extra usage.
 
     In the steady state this is one conditional write. `look` is shown the budget as last seen, and
-    as each refusal finds it; what it raises ends the taking, and nothing was taken.
+    as each refusal finds it; what it raises ends the taking, and nothing was taken. Taking what
+    brings the wallet to its threshold marks it in the same write, and asks for its reload at once.
 
     Raises:
         NotFound: the organization has no such member.
@@ -122,6 +127,8 @@ def acquire(
             continue
         if isinstance(decided, Taken):
             hints.keep(_guess(decided))
+            if decided.asks_reload:
+                ask_reload(org_id)
         if decided is not None:
             return decided
     # Read by itself: a picture would meet the same transactions.
@@ -243,8 +250,9 @@ def _take_cold(
             try:
                 take_granted(table, picture, decision, spending, now)
             except Refused as refused:
-                return _found_done(refused, spending, budget, look)
-            return Taken(_after(budget, decision), spending)
+                done = _found_done(refused, spending, budget, look)
+                return done and replace(done, asks_reload=decision.asks_reload)
+            return Taken(_after(budget, decision), spending, decision.asks_reload)
 
 
 def _picture(table: Table, org_id: str, user_id: str, look: Look = see_nothing) -> Picture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, Final
 
 from headroom.domain.allotment import (
@@ -33,6 +34,7 @@ from headroom.domain.organization import Organization
 from headroom.domain.periods import day_bounds, day_of
 from headroom.domain.reload import OWING_STEPS
 from headroom.errors import Conflict, Overloaded, SpendRefused
+from headroom.gateways.reloads import AskReload, ask_nobody
 from headroom.price_book import PRICE_BOOK
 from headroom.store import keys
 from headroom.store.budgets import (
@@ -45,7 +47,7 @@ from headroom.store.budgets import (
 from headroom.store.receipts import RECEIPT_LASTS, Receipt, find_receipt, put_receipt
 from headroom.store.table import Change, Contended, Refused, Table
 from headroom.usecases.acquiring import AlreadyDone, Hints, acquire, see_nothing
-from headroom.usecases.empty_wallets import ask_for_reload, refusal_steps
+from headroom.usecases.empty_wallets import Outlook, ask_for_reload
 from headroom.usecases.settling import ATTEMPTS_MAX, find_hold
 from headroom.usecases.settling import release as release_hold
 from headroom.usecases.sweeping import LOOK_EVERY
@@ -54,8 +56,8 @@ from headroom.usecases.sweeping import LOOK_EVERY
 RETRY_AFTER_SECONDS: Final = 3600
 # So long after an upgrade the release before may still run beside this one, or be taken back to.
 RELEASES_OVERLAP: Final = timedelta(hours=1)
-# A reload on its way is there, or known not to come, after about so long.
-RELOAD_SECONDS: Final = 5
+# A payment that somebody makes by hand is there, or known not to come, after about so long.
+PAYMENT_SECONDS: Final = 60
 
 MESSAGES: Final[dict[Reason, str]] = {
     "included_limit_reached": "the usage included in the seat is spent, and the member has not "
@@ -100,6 +102,7 @@ def authorize(
     *,
     entropy: bytes,
     idempotency: Idempotency | None = None,
+    ask_reload: AskReload = ask_nobody,
 ) -> dict[str, Any]:
     """Hold the money for a request and return the authorization, as the wire has it.
 
@@ -150,6 +153,7 @@ def authorize(
             spending_of,
             now,
             look=keyed.look if keyed else see_nothing,
+            ask_reload=ask_reload,
         )
     except _AnsweredBefore as before:
         return before.answer
@@ -159,7 +163,7 @@ def authorize(
         assert answer is not None, "the receipt that refused the write exists"
         return answer
     if isinstance(outcome, Refusal):
-        raise _explained(table, organization, outcome, now, bound)
+        raise _explained(table, organization, outcome, now, bound, ask_reload)
     hold = outcome.spending.hold
     assert hold is not None, "an authorization is a hold"
     if asked.ttl < LOOK_EVERY:
@@ -193,6 +197,7 @@ def extend(
     *,
     ttl: timedelta | None,
     max_tokens: int | None,
+    ask_reload: AskReload = ask_nobody,
 ) -> dict[str, Any]:
     """Prolong an open hold, enlarge it, or both; it never gets shorter or smaller.
 
@@ -228,9 +233,9 @@ def extend(
         if larger.amount_nanos > hold.amount_nanos:
             if found.is_past:
                 raise _taken_earlier()
-            outcome = _enlarge(table, organization, authorization, hold, larger, now)
+            outcome = _enlarge(table, organization, authorization, hold, larger, now, ask_reload)
             if isinstance(outcome, Refusal):
-                raise _explained(table, organization, outcome, now, bound)
+                raise _explained(table, organization, outcome, now, bound, ask_reload)
             return _answer(organization, outcome, larger, authorization)
         if until_millis == hold.until_millis:
             return _answer(organization, budget, hold, authorization)
@@ -279,20 +284,35 @@ def refused(refusal: Refusal, now: datetime, bound: RequestBound | None) -> Spen
 
 
 def _explained(
-    table: Table, organization: Organization, refusal: Refusal, now: datetime, bound: RequestBound
+    table: Table,
+    organization: Organization,
+    refusal: Refusal,
+    now: datetime,
+    bound: RequestBound,
+    ask_reload: AskReload,
 ) -> SpendRefused:
     """Return a refusal as clients see it; for an empty wallet a reload is asked for first."""
     error = refused(refusal, now, bound)
     if refusal.reason == "payment_past_due" and organization.plan == "team":
         error.facts["next_steps"] = list(OWING_STEPS)
     if refusal.reason == "wallet_empty":
-        wallet = ask_for_reload(table, organization, now)
-        if wallet is not None:
-            steps = refusal_steps(organization, wallet, now)
-            error.facts["next_steps"] = steps
-            if "wait_for_reload" in steps:
-                error.retry_after_seconds = RELOAD_SECONDS
+        _say_what_comes(error, ask_for_reload(table, organization, now, ask_reload), now)
     return error
+
+
+def _say_what_comes(error: SpendRefused, outlook: Outlook | None, now: datetime) -> None:
+    coming = outlook.reload if outlook else None
+    error.facts["reload"] = coming and {
+        "status": coming.status,
+        "expected_at": to_wire(coming.expected_at),
+    }
+    if outlook is not None:
+        error.facts["next_steps"] = list(outlook.next_steps)
+        if coming is not None:
+            wait = ceil((coming.expected_at - now).total_seconds())
+            error.retry_after_seconds = max(wait, 1)
+        elif "wait_for_payment" in outlook.next_steps:
+            error.retry_after_seconds = PAYMENT_SECONDS
 
 
 def _enlarge(
@@ -302,6 +322,7 @@ def _enlarge(
     hold: Hold,
     larger: Hold,
     now: datetime,
+    ask_reload: AskReload,
 ) -> Budget | Refusal:
     added = larger.amount_nanos - hold.amount_nanos
 
@@ -318,7 +339,14 @@ def _enlarge(
     claim = Claim(added, lambda available: added if added <= available else 0, chooses=True)
     # Without hints: the budget must be one that shows whether the hold is still there.
     outcome = acquire(
-        table, Hints(), organization.org_id, authorization.user_id, claim, spending_of, now
+        table,
+        Hints(),
+        organization.org_id,
+        authorization.user_id,
+        claim,
+        spending_of,
+        now,
+        ask_reload=ask_reload,
     )
     return outcome if isinstance(outcome, Refusal) else outcome.budget
 

@@ -1,66 +1,108 @@
-"""When somebody is refused for an empty wallet: ask for its reload, and say what would help."""
+"""When somebody is refused for an empty wallet: ask for its reload, and say what will happen."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Final
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from headroom.domain.instants import to_millis
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_of, time_zone
-from headroom.domain.reload import NEXT_STEPS, reload_state
+from headroom.domain.reload import (
+    ASK_EVERY,
+    NEXT_STEPS,
+    ComingReload,
+    ReloadState,
+    coming_reload,
+    reload_state,
+)
 from headroom.domain.wallet import Wallet
+from headroom.gateways.reloads import AskReload, ask_nobody
 from headroom.store.announcements import put_announcement
-from headroom.store.table import Change, Contended, Refused, Table
+from headroom.store.organizations import find_pool
+from headroom.store.table import Contended, Refused, Table
 from headroom.store.wallets import find_wallet, save_wallet
 from headroom.usecases.totals import total
 
-# A refusal asks for a look at most this often.
-ASK_EVERY: Final = timedelta(seconds=2)
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What would help somebody refused for the wallet, and the reload that comes, if any."""
+
+    next_steps: tuple[str, ...]
+    reload: ComingReload | None
 
 
-def ask_for_reload(table: Table, organization: Organization, now: datetime) -> Wallet | None:
-    """Ask for a look at the wallet because somebody was refused for it, and return it.
+def ask_for_reload(
+    table: Table,
+    organization: Organization,
+    now: datetime,
+    ask_reload: AskReload = ask_nobody,
+) -> Outlook | None:
+    """Ask for a look at the wallet because somebody was refused for it, and say what will come.
 
-    The stream that totals follow may be seconds behind; whoever looks sums the members up. If
-    nothing will reload the wallet the owner is told that it is empty, once for each credit.
+    The refusal found that nobody but the pool has anything, so what the pool has is what is free.
+    If that does not bring a reload the owner is told that the wallet is empty, once for each
+    credit. None if there is no wallet yet.
     """
     wallet = find_wallet(table, organization.org_id)
-    if wallet is None or wallet.crossed:
-        return wallet
+    if wallet is None:
+        return None
     state = reload_state(wallet, _month(organization, now), now)
-    also: list[Change] = []
-    after = wallet
-    if state == "ready":
-        if to_millis(now - ASK_EVERY) >= wallet.looked_at_millis:
-            after = replace(wallet, crossed=True, due_at_millis=to_millis(now))
-    elif state not in ("pending", "cooling_down") and wallet.emptied != wallet.credits:
-        after = replace(wallet, emptied=wallet.credits)
-        facts = {
-            "balance": format_amount(total(table, organization).balance),
-            "auto_reload": state,
-            "next_step": NEXT_STEPS.get(state, "top_up"),
-        }
-        event_id = f"{wallet.org_id}_empty_{wallet.credits}"
-        also = [put_announcement(wallet.org_id, event_id, "wallet.empty", facts, now)]
-    if after is not wallet:
-        # Whoever changes it at the same time has looked, or will.
-        with suppress(Refused, Contended):
-            return save_wallet(table, wallet, after, also)
-    return wallet
+    free = find_pool(table, organization.org_id).funds
+    coming = coming_reload(wallet, state, free, now)
+    if coming is None:
+        if not wallet.pending_total:
+            _tell_owner(table, organization, wallet, state, free, now)
+    elif coming.status == "due" and _mark(table, wallet, now):
+        ask_reload(wallet.org_id)
+    return Outlook(_next_steps(wallet, state, coming), coming)
 
 
-def refusal_steps(organization: Organization, wallet: Wallet, now: datetime) -> list[str]:
-    """Return what would help somebody who was refused because the wallet is empty."""
-    state = reload_state(wallet, _month(organization, now), now)
-    if state in ("ready", "pending", "cooling_down"):
-        return ["wait_for_reload", "top_up"]
-    if state == "off":
-        return ["top_up", "enable_auto_reload"]
-    return [NEXT_STEPS[state], "top_up"]
+def _next_steps(wallet: Wallet, state: ReloadState, coming: ComingReload | None) -> tuple[str, ...]:
+    if coming is not None:
+        return "wait_for_reload", "top_up"
+    if state in NEXT_STEPS:
+        return NEXT_STEPS[state], "top_up"
+    if wallet.pending_total:
+        # Somebody bought, and the outcome is not known yet.
+        return "wait_for_payment", "top_up"
+    return ("top_up", "enable_auto_reload") if state == "off" else ("top_up",)
+
+
+def _mark(table: Table, wallet: Wallet, now: datetime) -> bool:
+    """Mark a wallet to be looked at, at most every now and then; tell whether it was done."""
+    if wallet.crossed or to_millis(now - ASK_EVERY) < wallet.looked_at_millis:
+        return False
+    # Whoever changes it at the same time has looked, or will.
+    with suppress(Refused, Contended):
+        save_wallet(table, wallet, replace(wallet, crossed=True, due_at_millis=to_millis(now)))
+        return True
+    return False
+
+
+def _tell_owner(
+    table: Table,
+    organization: Organization,
+    wallet: Wallet,
+    state: ReloadState,
+    free: int,
+    now: datetime,
+) -> None:
+    if wallet.emptied == wallet.credits:
+        return
+    facts = {
+        "balance": format_amount(total(table, organization).balance),
+        "free": format_amount(max(free, 0)),
+        "auto_reload": state,
+        "next_step": NEXT_STEPS.get(state, "top_up"),
+    }
+    event_id = f"{wallet.org_id}_empty_{wallet.credits}"
+    told = put_announcement(wallet.org_id, event_id, "wallet.empty", facts, now)
+    with suppress(Refused, Contended):
+        save_wallet(table, wallet, replace(wallet, emptied=wallet.credits), [told])
 
 
 def _month(organization: Organization, now: datetime) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from headroom.domain.instants import MILLISECOND, to_millis
 from headroom.domain.organization import Organization
-from headroom.domain.reload import PaymentTerms
+from headroom.domain.reload import PENDING_LOOK, PaymentTerms
 from headroom.domain.wallet import Wallet, expired_of
 from headroom.gateways.payments import Payments
 from headroom.store.intents import find_intent, find_operation
@@ -20,7 +20,7 @@ from headroom.usecases.adjusting import finish_refund
 from headroom.usecases.booking import NOTICE, book_spending, expire_lots
 from headroom.usecases.charging import resume
 from headroom.usecases.opening import open_forgotten_closings
-from headroom.usecases.reloading import PENDING_LOOK, reload_while_due
+from headroom.usecases.reloading import reload_while_due
 from headroom.usecases.returning import hold_to_account
 from headroom.usecases.wallets import LOOK_EVERY_MILLIS, open_wallet, until_it_holds
 

@@ -13,6 +13,7 @@ from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization, SeatTier, format_duration
 from headroom.domain.usage import PricedUsage, Usage, price
 from headroom.errors import Conflict, HeadroomError, InvalidRequest, NotFound, Overloaded
+from headroom.gateways.reloads import AskReload, ask_nobody
 from headroom.price_book import PRICE_BOOK
 from headroom.store.budgets import (
     Spending,
@@ -55,6 +56,7 @@ class _Filing:
     event: UsageEvent
     priced: PricedUsage
     now: datetime
+    ask_reload: AskReload
 
     @property
     def cost(self) -> int:
@@ -110,7 +112,13 @@ class _Moved(Exception):
 
 
 def record(
-    table: Table, hints: Hints, organization: Organization, event: UsageEvent, now: datetime
+    table: Table,
+    hints: Hints,
+    organization: Organization,
+    event: UsageEvent,
+    now: datetime,
+    *,
+    ask_reload: AskReload = ask_nobody,
 ) -> dict[str, Any]:
     """Record one usage event and return its result, as the wire has it.
 
@@ -121,7 +129,7 @@ def record(
         Overloaded: the store could not decide; nothing was recorded, and a retry is safe.
     """
     try:
-        return _record(table, hints, organization, event, now)
+        return _record(table, hints, organization, event, now, ask_reload)
     except Contended as error:
         raise Overloaded("others are on this budget; try again") from error
     except Overloaded:
@@ -141,7 +149,12 @@ def rejected(event_id: object, error: HeadroomError) -> dict[str, Any]:
 
 
 def _record(
-    table: Table, hints: Hints, organization: Organization, event: UsageEvent, now: datetime
+    table: Table,
+    hints: Hints,
+    organization: Organization,
+    event: UsageEvent,
+    now: datetime,
+    ask_reload: AskReload,
 ) -> dict[str, Any]:
     authorization = None
     at = event.occurred_at
@@ -157,7 +170,7 @@ def _record(
     priced = price(
         event.usage, book=PRICE_BOOK, model=event.model, at=at, contract=organization.contract
     )
-    filing = _Filing(organization, event, priced, now)
+    filing = _Filing(organization, event, priced, now, ask_reload)
     if authorization is not None:
         result = _settle(table, filing, authorization)
         if result is not None:
@@ -229,6 +242,7 @@ def _overrun(table: Table, filing: _Filing, found: Found) -> bool:
         claim,
         spending_of,
         filing.now,
+        ask_reload=filing.ask_reload,
     )
     if isinstance(outcome, Refusal) and outcome.retryable:
         raise Contended
@@ -252,7 +266,16 @@ def _charge_on_arrival(table: Table, hints: Hints, filing: _Filing) -> dict[str,
     claim = Claim(cost, lambda left: cost if cost <= left else 0)
     for _ in range(ATTEMPTS_MAX):
         try:
-            outcome = acquire(table, hints, org_id, user_id, claim, spending_of, filing.now)
+            outcome = acquire(
+                table,
+                hints,
+                org_id,
+                user_id,
+                claim,
+                spending_of,
+                filing.now,
+                ask_reload=filing.ask_reload,
+            )
         except AlreadyDone:
             duplicate = _duplicate(table, filing)
             assert duplicate is not None, "the line that refused the write exists"
@@ -263,7 +286,7 @@ def _charge_on_arrival(table: Table, hints: Hints, filing: _Filing) -> dict[str,
         if outcome.retryable:
             raise Contended
         if outcome.reason == "wallet_empty":
-            ask_for_reload(table, filing.organization, filing.now)
+            ask_for_reload(table, filing.organization, filing.now, filing.ask_reload)
         budget = find_budget(table, org_id, user_id)
         assert budget is not None, "a refusal looked at the budget"
         line = filing.line_in(budget, "unbilled", 0, cost)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from headroom.domain.actor import Actor
+from headroom.domain.allotment import Pool
 from headroom.domain.audit import Facts
 from headroom.domain.instants import to_millis
 from headroom.domain.money import NANOS_PER_CENT, format_amount, format_limit
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_of, time_zone
 from headroom.domain.reload import (
+    ASK_EVERY,
     NEXT_STEPS,
+    PENDING_LOOK,
     PaymentTerms,
     has_crossed,
     is_low,
@@ -26,23 +29,21 @@ from headroom.errors import InvalidRequest, Overloaded
 from headroom.gateways.payments import Payments
 from headroom.store.announcements import put_announcement
 from headroom.store.intents import Intent, create_intent, intent_id_of
-from headroom.store.organizations import find_organization
+from headroom.store.organizations import find_organization, find_pool
 from headroom.store.table import Change, Contended, Refused, Table
-from headroom.store.wallets import put_wallet, save_wallet
+from headroom.store.wallets import let_grants_ask, put_wallet, save_wallet
 from headroom.usecases.charging import pursue
 from headroom.usecases.disowning import disown_reloads
 from headroom.usecases.governing import Reason, change_organization
-from headroom.usecases.wallets import (
-    balance_for_reload,
-    open_wallet,
-    spent_by_period,
-    until_it_holds,
-)
+from headroom.usecases.recalling import recall
+from headroom.usecases.totals import free_at_most
+from headroom.usecases.wallets import open_wallet, spent_by_period, until_it_holds
 
 CHANGED: Final = "wallet.auto_reload_changed"
 # One look makes so many reloads at most, if the cool-down lets it; the next look goes on.
 RELOADS_MAX: Final = 10
-PENDING_LOOK: Final = timedelta(minutes=1)
+# How often a look brings idle money back before it leaves the rest to the next.
+LOOKS_MAX: Final = 3
 
 
 def reload_while_due(
@@ -68,7 +69,9 @@ def reload_while_due(
 
 
 def watch_balance(table: Table, organization: Organization, now: datetime) -> None:
-    """Ask for a look at the wallet if what was spent by now has brought it to its threshold.
+    """Ask for a look at the wallet if what was taken by now may have brought it to its threshold.
+
+    This is the net below the grant that asks by itself.
 
     Whoever looks takes the mark away before they read the totals, so that what is added to these
     afterwards marks it anew: no crossing is overlooked. A low balance that nothing reloads is
@@ -82,7 +85,12 @@ def watch_balance(table: Table, organization: Organization, now: datetime) -> No
         wallet = open_wallet(table, organization, now)
         balance = balance_by(wallet, spent_by_period(table, organization, wallet, now))
         state = reload_state(wallet, _month(organization, now), now)
-        if state == "ready" and has_crossed(wallet, balance) and not wallet.crossed:
+        funds = find_pool(table, organization.org_id).funds
+        if (
+            state == "ready"
+            and not wallet.crossed
+            and _is_worth_a_look(wallet, balance, funds, now)
+        ):
             marked = replace(wallet, crossed=True, due_at_millis=to_millis(now))
             save_wallet(table, wallet, marked)
         if is_low(wallet, balance, state):
@@ -171,13 +179,17 @@ def _begin_reload(
         auto, method = wallet.auto_reload, wallet.payment_method
         if auto is None or method is None or wallet.customer_id is None:
             return None
-        if reload_state(wallet, month, now) != "ready":
+        state = reload_state(wallet, month, now)
+        if state not in ("ready", "cooling_down"):
             return None
         # Switching it writes the wallet too: settings that are read after it stand while it does.
         settings = find_organization(table, wallet.org_id)
         if settings is None or not settings.enabled:
             return None
-        if not has_crossed(wallet, balance_for_reload(table, organization, wallet, now)):
+        if state == "cooling_down":
+            _let_grants_ask(table, wallet, find_pool(table, wallet.org_id), now)
+            return None
+        if not _is_due(table, organization, wallet, now):
             return None
         number = wallet.reloads + 1
         intent = Intent(
@@ -206,6 +218,54 @@ def _begin_reload(
         return intent
 
     return until_it_holds(attempt)
+
+
+def _is_due(table: Table, organization: Organization, wallet: Wallet, now: datetime) -> bool:
+    """Tell whether what is free has reached the threshold; if not, let grants ask when it has.
+
+    What the pool has is free, so while that is above the threshold nothing is due. Totals that
+    follow the stream are a few reads, and only ever behind: who has spent so much has nothing free
+    beyond. Else it is summed up what members have idle, and if that keeps the wallet above the
+    threshold it is brought back, so that the pool's own figure tells from then on.
+    """
+    assert wallet.auto_reload is not None, "a wallet that does not reload itself is never due"
+    for _ in range(LOOKS_MAX):
+        pool = find_pool(table, wallet.org_id)
+        if not has_crossed(wallet, pool.funds):
+            _let_grants_ask(table, wallet, pool, now)
+            return False
+        if has_crossed(
+            wallet, balance_by(wallet, spent_by_period(table, organization, wallet, now))
+        ):
+            return True
+        free = free_at_most(table, wallet.org_id, now)
+        if free is not None and has_crossed(wallet, free):
+            return True
+        need = wallet.auto_reload.threshold - wallet.pending_total + 1
+        recall(table, wallet.org_id, now, need=need)
+    # Others go on taking what comes back: the next of them asks again.
+    _let_grants_ask(table, wallet, find_pool(table, wallet.org_id), now)
+    return False
+
+
+def _let_grants_ask(table: Table, wallet: Wallet, pool: Pool, now: datetime) -> None:
+    assert wallet.auto_reload is not None, "nobody asks for what does not come"
+    at = wallet.auto_reload.threshold
+    above = pool.funds > at
+    from_millis = wallet.cool_until_millis if wallet.cool_until_millis > to_millis(now) else 0
+    if not above:
+        from_millis = max(from_millis, to_millis(now + ASK_EVERY))
+    elif pool.reload_at == at and pool.reload_from_millis <= max(from_millis, to_millis(now)):
+        return
+    asks = let_grants_ask(wallet, at, from_millis, above=above)
+    save_wallet(table, wallet, wallet, [asks])
+
+
+def _is_worth_a_look(wallet: Wallet, balance: int, funds: int, now: datetime) -> bool:
+    if has_crossed(wallet, balance):
+        return True
+    # With members there may be more: it takes a sum to know, so not all the time.
+    return has_crossed(wallet, funds) and wallet.looked_at_millis <= to_millis(now - ASK_EVERY)
 
 
 def _writes(table: Table, wallet: Wallet, wanted: AutoReload | None, now: datetime) -> list[Change]:

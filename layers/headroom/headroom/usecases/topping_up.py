@@ -14,7 +14,7 @@ from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.payments import PaymentMethod
 from headroom.domain.periods import period_of, time_zone
-from headroom.domain.reload import PaymentTerms
+from headroom.domain.reload import PENDING_LOOK, PaymentTerms
 from headroom.domain.wallet import PendingPayment, Wallet
 from headroom.errors import Conflict, InvalidRequest, Overloaded, PaymentDeclined
 from headroom.gateways.payments import PaymentMethodRefused, Payments, PaymentUnknown
@@ -30,7 +30,6 @@ from headroom.store.wallets import (
 from headroom.usecases.charging import pursue
 from headroom.usecases.disowning import disown_reloads
 from headroom.usecases.governing import Reason, change_organization
-from headroom.usecases.reloading import PENDING_LOOK
 from headroom.usecases.returning import hold_to_account
 from headroom.usecases.wallets import open_wallet, until_it_holds
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from headroom.domain.allotment import Pool
+from headroom.domain.budget import Budget, idle_between
 from headroom.domain.organization import Organization
 from headroom.store.budgets import find_budgets, find_past_budgets
 from headroom.store.organizations import find_pool, list_registered
@@ -13,6 +16,7 @@ from headroom.store.table import Table
 from headroom.usecases.recalling import TOGETHER_MAX, batches
 
 ATTEMPTS_MAX: Final = 8
+FREE_ATTEMPTS_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,33 @@ def total(table: Table, organization: Organization) -> Totals:
             return totals
         pool = again
     return replace(_total(table, organization, pool), certain=False)
+
+
+def free_at_most(table: Table, org_id: str, now: datetime) -> int | None:
+    """Return what was free to spend at most, at an instant of this look: in the pool or idle.
+
+    What is held is not free. Others may spend all the while: the members are read before the pool
+    and after it, and whatever could have been an allotment in between counts. None if that cannot
+    be told, since a recall went on.
+    """
+    for _ in range(FREE_ATTEMPTS_MAX):
+        before = _budgets(table, org_id, list_registered(table, org_id))
+        pool = find_pool(table, org_id)
+        if pool.is_drained(now):
+            # Nobody has anything but the pool.
+            return pool.funds
+        after = _budgets(table, org_id, {*before, *list_registered(table, org_id)})
+        idle = [idle_between(before.get(user_id), budget) for user_id, budget in after.items()]
+        if None not in idle:
+            return pool.funds + sum(each or 0 for each in idle)
+    return None
+
+
+def _budgets(table: Table, org_id: str, user_ids: Iterable[str]) -> dict[str, Budget]:
+    found: dict[str, Budget] = {}
+    for together in batches(user_ids, TOGETHER_MAX):
+        found |= find_budgets(table, org_id, together)
+    return found
 
 
 def _total(table: Table, organization: Organization, pool: Pool) -> Totals:

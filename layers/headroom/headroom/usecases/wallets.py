@@ -11,8 +11,7 @@ from typing import Final, TypeVar
 from headroom.domain.instants import to_millis
 from headroom.domain.organization import Organization
 from headroom.domain.periods import next_period, period_of, previous_period, time_zone
-from headroom.domain.reload import has_crossed
-from headroom.domain.wallet import Step, Wallet, balance_by, credit
+from headroom.domain.wallet import Step, Wallet, credit
 from headroom.errors import InvalidRequest, Overloaded
 from headroom.store import keys
 from headroom.store.budgets import list_budgets
@@ -21,7 +20,6 @@ from headroom.store.models import PoolRecord
 from headroom.store.organizations import find_pool, list_members
 from headroom.store.table import Change, Contended, Refused, Table
 from headroom.store.wallets import find_wallet, put_entry, put_wallet, read_wallet
-from headroom.usecases.totals import total
 
 ATTEMPTS_MAX: Final = 12
 # A wallet with nothing else to come is looked at once a day.
@@ -131,24 +129,6 @@ def spent_by_period(
     last = previous_period(running)
     periods = {previous_period(last), last, running, next_period(running), *wallet.booked}
     return find_totals(table, organization.org_id, sorted(periods)[-100:])
-
-
-def balance_for_reload(
-    table: Table, organization: Organization, wallet: Wallet, now: datetime
-) -> int:
-    """Return the balance as far as it is certain, never less than it really is.
-
-    Totals that follow the stream come first: they are a few reads, and only ever behind. If by
-    these the threshold is not reached although the pool has little, the members are summed up.
-    """
-    balance = balance_by(wallet, spent_by_period(table, organization, wallet, now))
-    auto = wallet.auto_reload
-    if auto is None or has_crossed(wallet, balance):
-        return balance
-    if find_pool(table, organization.org_id).funds + wallet.pending_total > auto.threshold:
-        return balance
-    exact = total(table, organization)
-    return min(balance, exact.balance) if exact.certain else balance
 
 
 def _opening(wallet: Wallet, amount: int, now: datetime) -> Step:
