@@ -43,6 +43,11 @@ class Books:
         """What is not spent, wherever it is."""
         return self.pool.funds + sum(each.allotment + each.held for each in self.all_budgets)
 
+    @property
+    def free(self) -> int:
+        """What can still be spent by somebody: what is held is not free."""
+        return self.pool.funds + sum(each.allotment for each in self.all_budgets)
+
     def holds(self, user_id: str) -> Iterator[Hold]:
         """A member's open holds, whatever period they were taken in."""
         for budget in self.all_budgets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -58,6 +59,9 @@ class Purse:
         self.payments = FakePayments(NOW)
         self.user_ids = [f"user_{number:03d}" for number in range(members)]
         self.events = self.holds = 0
+        # Organizations for which a look at the wallet was asked, at once.
+        self.asked: list[str] = []
+        self.ask_reload: Callable[[str], None] = self.asked.append
         document: dict[str, Any] = {
             "id": name,
             "plan": "team",
@@ -143,6 +147,7 @@ class Purse:
             parse_authorization_request(body),
             self.now,
             entropy=self.holds.to_bytes(6),
+            ask_reload=self.ask_reload,
         )
         return str(answer["id"])
 
@@ -157,7 +162,12 @@ class Purse:
             "usage": {"input_tokens": 0, "output_tokens": -(-cents * CENT // TOKEN_NANOS)},
         }
         told = record(
-            self.table, Hints(), self.organization, parse_event(event, self.now), self.now
+            self.table,
+            Hints(),
+            self.organization,
+            parse_event(event, self.now),
+            self.now,
+            ask_reload=self.ask_reload,
         )
         assert told["status"] == "recorded", told
 
@@ -167,6 +177,20 @@ class Purse:
 
     def release(self, authorization_id: str) -> None:
         release(self.table, self.org_id, authorization_id)
+
+    @property
+    def free(self) -> int:
+        """What somebody could still spend: what is held is not free."""
+        budgets = self.budgets()
+        return find_pool(self.table, self.org_id).funds + sum(each.allotment for each in budgets)
+
+    def refused(self, cents: int, user: int = 0) -> SpendRefused:
+        """The refusal of so much."""
+        try:
+            self.hold(cents, user)
+        except SpendRefused as refused:
+            return refused
+        raise AssertionError("it was held")
 
     def refusal(self, cents: int, user: int = 0) -> dict[str, Any] | None:
         """Why so much is not held, None if it is."""

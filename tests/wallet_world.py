@@ -94,6 +94,16 @@ class WalletWorld(World):
             with suppress(Overloaded):
                 self._begin_with_a_card()
         self._intents_before = self.books().intents
+        self.asked = 0
+        self._pool_before = self.books().pool
+        # How little was free at some instant since the wallet was last written.
+        self._least_free = 0, 0
+
+    def ask_reload(self, org_id: str) -> None:
+        """Whoever crossed the threshold says so at once; sometimes that is lost."""
+        assert org_id == self.org_id
+        self.asked += 1
+        self.outcomes["asked for a reload"] += 1
 
     @property
     def happenings(self) -> list[Callable[[], None]]:
@@ -104,6 +114,7 @@ class WalletWorld(World):
             + [self.release, self.extend, self.sweep]
             + [self.follow] * 3
             + [self.react] * 2
+            + [self.answer] * 3
             + [self.look] * 2
             + [self.deliver] * 2
             + [self.buy] * self.chance.choice([0, 1, 2])
@@ -136,6 +147,13 @@ class WalletWorld(World):
         """The stream brings the mark of a crossing, or an old one again."""
         credited = reload_marked(self.table, self.payments, self.org_id, self.tick(), self.terms)
         self.outcomes["reloads"] += credited
+
+    def answer(self) -> None:
+        """Whoever was asked for a look takes it, unless it got lost."""
+        if self.asked:
+            self.asked = 0
+            if self.chance.random() < 0.8:
+                self.react()
 
     def look(self) -> None:
         with self._owing():
@@ -261,6 +279,13 @@ class WalletWorld(World):
                 processor.give_back(payment.payment_id, 4)
                 self.disputed = True
 
+    def pass_time(self) -> None:
+        """No function lives so long that the processor forgets the key it is about to use."""
+        before = self.now
+        super().pass_time()
+        if self.interleaving.running:
+            self.now = min(self.now, before + timedelta(hours=2))
+
     def tick(self) -> datetime:
         now = super().tick()
         self.processor.now = self.now
@@ -269,6 +294,7 @@ class WalletWorld(World):
     def check(self) -> None:
         super().check()
         books = self.books()
+        self._check_trigger()
         if books.intents != self._intents_before:
             self._check_intents()
             self._intents_before = books.intents
@@ -330,9 +356,8 @@ class WalletWorld(World):
                 assert wallet.auto_reload is not None
                 others = [each for each in wallet.pending if each.intent_id != intent.intent_id]
                 arriving = replace(wallet, pending=tuple(others)).pending_total
-                assert books.balance + arriving <= wallet.auto_reload.threshold, (
-                    "a reload too early"
-                )
+                _, least = self._least_before
+                assert least + arriving <= wallet.auto_reload.threshold, "a reload too early"
                 assert intent.amount == wallet.auto_reload.amount
         assert len([each for each in wallet.pending if each.kind == "reload"]) <= 1
         by_month: Counter[str] = Counter()
@@ -340,6 +365,30 @@ class WalletWorld(World):
             if intent.kind == "reload" and intent.state not in ("declined", "voided"):
                 by_month[intent.month] += intent.amount
         assert all(total <= CEILING for total in by_month.values()), "above the ceiling"
+
+    def _check_trigger(self) -> None:
+        """No grant takes the pool to where a reload is due without asking for it in that write.
+
+        A reload begins only if since the wallet was written before there was an instant at which
+        what was free had reached the threshold.
+        """
+        books, before = self.books(), self._pool_before
+        pool, wallet = books.pool, books.wallet
+        if pool is not before:
+            granted = pool.grants > before.grants and pool.funds < before.funds
+            if granted and before.reload_at is not None and not before.reload_from_millis:
+                asked = pool.reload_at is None
+                assert asked == (pool.funds <= before.reload_at), "asked too early, or not at all"
+                if asked:
+                    assert wallet is not None
+                    assert wallet.crossed
+                    self.outcomes["crossed by a grant"] += 1
+            self._pool_before = pool
+        version = wallet.version if wallet else 0
+        known, least = self._least_free
+        self._least_before = self._least_free
+        same = known == version
+        self._least_free = version, min(least, books.free) if same else books.free
 
     def _adjust(self, asked: Adjustment) -> None:
         try:

@@ -136,6 +136,7 @@ class World:
                     now,
                     entropy=self.chance.randbytes(6),
                     idempotency=idempotency,
+                    ask_reload=self.ask_reload,
                 )
         except SpendRefused as refusal:
             during = " during a cut" if watch.met_a_cut else ""
@@ -226,7 +227,9 @@ class World:
         watch = Watch(event.user_id, now, lambda books: cost)
         with self._watching(watch):
             hints = self.chance.choice(self.hints)
-            result = record(self.table, hints, self.organization, event, now)
+            result = record(
+                self.table, hints, self.organization, event, now, ask_reload=self.ask_reload
+            )
             if result["status"] == "recorded" and result["source"] == "unbilled":
                 watch.left_unbilled()
         self.outcomes[f"{result['status']} {result.get('source')}"] += 1
@@ -234,6 +237,9 @@ class World:
             line = self.books().lines[event.event_id]
             assert line["source"]["S"] == result["source"]
             assert line["digest"]["S"] == event.digest
+
+    def ask_reload(self, org_id: str) -> None:
+        """Somebody asks for a look at the wallet, at once. Here nobody looks after it."""
 
     def release(self) -> None:
         if self.authorizations:
@@ -269,6 +275,7 @@ class World:
                     now,
                     ttl=longer if self.chance.random() < 0.5 else None,
                     max_tokens=max_tokens,
+                    ask_reload=self.ask_reload,
                 )
             self.outcomes["extended"] += 1
         except (Conflict, NotFound, SpendRefused) as refusal:

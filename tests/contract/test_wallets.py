@@ -297,11 +297,11 @@ def test_a_reload_fires_once_when_the_threshold_is_reached(purse: Purse) -> None
     purse.prove_all_paid()
 
 
-def test_no_reload_is_made_while_the_balance_is_above_the_threshold(purse: Purse) -> None:
+def test_no_reload_is_made_while_what_is_free_is_above_the_threshold(purse: Purse) -> None:
     with_card(purse)
     purse.auto_reload(threshold=500, amount=2000)
     assert purse.reload() == 0
-    purse.hold(1499)
+    purse.hold(999)
     purse.follow()
     assert not purse.wallet.crossed
     assert purse.reload() == 0

@@ -40,6 +40,8 @@ def test_the_histories_of_wallets_reach_every_corner() -> None:
         states.update(f"{intent.kind} {intent.state}" for intent in books.intents)
     for corner in (
         "wallet_empty",
+        "crossed by a grant",
+        "asked for a reload",
         "bought: succeeded",
         "bought: pending",
         "bought: requires_action",

@@ -182,6 +182,7 @@ def test_every_wording_is_told_by_some_event_and_every_topic_has_one() -> None:
         notice_of("wallet.money_returned", {"reason": "refund", "amount": "1"}),
         notice_of("invoice.finalized", {"kind": "statement"}),
         notice_of("invoice.finalized", {"kind": "credit_note"}),
+        notice_of("wallet.empty", {"balance": "9", "free": "1"}),
     ]
     assert {notice.name for notice in notices if notice} == LANGUAGES["en"].wordings.keys()
     assert {notice.topic for notice in notices if notice} == set(TOPICS)
@@ -227,6 +228,17 @@ def test_whoever_decides_may_ask_that_nobody_is_told() -> None:
 def test_a_wallet_that_is_low_because_it_is_empty_is_called_empty() -> None:
     assert "is empty" in letter("wallet.low", {"balance": "0"}).subject
     assert "running low" in letter("wallet.low", {"balance": "0.5"}).subject
+
+
+def test_a_refusal_beside_held_money_says_what_is_free_and_never_that_nothing_is_left() -> None:
+    facts = {"balance": "1500", "free": "600", "auto_reload": "ready"}
+    for language, free in (("en", "$6.00 of $15.00"), ("fr", "6,00\u00a0$\u00a0US sur 15,00")):
+        told = letter("wallet.empty", facts, language)
+        assert free in told.text
+        assert "Nothing is left" not in told.text
+    assert "Nothing is left" in letter("wallet.empty", {"balance": "0", "free": "0"}).text
+    # As an earlier release announced it.
+    assert "is empty" in letter("wallet.empty", {"balance": "0"}).subject
 
 
 def test_money_that_went_back_is_told_with_why_and_how_much() -> None:

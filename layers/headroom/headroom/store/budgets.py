@@ -727,8 +727,8 @@ def _grant_from(
     drained pool, a grant that leaves nothing idle keeps it drained, and its hold's end is
     remembered if it is the first to come.
 
-    One grant asks for a reload: the one that takes the funds to where it is due. Any other is
-    refused if by now it would be that one, so that no two pass the threshold together unnoticed.
+    One grant asks for a reload: the one that takes the funds to where it is due. Any is refused if
+    by now it would be another one, so that no two pass the threshold together unnoticed.
     """
     condition = (PoolRecord.unallotted >= grant.take) & (PoolRecord.funds >= grant.take)
     actions: list[Action] = [
@@ -736,13 +736,17 @@ def _grant_from(
         PoolRecord.funds.set(PoolRecord.funds - grant.take),
         PoolRecord.grants.set(PoolRecord.grants + 1),
     ]
-    if grant.asks_reload:
-        assert pool.reload_at is not None, "a grant asks where the pool says so"
-        condition &= PoolRecord.reload_at == pool.reload_at
-        actions.append(PoolRecord.reload_at.remove())
-    elif pool.left_to_reload(now) is not None:
-        assert pool.reload_at is not None, "there is something left to it"
-        condition &= PoolRecord.funds > pool.reload_at + grant.take
+    if pool.reload_at is None:
+        condition &= PoolRecord.reload_at.does_not_exist()
+    else:
+        condition &= (PoolRecord.reload_at == pool.reload_at) & (
+            PoolRecord.reload_from == pool.reload_from_millis
+        )
+        if grant.asks_reload:
+            condition &= PoolRecord.funds <= pool.reload_at + grant.take
+            actions.append(PoolRecord.reload_at.remove())
+        elif pool.left_to_reload(now) is not None:
+            condition &= PoolRecord.funds > pool.reload_at + grant.take
     if grant.opens:
         return condition, actions
     if pool.drained_at != pool.grants:

@@ -84,14 +84,23 @@ class English:
             "The wallet of {organization} is running low",
             (
                 "The wallet of {organization} holds {balance}.",
-                "When it is empty, extra usage stops. Add money, or let it reload by itself.",
+                "When it is empty, extra usage stops.",
+                "No reload comes by itself now. Add money.",
             ),
         ),
         "wallet_empty": Wording(
             "The wallet of {organization} is empty",
             (
                 "Nothing is left in the wallet of {organization}, and extra usage has stopped.",
-                "Add money, or let the wallet reload by itself.",
+                "No reload comes by itself now. Add money.",
+            ),
+        ),
+        "wallet_short": Wording(
+            "The wallet of {organization} is too low for a request",
+            (
+                "A request was refused because it did not fit what is free in the wallet of "
+                "{organization}: {free} of {balance}; the rest is held for running requests.",
+                "No reload comes by itself now. Add money.",
             ),
         ),
         "reload_failed": Wording(

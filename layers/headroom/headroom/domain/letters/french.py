@@ -100,8 +100,8 @@ class French:
             "Le solde de {organization} est bas",
             (
                 "Le portefeuille de {organization} contient {balance}.",
-                "Quand il sera vide, l’utilisation supplémentaire s’arrêtera. Ajoutez de l’argent, "
-                "ou activez la recharge automatique.",
+                "Quand il sera vide, l’utilisation supplémentaire s’arrêtera.",
+                "Aucune recharge ne viendra d’elle-même pour l’instant. Ajoutez de l’argent.",
             ),
         ),
         "wallet_empty": Wording(
@@ -109,7 +109,16 @@ class French:
             (
                 "Il ne reste rien dans le portefeuille de {organization}, et l’utilisation "
                 "supplémentaire s’est arrêtée.",
-                "Ajoutez de l’argent, ou activez la recharge automatique.",
+                "Aucune recharge ne viendra d’elle-même pour l’instant. Ajoutez de l’argent.",
+            ),
+        ),
+        "wallet_short": Wording(
+            "Le solde de {organization} ne suffit pas pour une demande",
+            (
+                "Une demande a été refusée car elle dépasse ce qui est libre dans le portefeuille "
+                "de {organization}\u00a0: {free} sur {balance}\u00a0; le reste est retenu pour "
+                "des demandes en cours.",
+                "Aucune recharge ne viendra d’elle-même pour l’instant. Ajoutez de l’argent.",
             ),
         ),
         "reload_failed": Wording(

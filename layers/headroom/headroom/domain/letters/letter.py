@@ -26,6 +26,7 @@ _MONEY: Final = {
     "limit": "amount",
     "spent": "period_to_date_spend",
     "balance": "balance",
+    "free": "free",
     "charge": "amount",
     "remaining": "remaining",
     "total": "total",

@@ -79,6 +79,12 @@ def _low(detail: Mapping[str, Any]) -> Notice:
     return Notice("wallet_empty" if is_empty else "wallet_low", "wallet", "owners", detail)
 
 
+def _empty(detail: Mapping[str, Any]) -> Notice:
+    """Somebody was refused for the wallet: something may be left, but held, or less than asked."""
+    is_short = "free" in detail and detail.get("balance") != "0"
+    return Notice("wallet_short" if is_short else "wallet_empty", "wallet", "owners", detail)
+
+
 def _decision(name: str) -> Callable[[Mapping[str, Any]], Notice | None]:
     def read(detail: Mapping[str, Any]) -> Notice | None:
         # Whoever decided may have asked that nobody be notified.
@@ -113,7 +119,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Notice | None]]] = {
     "spend_limit.increase_approved": _decision("request_approved"),
     "spend_limit.increase_denied": _decision("request_denied"),
     "wallet.low": _low,
-    "wallet.empty": _told("wallet_empty", "wallet"),
+    "wallet.empty": _empty,
     "wallet.reload_failed": _told("reload_failed", "reloads"),
     "wallet.reload_needs_action": _told("reload_needs_action", "reloads"),
     "wallet.credit_expiring": _told("credit_expiring", "credits"),
