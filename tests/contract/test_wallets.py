@@ -785,18 +785,25 @@ def test_a_reload_that_was_cut_off_before_the_charge_is_begun_anew_when_it_is_st
     purse.prove_all_paid()
 
 
-def test_a_reload_that_was_given_up_and_is_paid_after_all_counts_in_its_month(
-    purse: Purse,
+@pytest.mark.parametrize("after", [timedelta(hours=1), KEYS_LAST])
+def test_a_reload_that_was_given_up_keeps_its_place_below_the_ceiling(
+    purse: Purse, after: timedelta
 ) -> None:
+    """It may have been charged all the same, and the ceiling is one of what is charged."""
     with_card(purse)
     purse.auto_reload(threshold=1500, amount=2000, limit=3000)
     purse.payments.lose("charge", "before")
     purse.reload()
     (intent,) = [each for each in purse.intents() if each.kind == "reload"]
-    purse.auto_reload_off()
-    purse.wait(hours=1)
+    if after < KEYS_LAST:
+        purse.auto_reload_off()
+    purse.wait(seconds=after.total_seconds())
     purse.look()
-    assert purse.wallet.reloaded == 0
+    assert [each.state for each in purse.intents() if each.kind == "reload"] == ["voided"]
+    assert purse.wallet.reloaded == 2000 * CENT
+    purse.auto_reload(threshold=1500, amount=2000, limit=3000)
+    assert purse.reload() == 0
+    assert len(purse.payments.payments) == 1
 
     # The request was on its way all the time.
     late = Charge(intent.customer_id, 2000, "USD", intent.key, intent.payment_method_id)
@@ -812,6 +819,27 @@ def test_a_reload_that_was_given_up_and_is_paid_after_all_counts_in_its_month(
     purse.prove_all_paid()
 
 
+def test_a_reload_that_was_given_up_counts_no_more_once_it_is_known_to_be_declined(
+    purse: Purse,
+) -> None:
+    with_card(purse)
+    purse.auto_reload(threshold=1500, amount=2000, limit=3000)
+    purse.payments.lose("charge", "before")
+    purse.reload()
+    (intent,) = [each for each in purse.intents() if each.kind == "reload"]
+    purse.auto_reload_off()
+    purse.wait(hours=1)
+    purse.look()
+    purse.payments.save_payment_method(intent.customer_id, DECLINING_CARD)
+    purse.payments.charge(Charge(intent.customer_id, 2000, "USD", intent.key))
+    for _ in range(2):
+        purse.deliver(len(purse.payments.deliveries) - 1)
+
+    assert purse.wallet.reloaded == 0
+    assert not purse.told("wallet.reload_failed")
+    purse.prove_all_paid()
+
+
 @pytest.mark.parametrize("off_first", [False, True])
 def test_a_reload_begun_under_other_figures_is_only_looked_for(
     purse: Purse, off_first: bool
@@ -822,7 +850,7 @@ def test_a_reload_begun_under_other_figures_is_only_looked_for(
     purse.reload()
     if off_first:
         purse.auto_reload_off()
-    purse.auto_reload(threshold=1500, amount=1000, limit=1000)
+    purse.auto_reload(threshold=1500, amount=1000, limit=51_000)
 
     purse.wait(minutes=2)
     purse.look()

@@ -25,7 +25,8 @@ class Intent:
 
     Customer and payment method are those of its first moment: the same key must always come with
     the same charge. What the ledger has of what went back of it: `refunded` by us, `returned` by
-    others at the processor, `disputed` by its holder.
+    others at the processor, `disputed` by its holder. A voided reload that is `counted` may have
+    been charged all the same: it goes on counting against the ceiling of its month.
     """
 
     org_id: str
@@ -45,6 +46,7 @@ class Intent:
     refunded: int = 0
     returned: int = 0
     disputed: int = 0
+    counted: bool = False
 
     @property
     def key(self) -> str:
@@ -96,6 +98,7 @@ def replace_intent(old: Intent, new: Intent) -> Put:
         & (IntentRecord.refunded == old.refunded)
         & (IntentRecord.returned == old.returned)
         & (IntentRecord.disputed == old.disputed)
+        & (IntentRecord.counted.exists() if old.counted else IntentRecord.counted.does_not_exist())
     )
     return Put(key, _record(new).to_item(), condition)
 
@@ -175,6 +178,7 @@ def read_intent(item: Item) -> Intent:
         refunded=record.refunded,
         returned=record.returned,
         disputed=record.disputed,
+        counted=bool(record.counted),
     )
 
 
@@ -200,6 +204,7 @@ def _record(intent: Intent) -> IntentRecord:
         refunded=intent.refunded,
         returned=intent.returned,
         disputed=intent.disputed,
+        counted=True if intent.counted else None,
     )
 
 

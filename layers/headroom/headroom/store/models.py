@@ -335,6 +335,7 @@ class IntentRecord(Record):
     refunded = IntegerAttribute(default=0)
     returned = IntegerAttribute(default=0)
     disputed = IntegerAttribute(default=0)
+    counted = BooleanAttribute(null=True)
 
 
 class OperationRecord(Record):

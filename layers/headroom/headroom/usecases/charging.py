@@ -152,6 +152,9 @@ def decline(table: Table, intent: Intent, code: str, now: datetime) -> Intent:
 def void(table: Table, intent: Intent, now: datetime) -> Intent:
     """Close a payment that will not be made any more. One that moved on is left as it is.
 
+    A reload that the processor was asked for, and does not know, may turn out to be charged all
+    the same: it goes on counting in its month, so that the month's ceiling holds then too.
+
     Raises:
         Overloaded: others are on the wallet.
     """
@@ -160,10 +163,10 @@ def void(table: Table, intent: Intent, now: datetime) -> Intent:
         current, wallet = _again(table, intent), find_wallet(table, intent.org_id)
         if current.state != intent.state or wallet is None:
             return current
-        voided = replace(current, state="voided")
-        save_wallet(
-            table, wallet, released(wallet, current, now), [replace_intent(current, voided)]
-        )
+        counted = current.kind == "reload" and current.state == "charging"
+        voided = replace(current, state="voided", counted=counted)
+        after = _without(wallet, current, now) if counted else released(wallet, current, now)
+        save_wallet(table, wallet, after, [replace_intent(current, voided)])
         return voided
 
     return until_it_holds(attempt)
@@ -171,11 +174,18 @@ def void(table: Table, intent: Intent, now: datetime) -> Intent:
 
 def released(wallet: Wallet, intent: Intent, now: datetime) -> Wallet:
     """Return the wallet without a payment that does not come."""
-    after = replace(without_pending(wallet, intent.intent_id), due_at_millis=to_millis(now))
-    is_counted = any(each.intent_id == intent.intent_id for each in wallet.pending)
-    if intent.kind == "reload" and is_counted and wallet.month == intent.month:
+    after = _without(wallet, intent, now)
+    if intent.kind == "reload" and _is_counted(wallet, intent) and wallet.month == intent.month:
         after = replace(after, reloaded=wallet.reloaded - intent.amount)
     return after
+
+
+def _without(wallet: Wallet, intent: Intent, now: datetime) -> Wallet:
+    return replace(without_pending(wallet, intent.intent_id), due_at_millis=to_millis(now))
+
+
+def _is_counted(wallet: Wallet, intent: Intent) -> bool:
+    return intent.counted or any(each.intent_id == intent.intent_id for each in wallet.pending)
 
 
 def _ask_again(table: Table, payments: Payments, intent: Intent, now: datetime) -> Intent:
@@ -227,13 +237,17 @@ def _credit(table: Table, wallet: Wallet, intent: Intent, payment_id: str, now: 
     assert organization is not None, "organizations are never erased"
     # So that the balance that the entry says is what there is to spend.
     wallet = book_spending(table, organization, wallet, now)
-    base = replace(without_pending(wallet, intent.intent_id), due_at_millis=to_millis(now))
-    is_counted = any(each.intent_id == intent.intent_id for each in wallet.pending)
-    if intent.kind == "reload" and not is_counted and wallet.month == intent.month:
+    base = _without(wallet, intent, now)
+    is_new = not _is_counted(wallet, intent)
+    if intent.kind == "reload" and is_new and wallet.month == intent.month:
         base = replace(base, reloaded=wallet.reloaded + intent.amount)
     step: Step = credit(base, intent.kind, intent.kind, intent.amount, now, payment_id=payment_id)
     after = replace(
-        intent, state="succeeded", payment_id=payment_id, entry_version=step.entry.version
+        intent,
+        state="succeeded",
+        payment_id=payment_id,
+        entry_version=step.entry.version,
+        counted=False,
     )
     detail_type = "wallet.reload_succeeded" if intent.kind == "reload" else "wallet.topped_up"
     facts = {
@@ -251,6 +265,11 @@ def _decline(table: Table, wallet: Wallet, intent: Intent, code: str, now: datet
 
     A reload that was given up because nobody wanted it any more says nothing about the card.
     """
+    if intent.counted:
+        # Given up long ago, and known by now not to have been charged.
+        known = replace(intent, counted=False)
+        save_wallet(table, wallet, released(wallet, intent, now), [replace_intent(intent, known)])
+        return known
     if intent.state not in ("created", "charging", "needs_action"):
         return intent
     after = replace(intent, state="declined", decline_code=code)
