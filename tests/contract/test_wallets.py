@@ -859,7 +859,7 @@ def test_a_reload_begun_under_other_figures_is_only_looked_for(
     purse.look()
 
     assert [each.amount_cents for each in purse.payments.payments.values()] == [500, 1000]
-    assert purse.wallet.reloaded == 1000 * CENT
+    assert purse.wallet.reloaded == 51_000 * CENT
     purse.prove_all_paid()
 
 

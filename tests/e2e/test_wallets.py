@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +16,7 @@ from botocore.config import Config
 from headroom.store import keys
 from tests.e2e.governed import House, provision_house
 from tests.e2e.paying import awaited
+from tests.fake_payments import GOOD_CARD
 from tests.in_process import sample
 
 WALLET = "/v1/organizations/wallet"
@@ -71,6 +75,64 @@ def test_an_operator_credits_once_and_the_schedule_books_what_was_spent(
         "the next look", lambda: due_at(stack, house) > tomorrow.timestamp() * 1000 or None
     )
     assert looked
+
+
+@contextmanager
+def deaf(stack: dict[str, Any]) -> Iterator[None]:
+    """Let no stream and no queue reach whoever reloads wallets."""
+    client = boto3.client("lambda", endpoint_url=stack["aws_endpoint_url"])
+    name = stack["functions"]["ReloadWallet"]
+    found = client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    assert len(found) == 2
+    try:
+        for mapping in found:
+            client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+        yield
+    finally:
+        for mapping in found:
+            client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+
+def test_who_takes_a_wallet_to_its_threshold_has_it_reloaded_without_stream_and_schedule(
+    stack: dict[str, Any], house: House
+) -> None:
+    bought = house.send(
+        "POST",
+        f"{WALLET}/top_ups",
+        {"amount": "500", "payment_method": GOOD_CARD},
+        key=house.admin_key,
+        headers={"idempotency-key": "first"},
+    )
+    assert bought.status_code == 200, bought.text
+    wanted = {"enabled": True, "threshold": "1000", "amount": "2000", "monthly_limit": "2000"}
+    told = house.send("PUT", f"{WALLET}/auto_reload", wanted, person="owner")
+    assert told.status_code == 200, told.text
+    dynamodb = boto3.client("dynamodb", endpoint_url=stack["aws_endpoint_url"])
+
+    def armed() -> bool | None:
+        found = dynamodb.get_item(
+            TableName=stack["table_name"],
+            Key=keys.pool(house.org_id).attributes(),
+            ConsistentRead=True,
+        )
+        return "reload_at" in found["Item"] or None
+
+    assert awaited("the first look", armed)
+    ask = {
+        "user_id": house.people["m0"],
+        "model": "claude-sonnet-4-5",
+        "input_tokens": 0,
+        "max_tokens": 400_000,
+    }
+    with deaf(stack):
+        began = time.monotonic()
+        held = house.send("POST", "/v1/authorizations", ask, key=house.service_key)
+        assert held.status_code == 200, held.text
+        assert awaited(
+            "the reload", lambda: any(row["kind"] == "reload" for row in entries(house)) or None
+        )
+        assert time.monotonic() - began < 10
+    assert [row["kind"] for row in entries(house)].count("reload") == 1
 
 
 def test_a_wallet_is_proved_on_the_deployed_stack(stack: dict[str, Any], house: House) -> None:

@@ -290,12 +290,19 @@ class AutoReload(Body):
     enabled: bool
     threshold: Annotated[
         Setting | None,
-        Field(description="Reload when the balance reaches this; null if never set."),
+        Field(
+            description="Reload when what is free to spend (the balance, less what is held) comes "
+            "down to this; null if never set."
+        ),
     ]
     amount: Setting | None
     monthly_limit: Limit
     reloaded_this_month: Annotated[
-        Exact, Field(description="Reloads of the running billing month, those under way included.")
+        Exact,
+        Field(
+            description="Reloads of the running billing month, with those that are under way and "
+            "those whose outcome was never known."
+        ),
     ]
     state: Annotated[
         ReloadState, Field(description="What stands in a reload's way; `ready` if nothing does.")
@@ -440,6 +447,17 @@ class RequestsState(Body):
     pending: Annotated[int, Field(ge=0)]
 
 
+class SetupStep(Body):
+    name: Literal["payment", "auto_reload", "spend_limit", "members", "seat_tier_limits"]
+    status: Annotated[
+        Literal["done", "off", "due", "open"],
+        Field(
+            description="Whether what it sets is in force now (`done`), was looked at and is not "
+            "(`off`), is next (`due`), or comes later (`open`)."
+        ),
+    ]
+
+
 class ExtraUsage(Body):
     type: Literal["extra_usage"]
     plan: Plan
@@ -448,6 +466,9 @@ class ExtraUsage(Body):
         Literal["enable", "payment", "auto_reload", "spend_limit", "members", "seat_tier_limits"]
         | None,
         Field(description="What the owner should set next; null when all is set."),
+    ]
+    steps: Annotated[
+        list[SetupStep], Field(description="The steps of setting it up, in the plan's order.")
     ]
     period: Period
     currency: str
@@ -632,10 +653,24 @@ class OwnLimit(Body):
     remaining: Exact
 
 
+class ComingReload(Body):
+    status: Annotated[
+        Literal["under_way", "due", "cooling_down"],
+        Field(description="Whether it was charged for, is asked for now, or waits for its rest."),
+    ]
+    expected_at: Annotated[
+        Moment, Field(description="When it should be there, if the processor answers.")
+    ]
+
+
 class NextRequest(Body):
     source: Source | None
     reason: Annotated[Reason, Field(description="Why it would be refused.")] = "contended"
     resets_at: Moment | None = None
+    reload: Annotated[
+        ComingReload | None,
+        Field(description="Beside `wallet_empty`: the reload that comes by itself, if any does."),
+    ] = None
 
 
 class OwnRequests(Body):
@@ -902,3 +937,7 @@ class RefusalDetails(Body):
     affordable_max_tokens: Annotated[int, Field(ge=0)]
     retryable: bool
     next_steps: list[str]
+    reload: Annotated[
+        ComingReload | None,
+        Field(description="Beside `wallet_empty`: the reload that comes by itself, if any does."),
+    ] = None

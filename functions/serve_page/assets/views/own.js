@@ -42,7 +42,7 @@ function next({ next_request: request, plan, role }) {
     h(
       "p",
       {},
-      known("refused_todo", request.reason),
+      known("refused_todo", request.reload ? "wallet_reloads" : request.reason),
       request.resets_at ? ` ${t("next.resets", { at: soon(request.resets_at) })}` : "",
     ),
   );

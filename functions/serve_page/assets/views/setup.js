@@ -3,7 +3,7 @@
 import { put } from "../api.js";
 import { buttons, cancel, open } from "../dialog.js";
 import { h, icon } from "../dom.js";
-import { button, notice, say } from "../parts.js";
+import { badge, button, notice, say } from "../parts.js";
 import { t } from "../words.js";
 import { adjustOrganizationCap, adjustSeatCap } from "./caps.js";
 import { autoReload, topUp } from "./paying.js";
@@ -17,8 +17,9 @@ const LATER = "headroom.setup_later";
 
 export function setup(state, reader, refresh) {
   const steps = STEPS[reader.plan];
-  const due = steps.indexOf(state.next_step);
-  if (!state.enabled || due < 0 || !reader.mayChange || sessionStorage.getItem(LATER)) return null;
+  const statuses = new Map(state.steps.map((step) => [step.name, step.status]));
+  const done = steps.filter((step) => statuses.get(step) === "done").length;
+  if (!state.enabled || !steps.includes(state.next_step) || !reader.mayChange || sessionStorage.getItem(LATER)) return null;
   const later = () => {
     sessionStorage.setItem(LATER, "yes");
     refresh().then(() => document.querySelector("h1").focus());
@@ -40,18 +41,19 @@ export function setup(state, reader, refresh) {
         "div",
         {},
         h("h2", { id: "setup" }, t("setup.title")),
-        h("p", { class: "soft" }, t("setup.note", { done: due, all: steps.length })),
+        h("p", { class: "soft" }, t("setup.note", { done, all: steps.length })),
       ),
       h("div", { class: "actions" }, button(t("setup.later"), later, { kind: "quiet", id: "setup-later" })),
     ),
     h(
       "ol",
       { class: "steps" },
-      steps.map((step, index) =>
-        h(
+      steps.map((step, index) => {
+        const status = statuses.get(step);
+        return h(
           "li",
-          { class: index < due ? "done" : index === due ? "due" : "", "aria-current": index === due ? "step" : null },
-          h("span", { class: "step-mark", "aria-hidden": "true" }, index < due ? icon("check") : index + 1),
+          { class: status === "open" ? "" : status, "aria-current": status === "due" ? "step" : null },
+          h("span", { class: "step-mark", "aria-hidden": "true" }, status === "done" ? icon("check") : index + 1),
           h(
             "div",
             { class: "step-text" },
@@ -59,13 +61,14 @@ export function setup(state, reader, refresh) {
               "strong",
               {},
               t(`step.${step}`),
-              index < due ? h("span", { class: "hidden" }, ` (${t("step.is_done")})`) : null,
+              status === "done" ? h("span", { class: "hidden" }, ` (${t("step.is_done")})`) : null,
+              status === "off" ? badge(t("off")) : null,
             ),
             h("p", { class: "soft" }, t(`step.${step}.what`)),
           ),
-          index === due ? button(t(`step.${step}.do`), actions[step], { kind: "primary", id: "next-step" }) : null,
-        ),
-      ),
+          status === "due" ? button(t(`step.${step}.do`), actions[step], { kind: "primary", id: "next-step" }) : null,
+        );
+      }),
     ),
   );
 }

@@ -7,7 +7,7 @@ whoever carries its answer out does so on condition that the picture still holds
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -223,6 +223,11 @@ def decide(
     handed_out_of = pool.available if left is None or left <= 0 else min(pool.available, left)
     take = max(need, min(target, handed_out_of // SLICE_SHARE, room - budget.allotment))
     return Grant(amount, take, take > need, limits, left is not None and left <= take)
+
+
+def as_drained(pool: Pool, now: datetime) -> Pool:
+    """Return the pool as a recall would leave it that found nothing idle."""
+    return replace(pool, drained_at=pool.grants, expiry_millis=to_millis(now) + 1)
 
 
 def limit_used(budget: Budget, period: LimitPeriod) -> int:

@@ -47,7 +47,7 @@ from headroom.store.budgets import (
 from headroom.store.receipts import RECEIPT_LASTS, Receipt, find_receipt, put_receipt
 from headroom.store.table import Change, Contended, Refused, Table
 from headroom.usecases.acquiring import AlreadyDone, Hints, acquire, see_nothing
-from headroom.usecases.empty_wallets import Outlook, ask_for_reload
+from headroom.usecases.empty_wallets import Outlook, ask_for_reload, reload_to_wire
 from headroom.usecases.settling import ATTEMPTS_MAX, find_hold
 from headroom.usecases.settling import release as release_hold
 from headroom.usecases.sweeping import LOOK_EVERY
@@ -302,10 +302,7 @@ def _explained(
 
 def _say_what_comes(error: SpendRefused, outlook: Outlook | None, now: datetime) -> None:
     coming = outlook.reload if outlook else None
-    error.facts["reload"] = coming and {
-        "status": coming.status,
-        "expected_at": to_wire(coming.expected_at),
-    }
+    error.facts["reload"] = reload_to_wire(coming)
     if outlook is not None:
         error.facts["next_steps"] = list(outlook.next_steps)
         if coming is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from headroom.domain.instants import to_millis
+from headroom.domain.instants import to_millis, to_wire
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_of, time_zone
@@ -59,6 +60,23 @@ def ask_for_reload(
     elif coming.status == "due" and _mark(table, wallet, now):
         ask_reload(wallet.org_id)
     return Outlook(_next_steps(wallet, state, coming), coming)
+
+
+def reload_to_wire(coming: ComingReload | None) -> dict[str, Any] | None:
+    """Return a reload that comes as the wire has it."""
+    if coming is None:
+        return None
+    return {"status": coming.status, "expected_at": to_wire(coming.expected_at)}
+
+
+def find_coming_reload(
+    table: Table, organization: Organization, free: int, now: datetime
+) -> ComingReload | None:
+    """Return the reload that comes by itself, given what is free. Nothing is asked for."""
+    wallet = find_wallet(table, organization.org_id)
+    if wallet is None:
+        return None
+    return coming_reload(wallet, reload_state(wallet, _month(organization, now), now), free, now)
 
 
 def _next_steps(wallet: Wallet, state: ReloadState, coming: ComingReload | None) -> tuple[str, ...]:

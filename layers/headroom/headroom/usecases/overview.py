@@ -5,25 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headroom.domain.allotment import Claim, Grant, Refusal, Shortage, decide, limit_used
+from headroom.domain.allotment import Claim, Refusal, Shortage, as_drained, decide, limit_used
 from headroom.domain.budget import Budget, refresh
 from headroom.domain.instants import from_millis, to_wire
 from headroom.domain.money import format_amount, format_limit
 from headroom.domain.organization import (
     LIMIT_PERIODS,
     SEAT_TIERS,
-    Member,
     Organization,
     admits,
     effective_limits,
 )
 from headroom.domain.spending import spent_so_far
-from headroom.domain.steps import next_step
+from headroom.domain.steps import next_step, setup_steps
 from headroom.errors import NotFound
 from headroom.store.budgets import Picture, take_picture
 from headroom.store.increases import find_pending, list_pending
 from headroom.store.table import Table
-from headroom.usecases.totals import total
+from headroom.usecases.empty_wallets import find_coming_reload, reload_to_wire
+from headroom.usecases.totals import is_anything_idle, total
 from headroom.usecases.wallet_view import auto_reload_to_wire
 from headroom.usecases.wallets import open_wallet
 
@@ -33,6 +33,7 @@ def extra_usage(table: Table, organization: Organization, now: datetime) -> dict
     wallet = open_wallet(table, organization, now) if organization.plan == "team" else None
     totals = total(table, organization)
     has_paid = wallet is not None and (wallet.payment_method is not None or totals.balance > 0)
+    reloads = wallet is not None and wallet.auto_reload is not None
     remaining = None
     if organization.cap_nanos is not None:
         left = organization.cap_nanos - totals.spent - totals.held
@@ -41,7 +42,13 @@ def extra_usage(table: Table, organization: Organization, now: datetime) -> dict
         "type": "extra_usage",
         "plan": organization.plan,
         "enabled": organization.enabled,
-        "next_step": next_step(organization, has_paid=has_paid),
+        "next_step": next_step(organization, has_paid=has_paid, reloads=reloads),
+        "steps": [
+            {"name": name, "status": status}
+            for name, status in setup_steps(
+                organization, has_paid=has_paid, reloads=reloads
+            ).items()
+        ],
         "period": totals.period,
         "currency": organization.currency,
         "members": {"mode": organization.admission},
@@ -121,7 +128,7 @@ def own_extra_usage(
             "enabled": organization.plan == "enterprise" and organization.requests_enabled,
             "pending": find_pending(table, organization.org_id, user_id),
         },
-        "next_request": _next_request(picture, member, budget, now),
+        "next_request": _next_request(table, picture, budget, now),
     }
 
 
@@ -146,19 +153,23 @@ def _as_of(picture: Picture, now: datetime) -> Budget:
     )
 
 
-def _next_request(
-    picture: Picture, member: Member, budget: Budget, now: datetime
-) -> dict[str, Any]:
+def _next_request(table: Table, picture: Picture, budget: Budget, now: datetime) -> dict[str, Any]:
     """Say what would happen to a request of the smallest size."""
+    organization, pool = picture.organization, picture.pool
     if budget.included_left > 0:
         return {"source": "included"}
     claim = Claim(1, lambda available: 1 if available >= 1 else 0)
-    match decide(picture.organization, member, picture.pool, budget, claim, now):
-        case Grant() | Shortage():
-            return {"source": "extra_usage"}
-        case Refusal(reason=reason, resets_at=resets_at):
-            return {
-                "source": None,
-                "reason": reason,
-                "resets_at": to_wire(resets_at) if resets_at else None,
-            }
+    decision = decide(organization, picture.member, pool, budget, claim, now)
+    if isinstance(decision, Shortage) and not is_anything_idle(table, organization.org_id, now):
+        decision = decide(organization, picture.member, as_drained(pool, now), budget, claim, now)
+    if not isinstance(decision, Refusal):
+        return {"source": "extra_usage"}
+    told: dict[str, Any] = {
+        "source": None,
+        "reason": decision.reason,
+        "resets_at": to_wire(decision.resets_at) if decision.resets_at else None,
+    }
+    if decision.reason == "wallet_empty":
+        coming = find_coming_reload(table, organization, pool.funds, now)
+        told["reload"] = reload_to_wire(coming)
+    return told

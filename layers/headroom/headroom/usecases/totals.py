@@ -75,6 +75,15 @@ def free_at_most(table: Table, org_id: str, now: datetime) -> int | None:
     return None
 
 
+def is_anything_idle(table: Table, org_id: str, now: datetime) -> bool:
+    """Tell whether a recall would find anything: an allotment, or a hold whose time is over."""
+    return any(
+        budget.allotment or budget.overdue(now)
+        for together in batches(list_registered(table, org_id), TOGETHER_MAX)
+        for budget in find_budgets(table, org_id, together).values()
+    )
+
+
 def _budgets(table: Table, org_id: str, user_ids: Iterable[str]) -> dict[str, Budget]:
     found: dict[str, Budget] = {}
     for together in batches(user_ids, TOGETHER_MAX):
