@@ -289,6 +289,19 @@ def test_no_other_change_of_a_wallet_asks_for_a_reload(scene: Scene) -> None:
     assert scene.line.messages == []
 
 
+def test_whoever_crossed_has_the_wallet_reloaded_once_by_invoking(scene: Scene) -> None:
+    scene.send("top_up", amount="500")
+    scene.send("set_auto_reload", threshold="1500")
+    event = sample("reload_wallet/asked") | {"organization_id": scene.acme.id}
+
+    for _ in range(2):
+        assert run(reload_wallet, event) == {}
+
+    assert scene.send("get_wallet").body["balance"] == "6500"
+    assert len(scene.payments.payments) == 2
+    assert run(reload_wallet, sample("reload_wallet/asked")) == {}
+
+
 def test_the_schedule_finds_what_is_due_and_each_wallet_is_looked_after_alone(
     scene: Scene,
 ) -> None:

@@ -203,8 +203,8 @@ def _print_assumptions(measured: Measured) -> None:
         "nearly as much again. Nor are snapshots of started functions, nor a gigabyte or two of "
         "answers sent out. Events, mails and payments are a few an organization, not a request.",
         "A month of a stack counts the metrics of our own that an alarm or the dashboard names, "
-        "each charged for the hours in which it is sent. Customer-managed keys, a web ACL and backups "
-        "are parameters, and not in it.",
+        "each charged for the hours in which it is sent. Customer-managed keys, a web ACL and "
+        "backups are parameters, and not in it.",
     ]
     for sentence in sentences:
         console.print(f"- {sentence}", soft_wrap=True)
