@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import pytest
+
 from headroom.domain.actor import SYSTEM
 from headroom.domain.reload import PaymentTerms
 from headroom.domain.wallet import AutoReload, Wallet
@@ -69,10 +71,13 @@ class Purse:
         ]
 
     @contextmanager
-    def followed(self) -> Iterator[None]:
-        """Let the stream be followed by several runs at the same time, as on several shards."""
+    def followed(self, *, late: bool = False) -> Iterator[None]:
+        """Let the stream be followed by several runs at the same time, as on several shards.
+
+        If it is late, nothing but the grants that cross marks the wallet.
+        """
         with ThreadPoolExecutor(4) as threads:
-            runs = [threads.submit(self._follow) for _ in range(2)]
+            runs = [] if late else [threads.submit(self._follow) for _ in range(2)]
             runs += [threads.submit(self._react) for _ in range(2)]
             try:
                 yield
@@ -147,8 +152,9 @@ def open_purse(
     return purse
 
 
+@pytest.mark.parametrize("late", [False, True])
 def test_a_thousand_authorizations_across_the_threshold_reload_the_wallet_once(
-    table: DynamoTable,
+    table: DynamoTable, late: bool
 ) -> None:
     """1,500 cents are spent of 1,100: the reload at 600 brings 2,000, and is the only one."""
     purse = open_purse(table, members=20, opening=1000, threshold=600, amount=2000)
@@ -172,7 +178,7 @@ def test_a_thousand_authorizations_across_the_threshold_reload_the_wallet_once(
             recorded.append(f"event-{number}")
         return recorded
 
-    with purse.followed():
+    with purse.followed(late=late):
         done = together([lambda share=share: spend(share) for share in shares])  # type: ignore[misc]
     purse.come_to_rest()
 
