@@ -183,7 +183,7 @@ def test_a_first_deployment_that_was_killed_is_not_in_the_way_of_the_next(
 ) -> None:
     """Buckets are folders, and outlive the process that made them; nothing else does."""
     make_table(emulator)
-    bucket = {
+    bucket: dict[str, Any] = {
         "Bucket": "documents",
         "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"},
     }

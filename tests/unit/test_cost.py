@@ -52,7 +52,7 @@ def test_metrics_by_route_are_shown_as_soon_as_they_are_switched_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     routes = len(Resolved().resources("AWS::ApiGatewayV2::Route"))
-    switched_on = {"DefaultRouteSettings": {"DetailedMetricsEnabled": True}}
+    switched_on: dict[str, object] = {"DefaultRouteSettings": {"DetailedMetricsEnabled": True}}
     counted = standing_costs._all
 
     def with_detail(stack: Resolved, kind: str) -> list[dict[str, object]]:
