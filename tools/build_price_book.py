@@ -1,10 +1,13 @@
-"""Build the layer's price book from the `genai-prices` package.
+"""Build the layer's price book from the `genai-prices` package and what is kept beside it.
 
-    python tools/build_price_book.py            writes layers/headroom/headroom/price_book.json
-    python tools/build_price_book.py --check    fails if that file is not what would be written
+    python -m tools.build_price_book            says what changes, and writes the price book
+    python -m tools.build_price_book --check    fails if the file is not what would be written
 
 The package is a development dependency: importing it costs half a second, which a Lambda should
-not pay at every cold start. What the price book cannot say exactly fails the build.
+not pay at every cold start. It knows neither every model nor every earlier price: those are in
+`tools/prices/additions.json`, each with its source, and what was in force once stays in the book.
+What multiplies a price is in `price_modifiers.json`, beside the book. What cannot be said exactly
+fails the build.
 """
 
 from __future__ import annotations
@@ -12,20 +15,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 import genai_prices
 from genai_prices.data import providers
 from genai_prices.types import (
-    ClauseContains,
-    ClauseEquals,
-    ClauseOr,
-    ClauseRegex,
-    ClauseStartsWith,
     ConditionalPrice,
     ModelInfo,
     ModelPrice,
@@ -34,9 +33,14 @@ from genai_prices.types import (
     TieredPrices,
 )
 
-PRICE_BOOK: Final = (
-    Path(__file__).resolve().parent.parent / "layers/headroom/headroom/price_book.json"
-)
+from headroom.domain.modifiers import HALF, MODIFIER_VALUES, PLAIN, Factor
+from headroom.domain.prices import TOKEN_KINDS, PriceBook, unit_price
+from headroom.errors import InvalidRequest
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+PRICE_BOOK: Final = _ROOT / "layers/headroom/headroom/price_book.json"
+MODIFIERS: Final = _ROOT / "layers/headroom/headroom/price_modifiers.json"
+ADDITIONS: Final = _ROOT / "tools/prices/additions.json"
 
 # USD a million tokens times this is nanos a token; USD a thousand searches, nanos a search.
 NANOS_PER_TOKEN_PRICE: Final = 1_000
@@ -53,37 +57,170 @@ PRICE_KEYS: Final = {
 
 CACHE_KINDS: Final = frozenset({"cache_read", "cache_write_5m", "cache_write_1h"})
 
-# Half of these prices is not a whole number of nanos. They are real (Haiku 5.5 writes its
-# 5-minute cache at 0.125 USD a million tokens, 0.0625 in a batch), so such a line is charged by
-# the pair of tokens and rounded down once. Any other such price stops the build until a person has
-# looked at it and either added it here or changed the unit of account.
-HALF_NANO_BATCH_PRICES: Final = frozenset({("claude-haiku-5-5", "cache_write_5m")})
+# A price after its factors may be a fraction of a nano: Haiku 5.5 writes its 5-minute cache at
+# 0.125 USD a million tokens, 0.0625 in a batch, 0.06875 in a batch in the US. Such a line is
+# charged by so many tokens together and rounded down once (ADR 30). A finer fraction stops the
+# build until a person has looked at it and either allowed it or changed the unit of account.
+PER_MAX: Final = 4
 
 # Batch is half of every token price, web search in full, for every model and date: the
 # published rule (https://platform.claude.com/docs/en/build-with-claude/batch-processing#pricing).
 # The package dates its batch prices from 2026-10-14 and has none for retired models; where it has
 # one, the build checks that it is that half, and the price book need not carry it.
 BATCH: Final = {"processing": "batch"}
-# Fast mode is not sold here: the wire contract has no `speed`, so no hold could bound it.
-NOT_SOLD: Final = ({"speed": "fast"},)
+FAST: Final = {"speed": "fast"}
+
+
+NOTHING_ADDED: Final[Mapping[str, Any]] = {
+    "models": [],
+    "earlier_prices": [],
+    "earlier_windows": [],
+}
+NO_MODIFIERS: Final[Mapping[str, Any]] = {"modifiers": []}
+OLDEST_WINDOW: Final = 200_000
 
 
 class Unbuildable(Exception):
     """The package holds something that the price book cannot say exactly."""
 
 
-def build(provider: Provider, version: str) -> dict[str, Any]:
-    """Return the price book of a provider as JSON-ready data.
-
-    Models keep the package's order, because the first that matches a name is the one meant.
+def build(
+    provider: Provider,
+    version: str,
+    additions: Mapping[str, Any] = NOTHING_ADDED,
+    modifiers: Mapping[str, Any] = NO_MODIFIERS,
+) -> dict[str, Any]:
+    """Return the price book of a provider as JSON-ready data, by rising model id.
 
     Raises:
         Unbuildable: names the model and what about its price cannot be said.
     """
-    return {
+    models = {model.id: _model(model) for model in provider.models}
+    for added in additions["models"]:
+        if added["id"] in models:
+            raise Unbuildable(f"{added['id']}: the package has it now; remove the addition")
+        models[added["id"]] = {name: added[name] for name in ("id", "windows", "prices")}
+    for earlier in additions["earlier_prices"]:
+        _put_before(models[earlier["model"]], earlier)
+    for window in additions["earlier_windows"]:
+        windows = models[window["model"]]["windows"]
+        windows[:] = [[None, window["tokens"]], [_day_after(window["until"]), windows[0][1]]]
+    book = {
         "version": f"genai-prices-{version}",
-        "models": [_model(model) for model in provider.models],
+        "models": [models[name] for name in sorted(models)],
     }
+    _check_fractions(book, modifiers)
+    _check_fast(provider, modifiers)
+    return book
+
+
+def _put_before(model: dict[str, Any], earlier: Mapping[str, Any]) -> None:
+    """Put a price that the package has forgotten before the one that it knows."""
+    first, starts = model["prices"][0], _day_after(earlier["until"])
+    if first["from"] is not None or len(model["prices"]) > 1:
+        raise Unbuildable(f"{model['id']}: the package has dated prices; look at the addition")
+    if len(first["tiers"]) != 1 or earlier["rates"].items() <= first["tiers"][0]["rates"].items():
+        raise Unbuildable(f"{model['id']}: the earlier price is no other, or has tiers")
+    old = {"input_tokens_min": 0, "rates": first["tiers"][0]["rates"] | earlier["rates"]}
+    model["prices"] = [{"from": None, "tiers": [old]}, {**first, "from": starts}]
+
+
+def _day_after(day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+
+
+def _check_fractions(book: Mapping[str, Any], modifiers: Mapping[str, Any]) -> None:
+    """Refuse a price that is too fine a fraction of a nano after any allowed factors."""
+    try:
+        read = PriceBook.from_dict(book, modifiers)
+    except (ValueError, InvalidRequest) as error:
+        raise Unbuildable(str(error)) from error
+    for model in read.models:
+        for price in model.prices:
+            # Each kind applies once; a price meets no other combination.
+            factors = [PLAIN]
+            for kind in MODIFIER_VALUES:
+                once = [each.factor for each in price.modifiers if each.kind == kind]
+                factors += [one.times(other) for one in factors for other in once]
+            factors += [each.times(HALF) for each in factors]
+            for tier, token, factor in product(price.tiers, TOKEN_KINDS, factors):
+                _, per = unit_price(tier.rates, token, factor)
+                if per > PER_MAX:
+                    raise Unbuildable(
+                        f"{model.id}: {token} times {factor} is a whole number of nanos only for "
+                        f"{per} tokens together"
+                    )
+
+
+def _check_fast(provider: Provider, modifiers: Mapping[str, Any]) -> None:
+    """Refuse a fast price of the package that the modifiers do not come to."""
+    factors: dict[str, list[Factor]] = {}
+    for row in modifiers["modifiers"]:
+        if row["kind"] == "speed":
+            factors.setdefault(row["model"], []).append(Factor.read(row["factor"], "factor"))
+    for model in provider.models:
+        for variant in model.price_variants or ():
+            if variant.when != FAST:
+                continue
+            _, standard = list(_dated_prices(model))[-1]
+            for kind, key in PRICE_KEYS.items():
+                full, found = getattr(standard, key), getattr(variant.prices, key)
+                if kind == "web_search" or found is None:
+                    continue
+                if not any(
+                    found * factor.denominator == full * factor.numerator
+                    for factor in factors.get(model.id, ())
+                ):
+                    raise Unbuildable(f"{model.id}: {kind} in fast mode is {found}, not so by ours")
+
+
+def lose_nothing(book: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Keep what the book said before of models and days that the package has forgotten.
+
+    Raises:
+        Unbuildable: the package says otherwise now of days for which there was a price.
+    """
+    models = {model["id"]: model for model in book["models"]}
+    for old in before["models"]:
+        new = models.get(old["id"])
+        if new is None:
+            raise Unbuildable(f"{old['id']}: the package has forgotten it; add it to the additions")
+        known = {price["from"]: price["tiers"] for price in new["prices"]}
+        for price in old["prices"]:
+            if price["from"] is None and known.get(None) != price["tiers"]:
+                raise Unbuildable(
+                    f"{old['id']}: its first price is another now; write into the additions until "
+                    "when the earlier one held, or that it was never true"
+                )
+            if price["from"] is not None and price["from"] not in known:
+                raise Unbuildable(f"{old['id']}: the price from {price['from']} is gone")
+
+
+def changes(book: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """Return what another book changes, a line for each model that it does anything to."""
+    old = {model["id"]: model for model in before["models"]}
+    said = []
+    for model in book["models"]:
+        was = old.pop(model["id"], None)
+        if was is None:
+            said.append(f"{model['id']}: new, {_spoken(model['prices'])}")
+        elif was["prices"] != model["prices"]:
+            said.append(
+                f"{model['id']}: {_spoken(was['prices'])}\n    becomes {_spoken(model['prices'])}"
+            )
+        elif was.get("windows") != model["windows"]:
+            said.append(f"{model['id']}: window {was.get('windows')} becomes {model['windows']}")
+    return said + [f"{name}: gone" for name in old]
+
+
+def _spoken(prices: list[dict[str, Any]]) -> str:
+    return "; ".join(
+        (f"from {price['from']} " if price["from"] else "")
+        + (f"from {tier['input_tokens_min']} tokens " if tier["input_tokens_min"] else "")
+        + "/".join(str(tier["rates"][kind]) for kind in TOKEN_KINDS)
+        for price in prices
+        for tier in price["tiers"]
+    )
 
 
 def render(book: dict[str, Any]) -> str:
@@ -95,7 +232,12 @@ def render(book: dict[str, Any]) -> str:
 def _model(model: ModelInfo) -> dict[str, Any]:
     prices = [_price(model, start, price) for start, price in _dated_prices(model)]
     _check_variants(model)
-    return {"id": model.id, "match": _clause(model.match), "prices": prices}
+    # Models from before 2024 have no window in the package; theirs was the largest of their day.
+    return {
+        "id": model.id,
+        "windows": [[None, model.context_window or OLDEST_WINDOW]],
+        "prices": prices,
+    }
 
 
 def _dated_prices(model: ModelInfo) -> Iterator[tuple[date | None, ModelPrice]]:
@@ -159,11 +301,6 @@ def _rates(model: ModelInfo, known: dict[str, Any], above: int | None) -> dict[s
     for kind in PRICE_KEYS:
         scale = NANOS_PER_SEARCH_PRICE if kind == "web_search" else NANOS_PER_TOKEN_PRICE
         rates[kind] = _whole(usd[kind] * scale, model, kind)
-        half_is_exempt = kind == "web_search" or (model.id, kind) in HALF_NANO_BATCH_PRICES
-        if rates[kind] % 2 and not half_is_exempt:
-            raise Unbuildable(
-                f"{model.id}: {kind} at the batch discount is {rates[kind]}/2 nanos, not whole"
-            )
     return rates
 
 
@@ -188,8 +325,8 @@ def _check_variants(model: ModelInfo) -> None:
     """Refuse a request-specific price that nobody has decided about, or a batch that is no half."""
     dated = list(_dated_prices(model))
     for variant in model.price_variants or ():
-        if variant.when in NOT_SOLD:
-            continue
+        if variant.when == FAST:
+            continue  # Compared with the modifiers.
         if variant.when != BATCH:
             raise Unbuildable(f"{model.id}: no rule for prices when {variant.when}")
         since = date.min
@@ -223,23 +360,6 @@ def _halved(price: Decimal | TieredPrices | None) -> Decimal | TieredPrices | No
             return price / 2
 
 
-def _clause(clause: object) -> dict[str, Any]:
-    """Turn a match clause into data; names are matched in lower case."""
-    match clause:
-        case ClauseEquals(equals=text):
-            return {"equals": text.lower()}
-        case ClauseStartsWith(starts_with=text):
-            return {"starts_with": text.lower()}
-        case ClauseContains(contains=text):
-            return {"contains": text.lower()}
-        case ClauseRegex(regex=pattern):
-            return {"regex": pattern}
-        case ClauseOr(or_=inner):
-            return {"or": [_clause(each) for each in inner]}
-        case _:
-            raise Unbuildable(f"no rule for the match clause {clause!r}")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the price book, or check that it is the one that would be written."""
     parser = argparse.ArgumentParser(description="Build the price book from genai-prices.")
@@ -248,7 +368,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     anthropic = next(provider for provider in providers if provider.id == "anthropic")
     try:
-        text = render(build(anthropic, genai_prices.__version__))
+        before = json.loads(PRICE_BOOK.read_text(encoding="utf-8"))
+        additions, modifiers = (
+            json.loads(file.read_text(encoding="utf-8")) for file in (ADDITIONS, MODIFIERS)
+        )
+        book = build(anthropic, genai_prices.__version__, additions, modifiers)
+        lose_nothing(book, before)
+        text = render(book)
     except Unbuildable as problem:
         sys.stderr.write(f"price book not built: {problem}\n")
         return 1
@@ -257,6 +383,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         sys.stderr.write("price_book.json differs from the installed genai-prices: make prices\n")
         return 1
+    found = changes(book, before)
+    sys.stdout.write("".join(f"{line}\n" for line in found) or "no price changes\n")
     PRICE_BOOK.write_text(text, encoding="utf-8")
     return 0
 

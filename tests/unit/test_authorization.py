@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from headroom.domain.authorization import (
     AuthorizationId,
     Hold,
-    HoldRequest,
     hold_key,
     taken_at,
 )
 from headroom.domain.instants import from_millis, to_millis
 from headroom.domain.organization import WINDOW_MINUTES_MAX
+from headroom.domain.requests import HoldRequest
 from headroom.errors import NotFound
 
 NOW = datetime(2026, 11, 23, 12, 30, 15, 250_000, tzinfo=UTC)

@@ -4,12 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headroom.domain.bounds import RequestBound, bound_request
+from headroom.domain.bounds import Inexact, RequestBound, bound_request
 from headroom.domain.prices import ContractPrice, ServiceTier, UnknownModel, read_contract_price
-from headroom.domain.usage import COUNT_MAX, Usage, price
+from headroom.domain.requests import HoldRequest
+from headroom.domain.usage import COUNT_MAX, price
 from headroom.price_book import PRICE_BOOK
+from tests.used import used
 
 JULY = datetime(2026, 7, 1, tzinfo=UTC)
+# What a search finds is read again, and nobody bounds how much that is.
+SEARCHES: tuple[Inexact, ...] = ("server_tools",)
 # Sonnet 4.6 stopped charging more for long prompts on this day.
 FLAT_FROM = datetime(2026, 3, 13, tzinfo=UTC)
 
@@ -25,10 +29,7 @@ def bound(
 ) -> RequestBound:
     return bound_request(
         PRICE_BOOK,
-        model=model,
-        input_tokens=input_tokens,
-        web_search_requests=searches,
-        service_tier=service_tier,
+        HoldRequest(model, input_tokens, 1, searches, service_tier),
         at=at,
         contract=contract,
     )
@@ -36,13 +37,13 @@ def bound(
 
 def test_all_input_may_be_written_to_the_hour_long_cache() -> None:
     # 12,000 x 6,000 + 2 x 10,000,000; output at 15,000
-    assert bound(searches=2) == RequestBound(92_000_000, 15_000)
+    assert bound(searches=2) == RequestBound(92_000_000, 15_000, SEARCHES)
     assert bound(searches=2).amount(8_192) == 214_880_000
 
 
 def test_the_hold_is_what_the_dearest_usage_costs_and_not_a_nano_more() -> None:
     """A larger hold would refuse requests that fit."""
-    dearest = Usage(cache_write_1h_tokens=12_000, output_tokens=8_192, web_search_requests=2)
+    dearest = used(cache_write_1h_tokens=12_000, output_tokens=8_192, web_search_requests=2)
     priced = price(dearest, book=PRICE_BOOK, model="claude-sonnet-4-5", at=JULY)
     assert bound(searches=2).amount(8_192) == priced.amount_nanos
 
@@ -61,7 +62,7 @@ def test_input_that_can_reach_the_long_tier_is_held_at_its_rates(
 
 
 def test_a_batch_is_held_at_half_but_for_searches() -> None:
-    assert bound(searches=2, service_tier="batch") == RequestBound(56_000_000, 7_500)
+    assert bound(searches=2, service_tier="batch") == RequestBound(56_000_000, 7_500, SEARCHES)
 
 
 @pytest.mark.parametrize(

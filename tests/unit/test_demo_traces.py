@@ -41,7 +41,7 @@ def test_a_csv_trace_is_read_from_its_beginning_and_says_what_was_cut(tmp_path: 
 
     trace = read(path, 2)
 
-    assert [(each.usage.input_tokens, each.usage.output_tokens) for each in trace.requests] == [
+    assert [(each.usage.tokens.input, each.usage.tokens.output) for each in trace.requests] == [
         (4808, 10),
         (3180, 8),
     ]
@@ -89,7 +89,7 @@ def test_a_message_on_several_lines_counts_once_with_its_last_usage(tmp_path: Pa
 
     trace = read(tmp_path)
 
-    found = [(each.event_id, each.usage.output_tokens, each.session) for each in trace.requests]
+    found = [(each.event_id, each.usage.tokens.output, each.session) for each in trace.requests]
     assert found == [("msg_1", 90, "s0"), ("msg_2", 7, "s1"), ("msg_3", 4, "s0")]
     assert trace.requests[0].model == "claude-opus-4-5"
     assert trace.requests[0].raw_usage["cache_read_input_tokens"] == 500
@@ -175,5 +175,5 @@ def test_every_request_of_a_session_is_one_persons() -> None:
 
 def test_a_client_asks_for_as_much_output_as_it_will_get_unless_it_underestimates() -> None:
     for task in deal(generate(500, seed=2), PEOPLE, seed=2, run="x"):
-        enough = task.max_tokens >= task.recorded.usage.output_tokens
-        assert enough == (task.fate != "underestimated") or task.recorded.usage.output_tokens == 1
+        enough = task.max_tokens >= task.recorded.usage.tokens.output
+        assert enough == (task.fate != "underestimated") or task.recorded.usage.tokens.output == 1

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 from genai_prices.types import (
     ClauseEquals,
-    ClauseOr,
-    ClauseRegex,
-    ClauseStartsWith,
     ConditionalPrice,
-    MatchLogic,
     ModelInfo,
     ModelPrice,
     PriceVariant,
@@ -27,7 +23,7 @@ from headroom.domain.prices import PriceBook, Rates, UnknownModel, read_contract
 from headroom.errors import InvalidRequest
 from headroom.price_book import PRICE_BOOK
 from tools import build_price_book
-from tools.build_price_book import Unbuildable, build, render
+from tools.build_price_book import NO_MODIFIERS, Unbuildable, build, render
 
 JULY = datetime(2026, 7, 1, tzinfo=UTC)
 # Sonnet 4.6 stopped charging more for long prompts on this day.
@@ -266,6 +262,8 @@ def test_a_bad_contract_is_refused_by_the_name_of_what_is_wrong(
 
 # The build of the price book.
 
+MODEL = "claude-opus-7"
+
 PLAIN = ModelPrice(
     input_mtok=Decimal(3),
     output_mtok=Decimal(15),
@@ -283,11 +281,10 @@ def built(
     prices: ModelPrice | list[ConditionalPrice],
     *,
     variants: list[PriceVariant] | None = None,
-    match: MatchLogic | None = None,
 ) -> dict[str, Any]:
     model = ModelInfo(
-        id="claude-test",
-        match=match or ClauseEquals("claude-test"),
+        id=MODEL,
+        match=ClauseEquals(MODEL),
         prices=prices,
         price_variants=variants,
     )
@@ -310,13 +307,12 @@ def test_a_built_book_can_be_read() -> None:
         ConditionalPrice(prices=PLAIN),
         ConditionalPrice(StartDateConstraint(date(2026, 7, 1)), prices=tiered),
     ]
-    match = ClauseOr([ClauseStartsWith("Claude-Test"), ClauseRegex(r"^claude-t\d$")])
-    book = PriceBook.from_dict(json.loads(render(built(later, match=match))))
+    book = PriceBook.from_dict(json.loads(render(built(later))), NO_MODIFIERS)
 
     assert book.version == "genai-prices-9.9.9"
-    assert book.find("claude-t7").id == book.find("claude-test-latest").id == "claude-test"
-    june = book.price_at("claude-test", JULY - timedelta(microseconds=1))
-    july = book.price_at("claude-test", JULY)
+    assert book.find("claude-opus-7.0").id == book.find("claude-opus-7-latest").id == MODEL
+    june = book.price_at(MODEL, JULY - timedelta(microseconds=1))
+    july = book.price_at(MODEL, JULY)
     assert june.tier_for(1_001).rates.input == 3_000
     assert july.tier_for(1_000).rates.input == 3_000
     assert july.tier_for(1_001).rates.input == 6_000
@@ -328,26 +324,21 @@ def test_a_built_book_can_be_read() -> None:
     ("prices", "message"),
     [
         # 0.0005 USD a million tokens would be half a nano.
-        (changed(PLAIN, output_mtok=Decimal("0.0005")), "claude-test: output is 0.5 nanos"),
-        (changed(PLAIN, cache_read_mtok=Decimal("0.0301")), "claude-test: cache_read is 30.1"),
+        (changed(PLAIN, output_mtok=Decimal("0.0005")), f"{MODEL}: output is 0.5 nanos"),
+        (changed(PLAIN, cache_read_mtok=Decimal("0.0301")), f"{MODEL}: cache_read is 30.1"),
         (
             changed(PLAIN, web_searches_kcount=Decimal("0.0000001")),
-            "claude-test: web_search is 0.1 nanos",
+            f"{MODEL}: web_search is 0.1 nanos",
         ),
         (
             changed(
                 PLAIN, input_mtok=TieredPrices(Decimal(3), [Tier(200_000, Decimal("6.00005"))])
             ),
-            "claude-test: input is 6000.05 nanos",
+            f"{MODEL}: input is 6000.05 nanos",
         ),
-        # Whole, but half of it is not.
-        (
-            changed(PLAIN, cache_write_mtok=Decimal("3.751")),
-            "claude-test: cache_write_5m at the batch discount is 3751/2 nanos",
-        ),
-        (changed(PLAIN, output_mtok=None), "claude-test: no price of output"),
-        (changed(PLAIN, cache_write_1h_mtok=None), "claude-test: no price of cache_write_1h"),
-        (changed(PLAIN, input_audio_mtok=Decimal(1)), "claude-test: cannot charge by input_audio"),
+        (changed(PLAIN, output_mtok=None), f"{MODEL}: no price of output"),
+        (changed(PLAIN, cache_write_1h_mtok=None), f"{MODEL}: no price of cache_write_1h"),
+        (changed(PLAIN, input_audio_mtok=Decimal(1)), f"{MODEL}: cannot charge by input_audio"),
     ],
 )
 def test_a_price_that_is_not_whole_nanos_stops_the_build(prices: ModelPrice, message: str) -> None:
@@ -360,15 +351,15 @@ def test_a_stopped_build_says_so_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = ModelInfo(
-        id="claude-odd",
-        match=ClauseEquals("claude-odd"),
+        id="claude-opus-8",
+        match=ClauseEquals("claude-opus-8"),
         prices=changed(PLAIN, input_mtok=Decimal("0.0001")),
     )
     provider = Provider(id="anthropic", name="Anthropic", api_pattern="", models=[odd])
     monkeypatch.setattr(build_price_book, "providers", [provider])
     before = build_price_book.PRICE_BOOK.read_bytes()
     assert build_price_book.main([]) == 1
-    assert "claude-odd: input is 0.1 nanos" in capsys.readouterr().err
+    assert "claude-opus-8: input is 0.1 nanos" in capsys.readouterr().err
     assert build_price_book.PRICE_BOOK.read_bytes() == before
 
 

@@ -9,8 +9,10 @@ from headroom.domain.prices import UnknownModel, read_contract_price
 from headroom.domain.usage import Component, PricedUsage, Usage, parse_usage, price
 from headroom.errors import InvalidRequest
 from headroom.price_book import PRICE_BOOK
+from tests.used import used
 
 JULY = datetime(2026, 7, 1, tzinfo=UTC)
+MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 FLAT_FROM = datetime(2026, 3, 13, tzinfo=UTC)
 
 # The example of the wire contract.
@@ -29,24 +31,22 @@ def usage(**members: object) -> dict[str, Any]:
     return {"input_tokens": 10, "output_tokens": 5, **members}
 
 
-def cost(used: Usage, model: str = "claude-sonnet-4-5", at: datetime = JULY) -> int:
-    return price(used, book=PRICE_BOOK, model=model, at=at).amount_nanos
+def cost(usage: Usage, model: str = "claude-sonnet-4-5", at: datetime = JULY) -> int:
+    return price(usage, book=PRICE_BOOK, model=model, at=at).amount_nanos
 
 
 def test_a_usage_object_is_read_as_the_api_sends_it() -> None:
-    assert parse_usage(EXAMPLE) == Usage(11873, 912, 0, 0, 0, 1, "standard")
+    assert parse_usage(EXAMPLE) == used(11873, 912, 0, 0, 0, 1, "standard")
 
 
 def test_members_that_the_contract_does_not_name_are_ignored() -> None:
     seen = usage(
-        speed="fast",
-        inference_geo="us",
-        iterations=[{"input_tokens": 3}],
         output_tokens_details={"thinking_tokens": 4},
         server_tool_use={"web_search_requests": 2, "web_fetch_requests": 9},
         cache_creation={"ephemeral_5m_input_tokens": 1, "ephemeral_9d_input_tokens": 7},
+        something_new={"of": "tomorrow"},
     )
-    assert parse_usage(seen) == Usage(10, 5, 0, 1, 0, 2)
+    assert parse_usage(seen) == used(10, 5, 0, 1, 0, 2)
 
 
 def test_null_counts_as_nothing_because_the_api_sends_it() -> None:
@@ -59,12 +59,12 @@ def test_null_counts_as_nothing_because_the_api_sends_it() -> None:
         "server_tool_use": None,
         "service_tier": None,
     }
-    assert parse_usage(seen) == Usage(output_tokens=7)
-    assert parse_usage(usage(server_tool_use={"web_search_requests": None})) == Usage(10, 5)
+    assert parse_usage(seen) == used(output_tokens=7)
+    assert parse_usage(usage(server_tool_use={"web_search_requests": None})) == used(10, 5)
 
 
 def test_cache_writes_without_a_breakdown_are_five_minute_ones() -> None:
-    five = Usage(10, 5, cache_write_5m_tokens=100)
+    five = used(10, 5, cache_write_5m_tokens=100)
     assert parse_usage(usage(cache_creation_input_tokens=100)) == five
     assert parse_usage(usage(cache_creation_input_tokens=100, cache_creation=None)) == five
     assert parse_usage(usage(cache_creation_input_tokens=100, cache_creation={})) == five
@@ -72,21 +72,32 @@ def test_cache_writes_without_a_breakdown_are_five_minute_ones() -> None:
 
 def test_a_breakdown_says_which_cache_was_written() -> None:
     split = {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40}
-    expected = Usage(10, 5, cache_write_5m_tokens=60, cache_write_1h_tokens=40)
+    expected = used(10, 5, cache_write_5m_tokens=60, cache_write_1h_tokens=40)
     assert parse_usage(usage(cache_creation=split)) == expected
     assert parse_usage(usage(cache_creation=split, cache_creation_input_tokens=100)) == expected
     only_1h = usage(
         cache_creation={"ephemeral_1h_input_tokens": 40}, cache_creation_input_tokens=40
     )
-    assert parse_usage(only_1h) == Usage(10, 5, cache_write_1h_tokens=40)
+    assert parse_usage(only_1h) == used(10, 5, cache_write_1h_tokens=40)
 
 
-@pytest.mark.parametrize("total", [99, 101, 0])
-def test_a_breakdown_that_contradicts_its_total_is_refused(total: int) -> None:
+def test_cache_writes_that_are_not_broken_down_are_five_minute_ones_and_said() -> None:
     split = {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40}
-    with pytest.raises(InvalidRequest, match="cache_creation sums to 100") as refusal:
-        parse_usage(usage(cache_creation=split, cache_creation_input_tokens=total))
-    assert refusal.value.field == "usage.cache_creation_input_tokens"
+    more = parse_usage(usage(cache_creation=split, cache_creation_input_tokens=101))
+    assert (more.tokens.cache_write_5m, more.tokens.cache_write_1h) == (61, 40)
+    assert more.notes == ("cache_writes_not_broken_down:1",)
+    # As it occurs in the wild: all parts 0, and a sum.
+    none = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
+    whole = parse_usage(usage(cache_creation=none, cache_creation_input_tokens=7))
+    assert (whole.tokens.cache_write_5m, whole.tokens.cache_write_1h) == (7, 0)
+
+
+@pytest.mark.parametrize("total", [99, 0])
+def test_a_breakdown_above_its_total_is_believed_and_said(total: int) -> None:
+    split = {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40}
+    seen = parse_usage(usage(cache_creation=split, cache_creation_input_tokens=total))
+    assert (seen.tokens.cache_write_5m, seen.tokens.cache_write_1h) == (60, 40)
+    assert seen.notes == (f"cache_writes_above_their_sum:{100 - total}",)
 
 
 @pytest.mark.parametrize("bad", [True, False, 1.0, 1.5, float("nan"), -1, "7", [], {}, 10**9 + 1])
@@ -112,7 +123,7 @@ def test_a_count_that_is_no_count_is_refused_by_its_whole_path(path: str, bad: o
 
 
 def test_the_largest_count_is_a_thousand_million() -> None:
-    assert parse_usage(usage(input_tokens=10**9)).input_tokens == 10**9
+    assert parse_usage(usage(input_tokens=10**9)).tokens.input == 10**9
 
 
 @pytest.mark.parametrize("value", [None, [], "usage", 1, True])
@@ -147,19 +158,23 @@ def test_an_unknown_service_tier_is_refused(tier: object) -> None:
 
 
 def test_every_kind_of_token_is_a_line_of_the_price() -> None:
-    used = Usage(1_000, 100, 20_000, 3_000, 400, 2)
-    assert price(used, book=PRICE_BOOK, model="claude-sonnet-4-5-20250929", at=JULY) == (
+    usage_of = used(1_000, 100, 20_000, 3_000, 400, 2)
+    version = f"{PRICE_BOOK.version}/claude-sonnet-4-5/initial"
+    assert price(usage_of, book=PRICE_BOOK, model="claude-sonnet-4-5-20250929", at=JULY) == (
         PricedUsage(
             model="claude-sonnet-4-5",
             service_tier="standard",
-            price_version=f"{PRICE_BOOK.version}/claude-sonnet-4-5/initial",
-            components=(
-                Component("input", 1_000, 3_000, 1, 3_000_000),
-                Component("output", 100, 15_000, 1, 1_500_000),
-                Component("cache_read", 20_000, 300, 1, 6_000_000),
-                Component("cache_write_5m", 3_000, 3_750, 1, 11_250_000),
-                Component("cache_write_1h", 400, 6_000, 1, 2_400_000),
-                Component("web_search", 2, 10_000_000, 1, 20_000_000),
+            price_version=version,
+            components=tuple(
+                Component(*each, "claude-sonnet-4-5", version)
+                for each in (
+                    ("input", 1_000, 3_000, 1, 3_000_000),
+                    ("output", 100, 15_000, 1, 1_500_000),
+                    ("cache_read", 20_000, 300, 1, 6_000_000),
+                    ("cache_write_5m", 3_000, 3_750, 1, 11_250_000),
+                    ("cache_write_1h", 400, 6_000, 1, 2_400_000),
+                    ("web_search", 2, 10_000_000, 1, 20_000_000),
+                )
             ),
             amount_nanos=44_150_000,
         )
@@ -167,41 +182,46 @@ def test_every_kind_of_token_is_a_line_of_the_price() -> None:
 
 
 def test_nothing_used_costs_nothing_and_has_no_lines() -> None:
-    priced = price(Usage(), book=PRICE_BOOK, model="claude-sonnet-4-5", at=JULY)
+    priced = price(used(), book=PRICE_BOOK, model="claude-sonnet-4-5", at=JULY)
     assert priced.components == ()
     assert priced.amount_nanos == 0
 
 
 def test_a_batch_halves_tokens_and_not_searches() -> None:
-    used = Usage(1_000, 100, 20_000, 3_000, 400, 2, "batch")
+    usage_of = used(1_000, 100, 20_000, 3_000, 400, 2, "batch")
     # Half of 24,150,000 for the tokens, and 20,000,000 for the searches.
-    assert cost(used) == 32_075_000
+    assert cost(usage_of) == 32_075_000
 
 
 def test_cached_tokens_count_toward_the_long_request() -> None:
     """199,000 + 500 + 300 + 200 is exactly 200,000: short. One more of any kind is long."""
+
+    def long_cost(usage: Usage) -> int:
+        # While Sonnet 4.5 took prompts of a million tokens.
+        return cost(usage, at=MARCH)
+
     # 500 x 3,000 + 199,000 x 300 + 300 x 3,750 + 200 x 6,000 + 10 x 15,000
-    assert cost(Usage(500, 10, 199_000, 300, 200)) == 63_675_000
+    assert long_cost(used(500, 10, 199_000, 300, 200)) == 63_675_000
     # 501 x 6,000 + 199,000 x 600 + 300 x 7,500 + 200 x 12,000 + 10 x 22,500
-    assert cost(Usage(501, 10, 199_000, 300, 200)) == 127_281_000
+    assert long_cost(used(501, 10, 199_000, 300, 200)) == 127_281_000
     # Each other kind can be the one that makes it long: every rate of input doubles.
-    assert cost(Usage(500, 10, 199_001, 300, 200)) == 127_275_600
-    assert cost(Usage(500, 10, 199_000, 301, 200)) == 127_282_500
-    assert cost(Usage(500, 10, 199_000, 300, 201)) == 127_287_000
+    assert long_cost(used(500, 10, 199_001, 300, 200)) == 127_275_600
+    assert long_cost(used(500, 10, 199_000, 301, 200)) == 127_282_500
+    assert long_cost(used(500, 10, 199_000, 300, 201)) == 127_287_000
     # Output does not make a request long.
-    assert cost(Usage(500, 11, 199_000, 300, 200)) == 63_690_000
+    assert long_cost(used(500, 11, 199_000, 300, 200)) == 63_690_000
 
 
 def test_haiku_is_long_from_100001_tokens() -> None:
-    assert cost(Usage(100_000, 1), "claude-haiku-5-5") == 10_000_500
-    assert cost(Usage(100_001, 1), "claude-haiku-5-5") == 50_003_000
+    assert cost(used(100_000, 1), "claude-haiku-5-5") == 10_000_500
+    assert cost(used(100_001, 1), "claude-haiku-5-5") == 50_003_000
 
 
 def test_usage_is_priced_at_the_moment_it_occurred() -> None:
-    used = Usage(300_000, 10)
+    usage_of = used(300_000, 10)
     before = FLAT_FROM - timedelta(microseconds=1)
-    assert cost(used, "claude-sonnet-4-6", before) == 1_800_225_000
-    assert cost(used, "claude-sonnet-4-6", FLAT_FROM) == 900_150_000
+    assert cost(usage_of, "claude-sonnet-4-6", before) == 1_800_225_000
+    assert cost(usage_of, "claude-sonnet-4-6", FLAT_FROM) == 900_150_000
 
 
 @pytest.mark.parametrize(
@@ -211,22 +231,29 @@ def test_half_of_an_odd_rate_is_charged_by_the_pair_and_rounded_down_once(
     tokens: int, nanos: int
 ) -> None:
     """Haiku 5.5 writes five-minute cache at 62.5 nanos a token in a batch; 312.5 when long."""
-    used = Usage(cache_write_5m_tokens=tokens, service_tier="batch")
-    priced = price(used, book=PRICE_BOOK, model="claude-haiku-5-5", at=JULY)
+    usage_of = used(cache_write_5m_tokens=tokens, service_tier="batch")
+    priced = price(usage_of, book=PRICE_BOOK, model="claude-haiku-5-5", at=JULY)
     assert priced.amount_nanos == nanos
     unit = 625 if tokens > 100_000 else 125
-    assert priced.components == (Component("cache_write_5m", tokens, unit, 2, nanos),)
+    (line,) = priced.components
+    assert (line.kind, line.quantity, line.unit_nanos, line.per) == (
+        "cache_write_5m",
+        tokens,
+        unit,
+        2,
+    )
+    assert line.price_version.endswith(";service_tier=batch*1/2")
 
 
 def test_an_unknown_model_has_no_price() -> None:
     with pytest.raises(UnknownModel):
-        cost(Usage(1, 1), "claude-unheard-of")
+        cost(used(1, 1), "claude-unheard-of")
 
 
 def test_a_contract_price_is_charged_and_named() -> None:
     raw = {"id": "ctr_7", "model": None, "from": "2026-07-01", "discount_percent": 40}
     agreed = [read_contract_price(raw, PRICE_BOOK, "contract[0]")]
-    used = Usage(1_000, 100)
-    priced = price(used, book=PRICE_BOOK, model="claude-sonnet-4-5", at=JULY, contract=agreed)
+    usage_of = used(1_000, 100)
+    priced = price(usage_of, book=PRICE_BOOK, model="claude-sonnet-4-5", at=JULY, contract=agreed)
     assert priced.amount_nanos == 2_700_000  # 60 % of 3,000,000 + 1,500,000
     assert priced.price_version.endswith("/contract/ctr_7/40-percent-off")

@@ -31,7 +31,7 @@ from rich.table import Table as Rows
 from headroom.domain.budget import Budget
 from headroom.domain.invoice import Terms
 from headroom.domain.organization import Member
-from headroom.domain.usage import Usage, price
+from headroom.domain.usage import Tokens, Usage, price
 from headroom.price_book import PRICE_BOOK
 from headroom.store import keys
 from headroom.store.ledger import UsageLine, put_line
@@ -233,13 +233,9 @@ def _line(org_id: str, user_id: str, number: int, event: int) -> tuple[dict[str,
 
 
 def _template(org_id: str, variety: int) -> tuple[dict[str, Any], int]:
-    usage = Usage(
-        input_tokens=1000 + variety * 13,
-        output_tokens=100 + variety,
-        cache_read_tokens=variety * 100,
-    )
+    tokens = Tokens(input=1000 + variety * 13, output=100 + variety, cache_read=variety * 100)
     model = MODELS[variety % len(MODELS)]
-    priced = price(usage, book=PRICE_BOOK, model=model, at=NOW)
+    priced = price(Usage(tokens), book=PRICE_BOOK, model=model, at=NOW)
     line = UsageLine(
         org_id=org_id,
         user_id="",
@@ -247,6 +243,7 @@ def _template(org_id: str, variety: int) -> tuple[dict[str, Any], int]:
         authorization_id=None,
         digest="0" * 64,
         model=priced.model,
+        model_named=model,
         product="claude_code",
         seat_tier="standard",
         source="extra_usage",
@@ -258,7 +255,7 @@ def _template(org_id: str, variety: int) -> tuple[dict[str, Any], int]:
         occurred_at=NOW,
         recorded_at=NOW,
         priced=priced,
-        usage={"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
+        usage={"input_tokens": tokens.input, "output_tokens": tokens.output},
     )
     return put_line(line).item, priced.amount_nanos
 

@@ -55,14 +55,7 @@ class Naive:
     def authorize(self, asked: AuthorizationRequest, now: datetime, entropy: bytes) -> str | None:
         """Hold the money and return the hold's id, None if it does not fit."""
         request = asked.request
-        bound = bound_request(
-            PRICE_BOOK,
-            model=request.model,
-            input_tokens=request.input_tokens,
-            web_search_requests=request.web_search_requests,
-            service_tier=request.service_tier,
-            at=now,
-        )
+        bound = bound_request(PRICE_BOOK, request, at=now)
         amount = bound.amount(request.max_tokens)
         hold_id = entropy.hex()
         hold = HoldRecord("", "", amount=amount, state="held")
@@ -100,6 +93,7 @@ class Naive:
                 authorization_id=hold_id,
                 digest=event.digest,
                 model=priced.model,
+                model_named=event.model,
                 product=event.product,
                 seat_tier="standard",
                 source="extra_usage",

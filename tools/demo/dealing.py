@@ -60,7 +60,7 @@ class Task:
     @property
     def max_tokens(self) -> int:
         """The output that the client asks for."""
-        needed = self.recorded.usage.output_tokens
+        needed = self.recorded.usage.tokens.output
         if self.fate == "underestimated":
             return max(1, needed // 2)
         power = 1 << max(needed - 1, 0).bit_length()

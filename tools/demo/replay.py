@@ -190,7 +190,7 @@ def _question(task: Task) -> dict[str, Any]:
     question: dict[str, Any] = {
         "user_id": task.person.user_id,
         "model": task.model,
-        "input_tokens": usage.total_input_tokens,
+        "input_tokens": usage.tokens.total_input,
         "max_tokens": task.max_tokens,
         "ttl_seconds": TTL_SECONDS,
     }

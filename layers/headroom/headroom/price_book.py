@@ -1,20 +1,28 @@
 """The price book that ships with the layer, read once at import.
 
-Built by `make prices`; reading it costs a few milliseconds, and no package is imported for it.
+Rates are built by `make prices`, modifiers are kept by hand beside them; reading both costs a few
+milliseconds, and no package is imported for it.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from headroom.domain.prices import PriceBook
 
 
-def load(path: Path) -> PriceBook:
-    """Read a price book from its file."""
-    return PriceBook.from_dict(json.loads(path.read_text(encoding="utf-8")))
+def load(prices: Path, modifiers: Path) -> PriceBook:
+    """Read a price book from its two files."""
+    return PriceBook.from_dict(_read(prices), _read(modifiers))
 
 
-PRICE_BOOK: Final = load(Path(__file__).with_name("price_book.json"))
+def _read(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return read
+
+
+_HERE: Final = Path(__file__).parent
+
+PRICE_BOOK: Final = load(_HERE / "price_book.json", _HERE / "price_modifiers.json")

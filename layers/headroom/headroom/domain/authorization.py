@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from headroom.domain.instants import from_millis, to_millis
 from headroom.domain.organization import SEAT_TIERS, SeatTier
-from headroom.domain.prices import ServiceTier
+from headroom.domain.requests import HoldRequest
 from headroom.errors import NotFound
 
 Source = Literal["included", "extra_usage"]
@@ -28,31 +28,6 @@ _BODY_BYTES: Final = 13
 _TAG_BYTES: Final = 2
 _PACKED_CHARS: Final = 36
 _FIRST_YEAR: Final = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class HoldRequest:
-    """What was asked for, kept with the hold so that it can be enlarged under the same terms."""
-
-    model: str
-    input_tokens: int
-    max_tokens: int
-    web_search_requests: int
-    service_tier: ServiceTier
-
-    def pack(self) -> str:
-        """Return one short string; the hold shares the member's one write unit of 1 KB."""
-        return (
-            f"{self.model} {self.input_tokens} {self.max_tokens} "
-            f"{self.web_search_requests} {self.service_tier}"
-        )
-
-    @classmethod
-    def unpack(cls, text: str) -> HoldRequest:
-        """Read what `pack` wrote."""
-        model, input_tokens, max_tokens, searches, tier = text.split(" ")
-        service_tier: ServiceTier = "batch" if tier == "batch" else "standard"
-        return cls(model, int(input_tokens), int(max_tokens), int(searches), service_tier)
 
 
 @dataclass(frozen=True, slots=True)

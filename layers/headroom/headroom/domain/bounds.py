@@ -2,7 +2,10 @@
 
 Money is held by this bound, so it has to be true whatever the request turns into: any of its
 input may be written to the long-lived cache, its prompt may end in any price tier up to its
-size, and the price list may change between the hold and the moment the request occurs.
+size, any of its fallback models may answer after others began to, and the price list may change
+between the hold and the moment the request occurs.
+
+What the API itself does not bound is held with a cautious factor, and said: `inexact` names why.
 """
 
 from __future__ import annotations
@@ -10,27 +13,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
+from headroom.domain.modifiers import Factor, ModifierKind, in_force
 from headroom.domain.prices import (
-    BATCH_DIVISOR,
+    SERVICE_TIER_FACTORS,
     ContractPrice,
+    Price,
     PriceBook,
-    ServiceTier,
-    line_nanos,
+    Rates,
+    UnknownModel,
+    Unpriceable,
 )
-from headroom.domain.usage import COUNT_MAX
+from headroom.domain.requests import CACHE_LIFETIMES, CacheLifetime, HoldRequest
+from headroom.domain.usage import COUNT_MAX, Geography, Speed
 
 # A hold lives at most a day (`ttl_seconds` up to 86,400).
 HOLD_LIFE_MAX: Final = timedelta(hours=24)
 
+# A server's tool loop reads its input again in each round. How many rounds are held for, at most,
+# where the request does not bound them lower; an organization may set another number.
+LOOP_ROUNDS: Final = 4
+LOOP_ROUNDS_MAX: Final = 20
+# Without a cap of its own an advisor says "1,400 to 1,800 tokens total", typically.
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
+ADVICE_TOKENS: Final = 4096
+# "Defaults to 150000 input tokens": types/beta/beta_compact_20260112_edit_param.py in the SDK.
+COMPACTION_TRIGGER: Final = 150_000
+
+# Models count the tokens of a text differently: "up to 1.35x as many tokens" from one to another.
+# https://platform.claude.com/docs/en/about-claude/models/migration-guide
+RETOLD: Final = Factor(27, 20)
+
+Inexact = Literal["server_tools", "advisor", "compaction", "fallbacks", "default_fallbacks"]
+
 
 @dataclass(frozen=True, slots=True)
 class RequestBound:
-    """An upper bound that is linear in `max_tokens`."""
+    """A bound that is linear in `max_tokens`; an upper one unless `inexact` says why not."""
 
     fixed_nanos: int
     per_output_token_nanos: int
+    inexact: tuple[Inexact, ...] = ()
 
     def amount(self, max_tokens: int) -> int:
         """Return the nanos to hold for a request with this `max_tokens`."""
@@ -48,33 +72,189 @@ class RequestBound:
 
 def bound_request(
     book: PriceBook,
+    request: HoldRequest,
     *,
-    model: str,
-    input_tokens: int,
-    web_search_requests: int,
-    service_tier: ServiceTier,
     at: datetime,
     contract: Sequence[ContractPrice] = (),
+    default_geo: Geography = "global",
+    loop_rounds: int = LOOP_ROUNDS,
 ) -> RequestBound:
     """Bound the cost of a request that is authorized at `at` and occurs within a day of it.
 
     Holds for every usage with at most `input_tokens` of input of all kinds together, at most the
-    chosen `max_tokens` of output and `web_search_requests` searches, in the same service tier.
+    chosen `max_tokens` of output and `web_search_requests` searches, that the API can answer the
+    request with.
 
     Raises:
-        UnknownModel: the book has no price for the model.
+        UnknownModel: the book has no price for a model that the request names.
+        Unpriceable: a model is not sold with what the request asks for.
     """
-    prices = book.prices_within(model, at, at + HOLD_LIFE_MAX, contract)
-    reachable = [tier.rates for price in prices for tier in price.tiers_within(input_tokens)]
-    dearest_input = max(rates.dearest_input() for rates in reachable)
-    dearest_output = max(rates.output for rates in reachable)
-    dearest_search = max(rates.web_search for rates in reachable)
+    terms = _Terms(book, request, at, contract, request.inference_geo or default_geo)
+    inexact: list[Inexact] = []
+    rounds = _rounds(request, loop_rounds)
+    if rounds > 1 or request.web_search_requests:
+        inexact.append("server_tools")
+    read = request.input_tokens * rounds
+    speed: Speed = "fast" if book.is_fast(request.model) else request.speed
+    asked = terms.dearest(request.model, speed, read, "model")
+    attempts: list[tuple[_Dearest, int, int | None]] = [(asked, read, None)]
+    if request.default_fallbacks:
+        # Which model the server would choose is not said: as dear as the one that was asked.
+        inexact.append("default_fallbacks")
+        attempts.append((asked, _retold(read), None))
+    for index, fallback in enumerate(request.fallbacks):
+        if "fallbacks" not in inexact:
+            inexact.append("fallbacks")
+        field = f"fallbacks[{index}]"
+        its_speed = fallback.speed or terms.speed_where_sold(fallback.model, speed, field)
+        its_read = _retold(read)
+        rates = terms.dearest(fallback.model, its_speed, its_read, field)
+        attempts.append((rates, its_read, fallback.max_tokens))
 
-    per = BATCH_DIVISOR if service_tier == "batch" else 1
+    fixed, per_token = _Sum(), _Sum()
+    compacts = request.compaction_trigger is not None and read >= request.compaction_trigger
+    if compacts:
+        inexact.append("compaction")
+    for rates, its_read, max_tokens in attempts:
+        # A compaction is one summary of the whole context, as long as an answer may be.
+        for _ in range(2 if compacts else 1):
+            fixed.add(its_read, rates.input)
+            if max_tokens is None:
+                per_token.add(1, rates.output)
+            else:
+                fixed.add(max_tokens, rates.output)
+    if request.advisor is not None:
+        inexact.append("advisor")
+        advisor = request.advisor
+        uses = loop_rounds if advisor.max_uses is None else advisor.max_uses
+        its_read = _retold(request.input_tokens)
+        rates = terms.dearest(advisor.model, "standard", its_read, "advisor")
+        # Each time it reads the whole conversation, with what was answered so far.
+        fixed.add(uses * its_read, rates.input)
+        per_token.add(uses, rates.input)
+        fixed.add(uses * (advisor.max_tokens or ADVICE_TOKENS), rates.output)
+    searches = max(rates.web_search for rates, _, _ in attempts)
     return RequestBound(
-        # Each line of the usage is rounded down by itself, so their sum is at most this one line.
-        fixed_nanos=line_nanos(input_tokens, dearest_input, per)
-        + web_search_requests * dearest_search,
-        # Rounded up: the bound is linear, and half of an odd rate must not be cut off a token.
-        per_output_token_nanos=-(-dearest_output // per),
+        # Each line of the usage is rounded down by itself: their sum is at most this, rounded down.
+        fixed_nanos=fixed.rounded_down() + request.web_search_requests * searches,
+        # Rounded up: the bound is linear, and a fraction of a nano must not be cut off a token.
+        per_output_token_nanos=per_token.rounded_up(),
+        inexact=tuple(inexact),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Dearest:
+    """The dearest that a model's tokens can come to, as exact (nanos, units)."""
+
+    input: tuple[int, int]
+    output: tuple[int, int]
+    web_search: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """Under which terms the models of one request are priced."""
+
+    book: PriceBook
+    request: HoldRequest
+    at: datetime
+    contract: Sequence[ContractPrice]
+    geo: Geography
+
+    def dearest(self, model: str, speed: Speed, input_tokens: int, field: str) -> _Dearest:
+        """Return the dearest rates of any price, tier and factor that the request can meet."""
+        asked: list[tuple[ModifierKind, str]] = []
+        if speed != "standard":
+            asked.append(("speed", speed))
+        if self.geo != "global":
+            asked.append(("inference_geo", self.geo))
+        prices = self._prices(model, field)
+        factor = SERVICE_TIER_FACTORS[self.request.service_tier]
+        for kind, value in asked:
+            sold = in_force(prices[0].modifiers, kind, value, self.at)
+            if sold is None:
+                name = self.book.find(model).id
+                where = kind if field == "model" else f"{field}.{kind}"
+                raise Unpriceable(where, f"{value!r} is not sold with {name}")
+            factor = factor.times(_dearest_factor(prices, kind, value, self.at))
+        rates = [tier.rates for price in prices for tier in price.tiers_within(input_tokens)]
+        inputs = max(_dearest_input(each, self.request.cache_lifetimes) for each in rates)
+        output = max(each.output for each in rates)
+        return _Dearest(
+            (inputs * factor.numerator, factor.denominator),
+            (output * factor.numerator, factor.denominator),
+            max(each.web_search for each in rates),
+        )
+
+    def speed_where_sold(self, model: str, speed: Speed, field: str) -> Speed:
+        """Return the speed that a fallback takes over from its request."""
+        price = self._prices(model, field)[0]
+        sold = in_force(price.modifiers, "speed", speed, self.at) is not None
+        return speed if sold else "standard"
+
+    def _prices(self, model: str, field: str) -> list[Price]:
+        until = self.at + HOLD_LIFE_MAX
+        try:
+            return self.book.prices_within(model, self.at, until, self.contract)
+        except UnknownModel as error:
+            named = field if field == "model" else f"{field}.model"
+            raise UnknownModel(model, named) from error
+
+
+class _Sum:
+    """A sum of exact fractions of nanos."""
+
+    def __init__(self) -> None:
+        self._above, self._below = 0, 1
+
+    def add(self, quantity: int, unit: tuple[int, int]) -> None:
+        nanos, per = unit
+        self._above = self._above * per + quantity * nanos * self._below
+        self._below *= per
+
+    def rounded_down(self) -> int:
+        return self._above // self._below
+
+    def rounded_up(self) -> int:
+        return -(-self._above // self._below)
+
+
+def _rounds(request: HoldRequest, most: int) -> int:
+    """Return how often the input is held for: once, or for the rounds of a server's tool loop.
+
+    Searches alone are held for as they always were, which the answer then calls inexact.
+    """
+    uses = [most if limit is None else limit for _, limit in request.server_tools]
+    if request.advisor is not None:
+        uses.append(most if request.advisor.max_uses is None else request.advisor.max_uses)
+    return min(1 + sum(uses), most) if uses else 1
+
+
+def _retold(tokens: int) -> int:
+    """Return how many tokens a text may be to a model that counts them another way."""
+    return -(-tokens * RETOLD.numerator // RETOLD.denominator)
+
+
+def _dearest_factor(
+    prices: Sequence[Price], kind: ModifierKind, value: str, at: datetime
+) -> Factor:
+    """Return the dearest factor that is in force at some moment of a hold that begins at `at`."""
+    until = at + HOLD_LIFE_MAX
+    found = Factor()
+    for price in prices:
+        for modifier in price.modifiers:
+            meets = modifier.starts_at <= until and at < modifier.ends_at
+            if (modifier.kind, modifier.value) == (kind, value) and meets:
+                found = modifier.factor if modifier.factor.exceeds(found) else found
+    return found
+
+
+def _dearest_input(rates: Rates, lifetimes: Sequence[CacheLifetime] | None) -> int:
+    """Return the dearest that a token of input can be, given which caches may be written."""
+    written = {
+        "5m": rates.cache_write_5m,
+        "1h": rates.cache_write_1h,
+    }
+    may_be = CACHE_LIFETIMES if lifetimes is None else lifetimes
+    return max(rates.input, rates.cache_read, *(written[each] for each in may_be))

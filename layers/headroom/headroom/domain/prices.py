@@ -3,17 +3,21 @@
 A price is in force from a UTC midnight until the next price of the same model. Within a price,
 the size of the request chooses the tier: *all* tokens of a request are charged at the rates of
 the highest tier that its total input (uncached, read from and written to the cache) reaches.
+What multiplies a price, such as fast mode, is a modifier of the model (`modifiers`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from math import gcd
 from typing import Any, Final, Literal
 
+from headroom.domain.model_names import NAME_LENGTH_MAX, read_model_name
+from headroom.domain.modifiers import HALF, PLAIN, Factor, Modifier, read_modifier
 from headroom.errors import InvalidRequest
 
 Kind = Literal["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "web_search"]
@@ -31,18 +35,21 @@ KINDS: Final[tuple[Kind, ...]] = (*TOKEN_KINDS, "web_search")
 # "The Batches API … All usage is charged at 50% of the standard API prices", caching included;
 # web search has no batch price and is charged in full.
 # https://platform.claude.com/docs/en/build-with-claude/batch-processing#pricing
-BATCH_DIVISOR: Final = 2
+SERVICE_TIER_FACTORS: Final[Mapping[ServiceTier, Factor]] = {"standard": PLAIN, "batch": HALF}
 
-MODEL_LENGTH_MAX: Final = 128
+MODEL_LENGTH_MAX: Final = NAME_LENGTH_MAX
 RATE_NANOS_MAX: Final = 1_000_000_000_000
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
-_MODEL: Final = re.compile(r"[!-~]+")
 _CONTRACT_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-class UnknownModel(InvalidRequest):
-    """No price is known for the model: refused, never free."""
+class Unpriceable(InvalidRequest):
+    """Something has no price here. A request for it is refused; usage of it is kept and shown."""
+
+
+class UnknownModel(Unpriceable):
+    """No price is known for the model: never free, and never guessed."""
 
     def __init__(self, model: str, field: str = "model") -> None:
         shown = model if len(model) <= MODEL_LENGTH_MAX else f"{model[:MODEL_LENGTH_MAX]}…"
@@ -100,10 +107,14 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one model costs from a moment on. The first tier starts at no input at all."""
+    """What one model costs from a moment on. The first tier starts at no input at all.
+
+    `modifiers` are those that multiply these rates, each while it is in force.
+    """
 
     starts_at: datetime
     tiers: tuple[Tier, ...]
+    modifiers: tuple[Modifier, ...] = ()
 
     def tier_for(self, input_tokens: int) -> Tier:
         """Return the tier of a request with this much input of all kinds together."""
@@ -149,7 +160,8 @@ class ContractPrice:
     """What an organization has agreed: other prices for a model, or a discount.
 
     `model` is a canonical id, or None for every model. Exactly one of `price` and
-    `discount_percent` is set; a discount is taken off whatever list price is in force.
+    `discount_percent` is set; a discount is taken off whatever list price is in force. The list's
+    modifiers multiply it, but where `modifiers` has agreed on another for the same kind and value.
     """
 
     id: str
@@ -157,15 +169,19 @@ class ContractPrice:
     starts_at: datetime
     price: Price | None
     discount_percent: int
+    modifiers: tuple[Modifier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPrices:
-    """One model: how requests name it, and its prices from the oldest to the newest."""
+    """One model: its prices from the oldest to the newest, and the longest prompt it takes.
+
+    `windows` are (from when, tokens), the oldest first.
+    """
 
     id: str
-    match: Mapping[str, Any]
     prices: tuple[Price, ...]
+    windows: tuple[tuple[datetime, int], ...]
 
     def price_at(self, at: datetime) -> Price:
         """Return the list price in force at a moment."""
@@ -175,42 +191,73 @@ class ModelPrices:
                 found = price
         return found
 
+    def window_at(self, at: datetime) -> int:
+        """Return how many tokens of input a single prompt can have at a moment."""
+        found = self.windows[0][1]
+        for starts_at, tokens in self.windows[1:]:
+            if at >= starts_at:
+                found = tokens
+        return found
+
 
 class PriceBook:
     """An immutable snapshot of list prices, and the answer to what a model costs when."""
 
-    __slots__ = ("_find", "models", "version")
+    __slots__ = ("_by_key", "_find", "models", "version")
 
     def __init__(self, version: str, models: Iterable[ModelPrices]) -> None:
         self.version: Final = version
         self.models: Final = tuple(models)
+        self._by_key: dict[str, ModelPrices] = {}
+        for model in self.models:
+            name = read_model_name(model.id)
+            if name is None or name.fast or name.key in self._by_key:
+                raise ValueError(f"{model.id} is no name of a model, or a second one")
+            self._by_key[name.key] = model
         # Only hits are remembered, and no more than there are plausible names: misses raise.
-        self._find = lru_cache(maxsize=1024)(self._match)
+        self._find = lru_cache(maxsize=1024)(self._read)
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> PriceBook:
-        """Build the book from its JSON form."""
+    def from_dict(cls, raw: Mapping[str, Any], modifiers: Mapping[str, Any]) -> PriceBook:
+        """Build the book from its JSON form and that of the modifiers.
+
+        Raises:
+            InvalidRequest: something in them cannot be read.
+            ValueError: a modifier is for a model that has no price.
+        """
         version = str(raw["version"])
+        of_model: dict[str, list[Modifier]] = {model["id"]: [] for model in raw["models"]}
+        for index, row in enumerate(modifiers["modifiers"]):
+            if row["model"] not in of_model:
+                raise ValueError(f"modifiers[{index}]: {row['model']} has no price")
+            of_model[row["model"]].append(read_modifier(row, f"modifiers[{index}]"))
         models = []
         for model in raw["models"]:
             prices = []
             for price in model["prices"]:
                 start = price["from"]
                 name = f"{version}/{model['id']}/{start or 'initial'}"
-                starts_at = _midnight(date.fromisoformat(start)) if start else _BEGINNING
-                prices.append(Price.read(price, starts_at, name, model["id"]))
-            models.append(ModelPrices(model["id"], model["match"], tuple(prices)))
+                read = Price.read(price, _from(start), name, model["id"])
+                prices.append(replace(read, modifiers=tuple(of_model[model["id"]])))
+            windows = tuple((_from(start), tokens) for start, tokens in model["windows"])
+            models.append(ModelPrices(model["id"], tuple(prices), windows))
         return cls(version, models)
 
     def find(self, model: str) -> ModelPrices:
-        """Return the model that a request means by an id, a dated id or an alias.
+        """Return the model that is meant by any of its spellings.
 
         Raises:
             UnknownModel: nothing in the book goes by this name.
         """
-        if len(model) > MODEL_LENGTH_MAX or not _MODEL.fullmatch(model):
-            raise UnknownModel(model)
-        return self._find(model.lower())
+        return self._find(model)[0]
+
+    def is_fast(self, model: str) -> bool:
+        """Tell whether a name asks for fast mode by itself, as ids that end in `-fast` do.
+
+        Raises:
+            UnknownModel: nothing in the book goes by this name.
+        """
+        return self._find(model)[1]
 
     def price_at(self, model: str, at: datetime, contract: Sequence[ContractPrice] = ()) -> Price:
         """Return what the model costs this organization at a moment.
@@ -242,32 +289,40 @@ class PriceBook:
         moments = [start, *(change for change in changes if start < change <= end)]
         return [self.price_at(model, moment, contract) for moment in moments]
 
-    def _match(self, model: str) -> ModelPrices:
-        for candidate in self.models:
-            if _matches(candidate.match, model):
-                return candidate
-        raise UnknownModel(model)
+    def _read(self, model: str) -> tuple[ModelPrices, bool]:
+        name = read_model_name(model)
+        found = None if name is None else self._by_key.get(name.key)
+        if name is None or found is None:
+            raise UnknownModel(model)
+        if name.fast and not any(
+            modifier.kind == "speed" for price in found.prices for modifier in price.modifiers
+        ):
+            # Fast mode was never sold for it: there is no such model.
+            raise UnknownModel(model)
+        return found, name.fast
 
 
 def line_nanos(quantity: int, unit_nanos: int, per: int) -> int:
     """Return the price of one line: `unit_nanos` for every `per` units, rounded down once.
 
-    Rounding happens only where half a batch price is not a whole nano, is in the customer's
-    favour, and is less than one nano a line.
+    Rounding happens only where a price after its factors is not a whole nano, is in the
+    customer's favour, and is less than one nano a line.
     """
     return quantity * unit_nanos // per
 
 
-def unit_price(rates: Rates, kind: Kind, service_tier: ServiceTier) -> tuple[int, int]:
+def unit_price(rates: Rates, kind: Kind, factor: Factor) -> tuple[int, int]:
     """Return what a kind costs as (nanos, units): so many nanos for so many units.
 
     Nearly always for one. Half of an odd rate is no whole number of nanos, so it is said as
-    the whole rate for two tokens: 125 nanos for 2, not 62.5 for 1.
+    the whole rate for two tokens: 125 nanos for 2, not 62.5 for 1. Factors are on tokens alone.
     """
     rate = rates.of(kind)
-    if service_tier == "standard" or kind == "web_search":
+    if kind == "web_search" or factor == PLAIN:
         return rate, 1
-    return (rate, BATCH_DIVISOR) if rate % BATCH_DIVISOR else (rate // BATCH_DIVISOR, 1)
+    nanos, per = rate * factor.numerator, factor.denominator
+    common = gcd(nanos, per)
+    return nanos // common, per // common
 
 
 def read_contract_price(raw: Mapping[str, Any], book: PriceBook, field: str) -> ContractPrice:
@@ -275,7 +330,7 @@ def read_contract_price(raw: Mapping[str, Any], book: PriceBook, field: str) -> 
 
     `{"id", "model": id or null, "from": "2026-05-01", "tiers": [{"input_tokens_min", "rates"}]}`
     replaces prices; `"discount_percent"` (1 to 100) in place of `tiers` takes that off the list
-    price of the moment.
+    price of the moment. `"modifiers"` may say other factors than the list's.
 
     Raises:
         InvalidRequest: a member is missing or wrong, or the discount leaves a price that is not
@@ -290,13 +345,15 @@ def read_contract_price(raw: Mapping[str, Any], book: PriceBook, field: str) -> 
             raise InvalidRequest(f"{field}.model", "must be a model id, or null for all models")
         model = book.find(model).id
     starts_at = _read_start(start, f"{field}.from")
+    modifiers = _read_modifiers(raw.get("modifiers"), f"{field}.modifiers")
     if ("tiers" in raw) == ("discount_percent" in raw):
         raise InvalidRequest(field, "must have either tiers or discount_percent")
     if "tiers" in raw:
         if model is None:
             raise InvalidRequest(f"{field}.model", "must be given with tiers")
         version = f"contract/{id_}/{model}/{starts_at.date().isoformat()}"
-        return ContractPrice(id_, model, starts_at, Price.read(raw, starts_at, version, field), 0)
+        price = Price.read(raw, starts_at, version, field)
+        return ContractPrice(id_, model, starts_at, price, 0, modifiers)
 
     percent = raw["discount_percent"]
     if type(percent) is not int or not 1 <= percent <= 100:
@@ -304,7 +361,16 @@ def read_contract_price(raw: Mapping[str, Any], book: PriceBook, field: str) -> 
     for known in book.models:
         if model in (None, known.id):
             _check_discount(known, percent, f"{field}.discount_percent")
-    return ContractPrice(id_, model, starts_at, None, percent)
+    return ContractPrice(id_, model, starts_at, None, percent, modifiers)
+
+
+def _read_modifiers(value: object, field: str) -> tuple[Modifier, ...]:
+    """Read what was agreed on instead of the list's modifiers; none if nothing was."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
+        raise InvalidRequest(field, "must be a list of objects")
+    return tuple(read_modifier(raw, f"{field}[{index}]") for index, raw in enumerate(value))
 
 
 def _read_start(value: object, field: str) -> datetime:
@@ -335,8 +401,11 @@ def _in_force(contract: Sequence[ContractPrice], model: str, at: datetime) -> Co
 
 @lru_cache(maxsize=1024)
 def _apply(agreed: ContractPrice, listed: Price) -> Price:
+    replaced = {(modifier.kind, modifier.value) for modifier in agreed.modifiers}
+    kept = (each for each in listed.modifiers if (each.kind, each.value) not in replaced)
+    modifiers = (*kept, *agreed.modifiers)
     if agreed.price is not None:
-        return agreed.price
+        return replace(agreed.price, modifiers=modifiers)
     tiers = tuple(
         Tier(
             tier.input_tokens_min,
@@ -345,7 +414,7 @@ def _apply(agreed: ContractPrice, listed: Price) -> Price:
         )
         for tier in listed.tiers
     )
-    return Price(listed.starts_at, tiers)
+    return Price(listed.starts_at, tiers, modifiers)
 
 
 def _discounted(rates: Rates, percent: int) -> Rates:
@@ -360,22 +429,8 @@ def _discounted(rates: Rates, percent: int) -> Rates:
     return Rates(**left)
 
 
-def _matches(clause: Mapping[str, Any], model: str) -> bool:
-    """Decide a match clause of genai-prices, of the kinds that its Anthropic models use."""
-    ((operator, operand),) = clause.items()
-    match operator:
-        case "equals":
-            return bool(model == operand)
-        case "starts_with":
-            return model.startswith(operand)
-        case "contains":
-            return operand in model
-        case "regex":
-            return re.search(operand, model) is not None
-        case "or":
-            return any(_matches(inner, model) for inner in operand)
-        case _:
-            raise ValueError(f"unknown match clause {operator!r}")
+def _from(start: str | None) -> datetime:
+    return _midnight(date.fromisoformat(start)) if start else _BEGINNING
 
 
 def _midnight(day: date) -> datetime:

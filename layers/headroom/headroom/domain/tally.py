@@ -60,7 +60,10 @@ class Tally:
         components: Iterable[Sequence[Any]],
         late_for: str = "",
     ) -> None:
-        """Count one usage line; `components` are (kind, quantity, unit nanos, per, amount)."""
+        """Count one usage line; `components` are (kind, quantity, unit nanos, per, amount).
+
+        Behind them may stand the model and price version of a component, where they are its own.
+        """
         self.requests += 1
         self.charged += charged
         self.unbilled += unbilled
@@ -69,9 +72,10 @@ class Tally:
         if source != "extra_usage":
             return
         self.tiers[seat_tier] = self.tiers.get(seat_tier, 0) + charged
-        for kind, quantity, unit_nanos, per, amount in components:
+        for kind, quantity, unit_nanos, per, amount, *own in components:
+            its_model, version = own or (model, price_version)
             self._count(
-                Priced(late_for, model, kind, unit_nanos, per, price_version), quantity, amount
+                Priced(late_for, its_model, kind, unit_nanos, per, version), quantity, amount
             )
         if unbilled:
             self._count(Priced(late_for, model, BEYOND, 0, 1, price_version), 1, -unbilled)

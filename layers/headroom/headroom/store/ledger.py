@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
+from headroom.domain.modifiers import applied_modifiers
 from headroom.domain.money import format_amount
 from headroom.domain.organization import SeatTier
-from headroom.domain.usage import PricedUsage
+from headroom.domain.usage import Component, PricedUsage
 from headroom.store import keys
 from headroom.store.models import LineRecord, wire_moment
 from headroom.store.table import Item, Page, Put, Range, Table, each
@@ -23,6 +24,7 @@ LINES_TOGETHER: Final = 1000
 class UsageLine:
     """What one usage event cost, who bears it, and why. Amounts are nanos.
 
+    `model` is the one that it was priced as, `model_named` what the client called it.
     `cost = charged + unbilled`, except for included usage, which is neither.
     """
 
@@ -32,6 +34,7 @@ class UsageLine:
     authorization_id: str | None
     digest: str
     model: str
+    model_named: str
     product: str | None
     seat_tier: SeatTier
     source: str
@@ -69,14 +72,27 @@ def put_line(line: UsageLine) -> Put:
         occurred_at=f"{wire_moment(line.occurred_at)}#{line.event_id}",
         recorded_at=wire_moment(line.recorded_at),
         price_version=line.priced.price_version,
-        components=[
-            [part.kind, part.quantity, part.unit_nanos, part.per, part.amount_nanos]
-            for part in line.priced.components
-        ],
+        components=[_packed(part, line) for part in line.priced.components],
+        model_named=None if line.model_named == line.model else line.model_named,
+        notes=list(line.priced.notes) or None,
         usage=line.usage,
         member_period=keys.lines_of(line.org_id, line.user_id, line.period),
     )
     return Put(key, record.to_item(), LineRecord.pk.does_not_exist())
+
+
+def _packed(part: Component, line: UsageLine) -> list[str | int]:
+    """Return a component as it is stored; with a model and price where they are not the line's."""
+    packed: list[str | int] = [
+        part.kind,
+        part.quantity,
+        part.unit_nanos,
+        part.per,
+        part.amount_nanos,
+    ]
+    if (part.model, part.price_version) == (line.model, line.priced.price_version):
+        return packed
+    return [*packed, part.model, part.price_version]
 
 
 def find_line(table: Table, org_id: str, event_id: str) -> LineRecord | None:
@@ -112,6 +128,7 @@ def line_to_wire(item: Item) -> dict[str, Any]:
         "id": line.event_id,
         "authorization_id": line.authorization_id,
         "model": line.model,
+        "model_named": line.model_named or line.model,
         "product": line.product,
         "seat_tier": line.seat_tier,
         "source": line.source,
@@ -123,16 +140,24 @@ def line_to_wire(item: Item) -> dict[str, Any]:
         "occurred_at": line.occurred_at.partition("#")[0],
         "recorded_at": line.recorded_at,
         "price_version": line.price_version,
-        "components": [
-            {
-                "kind": kind,
-                "quantity": quantity,
-                "unit_price": format_amount(unit_nanos),
-                "per": per,
-                "amount": format_amount(amount),
-            }
-            for kind, quantity, unit_nanos, per, amount in parts
-        ],
+        "modifiers": applied_modifiers(line.price_version),
+        "notes": line.notes or [],
+        "components": [_component_to_wire(part, line) for part in parts],
+    }
+
+
+def _component_to_wire(part: Sequence[Any], line: LineRecord) -> dict[str, Any]:
+    kind, quantity, unit_nanos, per, amount, *own = part
+    model, price_version = own or (line.model, line.price_version)
+    return {
+        "kind": kind,
+        "quantity": quantity,
+        "unit_price": format_amount(unit_nanos),
+        "per": per,
+        "amount": format_amount(amount),
+        "model": model,
+        "price_version": price_version,
+        "modifiers": applied_modifiers(price_version),
     }
 
 
@@ -141,7 +166,7 @@ class Entry:
     """What totals and reports read of a usage line. Amounts are nanos.
 
     `occurred_at` is as text that sorts as time; `components` are (kind, quantity, unit nanos, per,
-    amount).
+    amount), with a model and price version behind them where they are not the line's.
     """
 
     user_id: str
@@ -156,7 +181,7 @@ class Entry:
     occurred_at: str
     price_version: str
     authorization_id: str | None
-    components: tuple[tuple[str, int, int, int, int], ...]
+    components: tuple[tuple[Any, ...], ...]
 
 
 def read_entry(item: Item) -> Entry:

@@ -21,7 +21,7 @@ from pynamodb.expressions.operand import Path, Value
 from pynamodb.models import Model
 
 from headroom.domain.allotment import Pool
-from headroom.domain.authorization import Hold, HoldRequest, Source
+from headroom.domain.authorization import Hold, Source
 from headroom.domain.budget import Budget, OpenWindow
 from headroom.domain.organization import (
     LIMIT_PERIODS,
@@ -40,6 +40,7 @@ from headroom.domain.organization import (
     Tier,
 )
 from headroom.domain.prices import read_contract_price
+from headroom.domain.requests import HoldRequest
 from headroom.domain.tax import Tax
 from headroom.price_book import PRICE_BOOK
 from headroom.store.attributes import IntegerAttribute
@@ -518,6 +519,8 @@ class LineRecord(Record):
     recorded_at = UnicodeAttribute()
     price_version = UnicodeAttribute()
     components = JSONAttribute()
+    model_named = UnicodeAttribute(null=True)
+    notes = JSONAttribute(null=True)
     usage = JSONAttribute()
     member_period = UnicodeAttribute()
 

@@ -20,7 +20,6 @@ from headroom.domain.answers import FirstAnswer, entropy_of, note, place_of, req
 from headroom.domain.authorization import (
     AuthorizationId,
     Hold,
-    HoldRequest,
     Source,
     file_as,
     hold_key,
@@ -33,6 +32,7 @@ from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization
 from headroom.domain.periods import day_bounds, day_of
 from headroom.domain.reload import OWING_STEPS
+from headroom.domain.requests import HoldRequest
 from headroom.errors import Conflict, Overloaded, SpendRefused
 from headroom.gateways.reloads import AskReload, ask_nobody
 from headroom.price_book import PRICE_BOOK
@@ -468,15 +468,7 @@ def bound_of(organization: Organization, request: HoldRequest, now: datetime) ->
     Raises:
         UnknownModel: the model has no price.
     """
-    return bound_request(
-        PRICE_BOOK,
-        model=request.model,
-        input_tokens=request.input_tokens,
-        web_search_requests=request.web_search_requests,
-        service_tier=request.service_tier,
-        at=now,
-        contract=organization.contract,
-    )
+    return bound_request(PRICE_BOOK, request, at=now, contract=organization.contract)
 
 
 def _fit(bound: RequestBound, least: int, most: int) -> Callable[[int], int]:

@@ -46,6 +46,7 @@ class UsageEvent:
     usage: Usage
     raw_usage: dict[str, Any]
     digest: str
+    stop_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class _Filing:
                 authorization_id=event.authorization_id,
                 digest=event.digest,
                 model=self.priced.model,
+                model_named=event.model,
                 product=event.product,
                 seat_tier=seat_tier,
                 source=source,
@@ -168,7 +170,12 @@ def _record(
         # The hold was bounded from its own moment on; a client's clock may be behind ours.
         at = max(at, authorization.taken_at)
     priced = price(
-        event.usage, book=PRICE_BOOK, model=event.model, at=at, contract=organization.contract
+        event.usage,
+        book=PRICE_BOOK,
+        model=event.model,
+        at=at,
+        contract=organization.contract,
+        refused=event.stop_reason == "refusal",
     )
     filing = _Filing(organization, event, priced, now, ask_reload)
     if authorization is not None:

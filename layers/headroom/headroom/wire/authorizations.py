@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from headroom.domain.authorization import USER_ID, HoldRequest
+from headroom.domain.authorization import USER_ID
+from headroom.domain.requests import HoldRequest
 from headroom.domain.usage import COUNT_MAX, parse_service_tier
 from headroom.errors import InvalidRequest
 from headroom.usecases.authorizing import AuthorizationRequest

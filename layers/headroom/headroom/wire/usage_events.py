@@ -28,6 +28,7 @@ EVENT_ID: Final = re.compile(r"[!-~]+")
 EVENT_ID_LENGTH_MAX: Final = 128
 AUTHORIZATION_ID_LENGTH_MAX: Final = 128
 PRODUCT_LENGTH_MAX: Final = 64
+STOP_REASON_LENGTH_MAX: Final = 64
 # What a client does not know about its usage is kept too, within reason.
 USAGE_LENGTH_MAX: Final = 8192
 USAGE_LEVELS_MAX: Final = 16
@@ -37,7 +38,16 @@ AHEAD_MAX: Final = timedelta(minutes=5)
 LATE_MAX: Final = timedelta(days=62)
 
 _EVENT: Final = frozenset(
-    {"id", "authorization_id", "user_id", "model", "product", "occurred_at", "usage"}
+    {
+        "id",
+        "authorization_id",
+        "user_id",
+        "model",
+        "product",
+        "occurred_at",
+        "usage",
+        "stop_reason",
+    }
 )
 
 
@@ -87,6 +97,7 @@ def parse_event(raw: object, now: datetime) -> UsageEvent:
         usage=usage,
         raw_usage=raw_usage,
         digest=digest_of(fields),
+        stop_reason=optional_text(fields, "stop_reason", length_max=STOP_REASON_LENGTH_MAX),
     )
 
 
