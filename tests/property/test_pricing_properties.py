@@ -10,15 +10,29 @@ import genai_prices
 from genai_prices.data import providers
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from headroom.domain.bounds import HOLD_LIFE_MAX, bound_request
 from headroom.domain.model_names import read_model_name
 from headroom.domain.money import allocate, format_amount, parse_amount
-from headroom.domain.prices import ContractPrice, ServiceTier, UnknownModel, read_contract_price
-from headroom.domain.requests import HoldRequest
-from headroom.domain.usage import COUNT_MAX, Usage, price
+from headroom.domain.prices import (
+    ContractPrice,
+    ServiceTier,
+    UnknownModel,
+    Unpriceable,
+    read_contract_price,
+)
+from headroom.domain.requests import Advisor, CacheLifetime, Fallback, HoldRequest
+from headroom.domain.usage import (
+    COUNT_MAX,
+    Geography,
+    Iteration,
+    Speed,
+    Tokens,
+    Usage,
+    price,
+)
 from headroom.price_book import PRICE_BOOK
 from tests.used import used
 
@@ -248,6 +262,118 @@ def test_no_usage_within_a_requests_bounds_costs_more_than_its_hold(data: st.Dat
     occurred_at = at + timedelta(microseconds=after)
     cost = price(usage, book=PRICE_BOOK, model=model, at=occurred_at, contract=contract)
     assert cost.amount_nanos <= hold
+
+
+GEOGRAPHIES: tuple[Geography, ...] = ("global", "us")
+SPEEDS: tuple[Speed, ...] = ("standard", "fast")
+
+
+def drawn_tokens(
+    data: st.DataObject, most_input: int, most_output: int, lifetimes: tuple[str, ...]
+) -> Tokens:
+    """Draw what a sampling may use within its bounds, with the caches that it may write."""
+    whole = data.draw(st.one_of(st.just(most_input), st.integers(0, most_input)), "input")
+    weights = [data.draw(st.integers(0, 5), f"part {index}") for index in range(4)]
+    weights[2] *= "5m" in lifetimes
+    weights[3] *= "1h" in lifetimes
+    weights[0] += not any(weights)
+    uncached, read, write_5m, write_1h = allocate(whole, weights)
+    output = data.draw(st.one_of(st.just(most_output), st.integers(0, most_output)), "output")
+    return Tokens(uncached, output, read, write_5m, write_1h)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_no_answer_to_a_request_costs_more_than_its_hold_unless_that_was_said(
+    data: st.DataObject,
+) -> None:
+    """With every member that a request can have, and any usage that obeys it."""
+    at = data.draw(moments, "authorized at")
+    models = [model.id for model in PRICE_BOOK.models]
+    model = data.draw(st.sampled_from(models), "model")
+    lifetimes: tuple[CacheLifetime, ...] | None = data.draw(
+        st.sampled_from([None, (), ("5m",), ("1h",), ("5m", "1h")]), "lifetimes"
+    )
+    fallbacks = data.draw(
+        st.lists(
+            st.builds(
+                Fallback,
+                st.sampled_from(models),
+                st.one_of(st.none(), sizes.filter(bool)),
+                st.sampled_from([None, "standard"]),
+            ),
+            max_size=2,
+        ),
+        "fallbacks",
+    )
+    advisor = data.draw(
+        st.one_of(
+            st.none(),
+            st.builds(Advisor, st.sampled_from(models), st.integers(0, 3), st.integers(1, 5_000)),
+        ),
+        "advisor",
+    )
+    request = HoldRequest(
+        model=model,
+        input_tokens=data.draw(sizes, "input_tokens"),
+        max_tokens=data.draw(sizes, "max_tokens"),
+        web_search_requests=data.draw(st.integers(0, 3), "searches"),
+        service_tier=data.draw(st.sampled_from(TIERS), "service tier"),
+        speed=data.draw(st.sampled_from(SPEEDS), "speed"),
+        inference_geo=data.draw(st.sampled_from([None, *GEOGRAPHIES]), "geography"),
+        cache_lifetimes=lifetimes,
+        compaction_trigger=data.draw(st.sampled_from([None, 50_000, 2_000_000]), "compaction"),
+        advisor=advisor,
+        fallbacks=tuple(fallbacks),
+    )
+    assert HoldRequest.unpack(request.pack()) == request
+    default_geo = data.draw(st.sampled_from(GEOGRAPHIES), "workspace")
+    try:
+        bound = bound_request(PRICE_BOOK, request, at=at, default_geo=default_geo)
+    except Unpriceable:
+        # What a model is not sold with is refused before it can cost anything.
+        assume(False)
+        raise
+    may_write = ("5m", "1h") if lifetimes is None else lifetimes
+    asked = drawn_tokens(data, request.input_tokens, request.max_tokens, may_write)
+    iterations: list[Iteration] = []
+    top_level = asked
+    served = data.draw(st.sampled_from([None, *fallbacks]), "served by")
+    if served is not None:
+        iterations.append(Iteration("message", asked, model))
+        most = request.max_tokens if served.max_tokens is None else served.max_tokens
+        top_level = drawn_tokens(data, request.input_tokens, most, may_write)
+        iterations.append(Iteration("fallback_message", top_level, served.model))
+    trigger = request.compaction_trigger
+    if trigger is not None and request.input_tokens >= trigger and data.draw(st.booleans()):
+        summary = drawn_tokens(data, request.input_tokens, request.max_tokens, may_write)
+        iterations.append(Iteration("compaction", summary))
+    if advisor is not None:
+        for _ in range(data.draw(st.integers(0, advisor.max_uses or 0), "advice")):
+            reads = request.input_tokens + top_level.output
+            advice = drawn_tokens(data, reads, advisor.max_tokens or 0, may_write)
+            iterations.append(Iteration("advisor_message", advice, advisor.model))
+    geo = request.inference_geo or default_geo
+    usage = Usage(
+        tokens=top_level,
+        web_search_requests=data.draw(st.integers(0, request.web_search_requests)),
+        service_tier=request.service_tier,
+        speed=request.speed if served is None else "standard",
+        inference_geo=geo,
+        iterations=tuple(iterations),
+    )
+    life = HOLD_LIFE_MAX // timedelta(microseconds=1)
+    occurred_at = at + timedelta(microseconds=data.draw(st.integers(0, life)))
+    try:
+        cost = price(usage, book=PRICE_BOOK, model=model, at=occurred_at).amount_nanos
+    except Unpriceable:
+        # The API refuses it, or did so meanwhile.
+        assume(False)
+        raise
+    assert cost <= bound.amount(request.max_tokens) or bound.inexact
+    if not set(bound.inexact) - {"server_tools"} or not iterations:
+        # Without what nobody bounds, also where something of the request is not exact.
+        assert cost <= bound.amount(request.max_tokens)
 
 
 @settings(max_examples=500, deadline=None)

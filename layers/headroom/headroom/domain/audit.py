@@ -25,6 +25,7 @@ Action = Literal[
     "spend_limit.changed",
     "settings.changed",
     "tax.changed",
+    "pricing.changed",
     "member.added",
     "member.removed",
     "member.changed",
@@ -71,6 +72,12 @@ def organization_facts(organization: Organization) -> Facts:
         "requests_enabled": organization.requests_enabled,
         "past_due": organization.past_due,
         "tax": None if (tax := organization.tax) is None else {"name": tax.name, "rate": tax.rate},
+        "pricing.default_inference_geo": organization.pricing.default_inference_geo,
+        "pricing.loop_rounds": organization.pricing.loop_rounds,
+        **{
+            f"pricing.model_aliases.{name}": model
+            for name, model in organization.pricing.model_aliases.items()
+        },
         **{f"mail.{topic}": topic not in organization.muted for topic in TOPICS},
     }
     for tier in SEAT_TIERS:

@@ -90,21 +90,15 @@ def bound_request(
         Unpriceable: a model is not sold with what the request asks for.
     """
     terms = _Terms(book, request, at, contract, request.inference_geo or default_geo)
-    inexact: list[Inexact] = []
     rounds = _rounds(request, loop_rounds)
-    if rounds > 1 or request.web_search_requests:
-        inexact.append("server_tools")
     read = request.input_tokens * rounds
     speed: Speed = "fast" if book.is_fast(request.model) else request.speed
     asked = terms.dearest(request.model, speed, read, "model")
     attempts: list[tuple[_Dearest, int, int | None]] = [(asked, read, None)]
     if request.default_fallbacks:
         # Which model the server would choose is not said: as dear as the one that was asked.
-        inexact.append("default_fallbacks")
         attempts.append((asked, _retold(read), None))
     for index, fallback in enumerate(request.fallbacks):
-        if "fallbacks" not in inexact:
-            inexact.append("fallbacks")
         field = f"fallbacks[{index}]"
         its_speed = fallback.speed or terms.speed_where_sold(fallback.model, speed, field)
         its_read = _retold(read)
@@ -112,9 +106,7 @@ def bound_request(
         attempts.append((rates, its_read, fallback.max_tokens))
 
     fixed, per_token = _Sum(), _Sum()
-    compacts = request.compaction_trigger is not None and read >= request.compaction_trigger
-    if compacts:
-        inexact.append("compaction")
+    compacts = _compacts(request, rounds)
     for rates, its_read, max_tokens in attempts:
         # A compaction is one summary of the whole context, as long as an answer may be.
         for _ in range(2 if compacts else 1):
@@ -124,7 +116,6 @@ def bound_request(
             else:
                 fixed.add(max_tokens, rates.output)
     if request.advisor is not None:
-        inexact.append("advisor")
         advisor = request.advisor
         uses = loop_rounds if advisor.max_uses is None else advisor.max_uses
         its_read = _retold(request.input_tokens)
@@ -133,14 +124,28 @@ def bound_request(
         fixed.add(uses * its_read, rates.input)
         per_token.add(uses, rates.input)
         fixed.add(uses * (advisor.max_tokens or ADVICE_TOKENS), rates.output)
-    searches = max(rates.web_search for rates, _, _ in attempts)
+    searches = max(request.web_search_requests, request.searches_at_most(loop_rounds))
+    dearest_search = max(rates.web_search for rates, _, _ in attempts)
     return RequestBound(
         # Each line of the usage is rounded down by itself: their sum is at most this, rounded down.
-        fixed_nanos=fixed.rounded_down() + request.web_search_requests * searches,
+        fixed_nanos=fixed.rounded_down() + searches * dearest_search,
         # Rounded up: the bound is linear, and a fraction of a nano must not be cut off a token.
         per_output_token_nanos=per_token.rounded_up(),
-        inexact=tuple(inexact),
+        inexact=inexact_of(request, loop_rounds),
     )
+
+
+def inexact_of(request: HoldRequest, loop_rounds: int = LOOP_ROUNDS) -> tuple[Inexact, ...]:
+    """Return why the bound of a request is no upper one; nothing if it is."""
+    rounds = _rounds(request, loop_rounds)
+    reasons: dict[Inexact, bool] = {
+        "server_tools": bool(request.server_tools or request.web_search_requests),
+        "advisor": request.advisor is not None,
+        "compaction": _compacts(request, rounds),
+        "fallbacks": bool(request.fallbacks),
+        "default_fallbacks": request.default_fallbacks,
+    }
+    return tuple(reason for reason, holds in reasons.items() if holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +178,8 @@ class _Terms:
         factor = SERVICE_TIER_FACTORS[self.request.service_tier]
         for kind, value in asked:
             sold = in_force(prices[0].modifiers, kind, value, self.at)
+            if sold is None and kind == "inference_geo" and self.request.inference_geo is None:
+                continue  # The organization's default is for the models that know the parameter.
             if sold is None:
                 name = self.book.find(model).id
                 where = kind if field == "model" else f"{field}.{kind}"
@@ -229,6 +236,12 @@ def _rounds(request: HoldRequest, most: int) -> int:
     if request.advisor is not None:
         uses.append(most if request.advisor.max_uses is None else request.advisor.max_uses)
     return min(1 + sum(uses), most) if uses else 1
+
+
+def _compacts(request: HoldRequest, rounds: int) -> bool:
+    """Tell whether the context may grow to where it is compacted."""
+    trigger = request.compaction_trigger
+    return trigger is not None and request.input_tokens * rounds >= trigger
 
 
 def _retold(tokens: int) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from headroom.domain.prices import ContractPrice
+from headroom.domain.pricing_terms import NOTHING_SAID, PricingTerms
 from headroom.domain.tax import Tax
 from headroom.errors import InvalidRequest
 
@@ -68,7 +69,8 @@ class Organization:
     """The settings of one organization; `version` grows with every change of them.
 
     `set_up` names the steps of enabling that the owner has gone through; `muted` the topics of
-    which nobody is sent mail. `tax` is levied on its invoices.
+    which nobody is sent mail. `tax` is levied on its invoices. `pricing` says how
+    its requests are read.
     """
 
     org_id: str
@@ -88,6 +90,7 @@ class Organization:
     set_up: frozenset[str] = frozenset()
     muted: frozenset[str] = frozenset()
     tax: Tax | None = None
+    pricing: PricingTerms = NOTHING_SAID
     cap_generation: int = field(default=0, compare=False)
 
     @property

@@ -62,6 +62,14 @@ class HoldRequest:
     default_fallbacks: bool = False
     server_tools: tuple[tuple[ServerTool, int | None], ...] = ()
 
+    def searches_at_most(self, most: int) -> int:
+        """Return how many searches `server_tools` allows, `most` where it does not say."""
+        uses = dict(self.server_tools)
+        if "web_search" not in uses:
+            return 0
+        limit = uses["web_search"]
+        return most if limit is None else limit
+
     def pack(self) -> str:
         """Return one short string; the hold shares the member's one write unit of 1 KB.
 

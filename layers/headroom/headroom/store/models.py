@@ -40,6 +40,7 @@ from headroom.domain.organization import (
     Tier,
 )
 from headroom.domain.prices import read_contract_price
+from headroom.domain.pricing_terms import PricingTerms
 from headroom.domain.requests import HoldRequest
 from headroom.domain.tax import Tax
 from headroom.price_book import PRICE_BOOK
@@ -92,6 +93,7 @@ class SettingsRecord(Record):
     set_up: ListAttribute[Any] = ListAttribute(default=list)
     muted: ListAttribute[Any] = ListAttribute(default=list)
     tax = JSONAttribute(null=True)
+    pricing = JSONAttribute(null=True)
     version = IntegerAttribute()
     cap_generation = IntegerAttribute(default=0)
     provisioned_from = UnicodeAttribute(null=True)
@@ -117,6 +119,7 @@ class SettingsRecord(Record):
             set_up=sorted(organization.set_up),
             muted=sorted(organization.muted),
             tax=tax_value(organization.tax),
+            pricing=organization.pricing.pack(),
             cap_generation=organization.cap_generation,
             version=organization.version,
         )
@@ -142,6 +145,7 @@ class SettingsRecord(Record):
             set_up=frozenset(self.set_up),
             muted=frozenset(self.muted),
             tax=read_tax(self.tax),
+            pricing=PricingTerms.unpack(cast("dict[str, Any] | None", self.pricing)),
             cap_generation=self.cap_generation,
             contract=tuple(
                 read_contract_price(raw, PRICE_BOOK, "contract") for raw in raw_contract

@@ -237,6 +237,9 @@ def change_settings(
         SettingsRecord.version.set(changed.version),
         SettingsRecord.cap_generation.set(changed.cap_generation),
         SettingsRecord.tax.remove() if changed.tax is None else SettingsRecord.tax.set(record.tax),
+        SettingsRecord.pricing.remove()
+        if record.pricing is None
+        else SettingsRecord.pricing.set(record.pricing),
         SettingsRecord.cap_nanos.remove()
         if changed.cap_nanos is None
         else SettingsRecord.cap_nanos.set(changed.cap_nanos),

@@ -25,7 +25,7 @@ from headroom.domain.authorization import (
     hold_key,
     read_filed_as,
 )
-from headroom.domain.bounds import HOLD_LIFE_MAX, RequestBound, bound_request
+from headroom.domain.bounds import HOLD_LIFE_MAX, RequestBound, bound_request, inexact_of
 from headroom.domain.budget import Budget
 from headroom.domain.instants import from_millis, to_millis, to_wire
 from headroom.domain.money import format_amount
@@ -451,9 +451,8 @@ class _Keyed:
             self._organization,
             budget,
             authorization,
-            model=asked.request.model,
+            request=replace(asked.request, max_tokens=tokens),
             amount_nanos=authorization.amount_nanos,
-            max_tokens=tokens,
             expires_at=authorization.taken_at + asked.ttl,
         )
 
@@ -468,7 +467,24 @@ def bound_of(organization: Organization, request: HoldRequest, now: datetime) ->
     Raises:
         UnknownModel: the model has no price.
     """
-    return bound_request(PRICE_BOOK, request, at=now, contract=organization.contract)
+    terms = organization.pricing
+    meant = replace(
+        request,
+        model=terms.model_meant(request.model),
+        advisor=request.advisor
+        and replace(request.advisor, model=terms.model_meant(request.advisor.model)),
+        fallbacks=tuple(
+            replace(each, model=terms.model_meant(each.model)) for each in request.fallbacks
+        ),
+    )
+    return bound_request(
+        PRICE_BOOK,
+        meant,
+        at=now,
+        contract=organization.contract,
+        default_geo=terms.default_inference_geo,
+        loop_rounds=terms.loop_rounds,
+    )
 
 
 def _fit(bound: RequestBound, least: int, most: int) -> Callable[[int], int]:
@@ -503,9 +519,8 @@ def _answer(
         organization,
         budget,
         authorization,
-        model=hold.request.model,
+        request=hold.request,
         amount_nanos=hold.amount_nanos,
-        max_tokens=hold.request.max_tokens,
         expires_at=from_millis(hold.until_millis),
     )
 
@@ -515,19 +530,19 @@ def _wire(
     budget: Budget,
     authorization: AuthorizationId,
     *,
-    model: str,
+    request: HoldRequest,
     amount_nanos: int,
-    max_tokens: int,
     expires_at: datetime,
 ) -> dict[str, Any]:
     return {
         "type": "authorization",
         "id": str(authorization),
         "user_id": budget.user_id,
-        "model": model,
+        "model": request.model,
         "source": authorization.source,
         "amount": format_amount(amount_nanos),
-        "max_tokens": max_tokens,
+        "max_tokens": request.max_tokens,
+        "bound": _bound_to_wire(request, organization),
         "expires_at": to_wire(expires_at),
         "period": authorization.period,
         "limits": [
@@ -545,3 +560,9 @@ def _wire(
             for limit in budget.limits
         ],
     }
+
+
+def _bound_to_wire(request: HoldRequest, organization: Organization) -> dict[str, Any]:
+    """Say whether what is held is a true upper bound, and if not, what nobody bounds."""
+    because = inexact_of(request, organization.pricing.loop_rounds)
+    return {"exact": not because, "because": list(because)}

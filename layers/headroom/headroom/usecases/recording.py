@@ -172,7 +172,7 @@ def _record(
     priced = price(
         event.usage,
         book=PRICE_BOOK,
-        model=event.model,
+        model=organization.pricing.model_meant(event.model),
         at=at,
         contract=organization.contract,
         refused=event.stop_reason == "refusal",

@@ -6,8 +6,17 @@ from datetime import timedelta
 from typing import Final
 
 from headroom.domain.authorization import USER_ID
-from headroom.domain.requests import HoldRequest
-from headroom.domain.usage import COUNT_MAX, parse_service_tier
+from headroom.domain.bounds import COMPACTION_TRIGGER
+from headroom.domain.requests import (
+    CACHE_LIFETIMES,
+    SERVER_TOOLS,
+    Advisor,
+    CacheLifetime,
+    Fallback,
+    HoldRequest,
+    ServerTool,
+)
+from headroom.domain.usage import COUNT_MAX, parse_geography, parse_service_tier, parse_speed
 from headroom.errors import InvalidRequest
 from headroom.usecases.authorizing import AuthorizationRequest
 from headroom.wire.fields import (
@@ -22,6 +31,9 @@ from headroom.wire.fields import (
 MODEL_LENGTH_MAX: Final = 128
 USER_ID_LENGTH_MAX: Final = 69
 WEB_SEARCHES_MAX: Final = 1000
+# A chain of fallbacks, or a tool's uses, beyond this is a slip.
+FALLBACKS_MAX: Final = 3
+USES_MAX: Final = 1000
 TTL_SECONDS: Final = 600
 TTL_SECONDS_MAX: Final = 86_400
 
@@ -34,6 +46,13 @@ _REQUEST: Final = frozenset(
         "min_tokens",
         "web_search_requests",
         "service_tier",
+        "speed",
+        "inference_geo",
+        "cache_lifetimes",
+        "compaction",
+        "advisor",
+        "fallbacks",
+        "server_tools",
         "use_extra_usage",
         "ttl_seconds",
     }
@@ -63,11 +82,94 @@ def parse_authorization_request(body: object) -> AuthorizationRequest:
             max_tokens=max_tokens,
             web_search_requests=searches or 0,
             service_tier=parse_service_tier(fields.get("service_tier"), "service_tier"),
+            speed=parse_speed(fields.get("speed"), "speed"),
+            inference_geo=None
+            if fields.get("inference_geo") is None
+            else parse_geography(fields["inference_geo"], "inference_geo"),
+            cache_lifetimes=_cache_lifetimes(fields.get("cache_lifetimes")),
+            compaction_trigger=_compaction_trigger(fields.get("compaction")),
+            advisor=_advisor(fields.get("advisor")),
+            fallbacks=_fallbacks(fields.get("fallbacks")),
+            default_fallbacks=fields.get("fallbacks") == "default",
+            server_tools=_server_tools(fields.get("server_tools")),
         ),
         min_tokens=min_tokens,
         chooses=optional_flag(fields, "use_extra_usage"),
         ttl=timedelta(seconds=ttl_seconds or TTL_SECONDS),
     )
+
+
+def _cache_lifetimes(value: object) -> tuple[CacheLifetime, ...] | None:
+    """Read which caches the request may write; None is any of them."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or any(each not in CACHE_LIFETIMES for each in value):
+        known = ", ".join(CACHE_LIFETIMES)
+        raise InvalidRequest("cache_lifetimes", f"must be a list of {known}; empty for none")
+    return tuple(each for each in CACHE_LIFETIMES if each in value)
+
+
+def _compaction_trigger(value: object) -> int | None:
+    """Read from how much input on the context is compacted; None if it never is."""
+    if value is None:
+        return None
+    fields = as_object(value, "compaction")
+    known_only(fields, frozenset({"trigger"}), "compaction.")
+    trigger = optional_whole(fields, "trigger", least=0, most=COUNT_MAX, path="compaction.")
+    return COMPACTION_TRIGGER if trigger is None else trigger
+
+
+def _advisor(value: object) -> Advisor | None:
+    if value is None:
+        return None
+    fields = as_object(value, "advisor")
+    known_only(fields, frozenset({"model", "max_uses", "max_tokens"}), "advisor.")
+    return Advisor(
+        model=text(fields, "model", length_max=MODEL_LENGTH_MAX, path="advisor."),
+        max_uses=optional_whole(fields, "max_uses", least=0, most=USES_MAX, path="advisor."),
+        max_tokens=optional_whole(fields, "max_tokens", least=1, most=COUNT_MAX, path="advisor."),
+    )
+
+
+def _fallbacks(value: object) -> tuple[Fallback, ...]:
+    """Read the chain of models that are tried when the one before declines."""
+    if value is None or value == "default":
+        return ()
+    if not isinstance(value, list) or len(value) > FALLBACKS_MAX:
+        raise InvalidRequest(
+            "fallbacks", f'must be "default", or a list of at most {FALLBACKS_MAX} objects'
+        )
+    found = []
+    for index, each in enumerate(value):
+        path = f"fallbacks[{index}]."
+        fields = as_object(each, path.removesuffix("."))
+        known_only(fields, frozenset({"model", "max_tokens", "speed"}), path)
+        speed = fields.get("speed")
+        found.append(
+            Fallback(
+                model=text(fields, "model", length_max=MODEL_LENGTH_MAX, path=path),
+                max_tokens=optional_whole(fields, "max_tokens", least=1, most=COUNT_MAX, path=path),
+                speed=None if speed is None else parse_speed(speed, f"{path}speed"),
+            )
+        )
+    return tuple(found)
+
+
+def _server_tools(value: object) -> tuple[tuple[ServerTool, int | None], ...]:
+    """Read how often each of the server's tools may be used, searches aside."""
+    if value is None:
+        return ()
+    fields = as_object(value, "server_tools")
+    known_only(fields, frozenset(SERVER_TOOLS), "server_tools.")
+    found = []
+    for tool in SERVER_TOOLS:
+        if fields.get(tool) is not None:
+            path = f"server_tools.{tool}."
+            terms = as_object(fields[tool], path.removesuffix("."))
+            known_only(terms, frozenset({"max_uses"}), path)
+            uses = optional_whole(terms, "max_uses", least=0, most=USES_MAX, path=path)
+            found.append((tool, uses))
+    return tuple(found)
 
 
 def parse_extension(body: object) -> tuple[timedelta | None, int | None]:
