@@ -362,8 +362,8 @@ class TestUsageObject:
         usage = {
             "input_tokens": 1,
             "output_tokens": 1,
-            "inference_geo": "us",
-            "iterations": [{"speed": 1.5, "of": None}],
+            "output_tokens_details": {"thinking_tokens": 1},
+            "something_new": [{"speed": 1.5, "of": None}],
         }
 
         (result,) = app.record(acme, usage_event("msg_1", usage=usage))
@@ -410,15 +410,6 @@ class TestUsageObject:
             ({"input_tokens": True, "output_tokens": 1}, "usage.input_tokens"),
             ({"input_tokens": COUNT_MAX + 1, "output_tokens": 1}, "usage.input_tokens"),
             ({"input_tokens": 10**40, "output_tokens": 1}, "usage.input_tokens"),
-            (
-                {
-                    "input_tokens": 1,
-                    "output_tokens": 1,
-                    "cache_creation_input_tokens": 3,
-                    "cache_creation": {"ephemeral_5m_input_tokens": 1},
-                },
-                "usage.cache_creation_input_tokens",
-            ),
             (
                 {"input_tokens": 1, "output_tokens": 1, "server_tool_use": 1},
                 "usage.server_tool_use",
