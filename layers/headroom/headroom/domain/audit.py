@@ -74,10 +74,9 @@ def organization_facts(organization: Organization) -> Facts:
         "tax": None if (tax := organization.tax) is None else {"name": tax.name, "rate": tax.rate},
         "pricing.default_inference_geo": organization.pricing.default_inference_geo,
         "pricing.loop_rounds": organization.pricing.loop_rounds,
-        **{
-            f"pricing.model_aliases.{name}": model
-            for name, model in organization.pricing.model_aliases.items()
-        },
+        "pricing.model_aliases": ", ".join(
+            f"{name}: {model}" for name, model in sorted(organization.pricing.model_aliases.items())
+        ),
         **{f"mail.{topic}": topic not in organization.muted for topic in TOPICS},
     }
     for tier in SEAT_TIERS:
