@@ -264,6 +264,7 @@ def test_no_usage_within_a_requests_bounds_costs_more_than_its_hold(data: st.Dat
     assert cost.amount_nanos <= hold
 
 
+LIFETIMES: list[tuple[CacheLifetime, ...] | None] = [None, (), ("5m",), ("1h",), ("5m", "1h")]
 GEOGRAPHIES: tuple[Geography, ...] = ("global", "us")
 SPEEDS: tuple[Speed, ...] = ("standard", "fast")
 
@@ -291,9 +292,7 @@ def test_no_answer_to_a_request_costs_more_than_its_hold_unless_that_was_said(
     at = data.draw(moments, "authorized at")
     models = [model.id for model in PRICE_BOOK.models]
     model = data.draw(st.sampled_from(models), "model")
-    lifetimes: tuple[CacheLifetime, ...] | None = data.draw(
-        st.sampled_from([None, (), ("5m",), ("1h",), ("5m", "1h")]), "lifetimes"
-    )
+    lifetimes = data.draw(st.sampled_from(LIFETIMES), "lifetimes")
     fallbacks = data.draw(
         st.lists(
             st.builds(

@@ -16,9 +16,10 @@ from headroom.domain.answers import (
     place_of,
     request_of,
 )
-from headroom.domain.authorization import AuthorizationId, Hold, HoldRequest, hold_key
+from headroom.domain.authorization import AuthorizationId, Hold, hold_key
 from headroom.domain.budget import Budget, OpenWindow
 from headroom.domain.organization import EffectiveLimit
+from headroom.domain.requests import HoldRequest
 from headroom.store import keys
 from headroom.store.models import BudgetRecord
 from tests.item_size import size_of
