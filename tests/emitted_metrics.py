@@ -14,9 +14,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
 from types import ModuleType
 from typing import Any, Final, cast, get_args
 from unittest.mock import patch
+
+# Before the handlers: only clients made after it are moto's.
+from moto import mock_aws
 
 from headroom.domain.allotment import Reason
 from headroom.domain.budget import Budget
@@ -27,15 +31,19 @@ from headroom.store.models import BudgetRecord
 from headroom.usecases.notifying import Told
 from headroom.usecases.reconciling import DRIFT, Proof
 from tests.environment import ENVIRONMENT
-from tests.in_process import Application, Context, application, sample, usage_event
+from tests.in_process import Context, sample, usage_event
 from tests.resolved_template import Resolved
-from tests.template import TEMPLATE, template
+from tests.template import TEMPLATE, table_definition, template
 
 ROOT: Final = TEMPLATE.parent
 VERSION: Final = "7"
 # The values that these dimensions take; each of them is emitted.
 ANNOUNCED: Final = frozenset(EVENT_TYPES) | {DRIFT}
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
+
+
+# Provisions an organization and returns its service key.
+Provision = Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +76,11 @@ def emitted_metrics() -> frozenset[Emitted]:
     """Return what all handlers emit in the scenes below."""
     folders = {folder: name for name, folder in function_folders().items()}
     found: set[Emitted] = set()
-    with application() as app:
+    with provisioning() as provision:
         for folder, scene in SCENES.items():
             said = io.StringIO()
             with contextlib.redirect_stdout(said), loaded(folder, folders[folder]) as handler:
-                scene(handler, app)
+                scene(handler, provision)
             for line in said.getvalue().splitlines():
                 found |= set(read_line(folder, line))
     return frozenset(found)
@@ -94,6 +102,21 @@ def read_line(folder: str, line: str) -> Iterator[Emitted]:
                 yield Emitted(
                     folder, directive["Namespace"], metric["Name"], dimensions, metric["Unit"]
                 )
+
+
+@contextlib.contextmanager
+def provisioning() -> Iterator[Provision]:
+    """Make a table, and hand out what provisions an organization in it."""
+    with mock_aws(), loaded("provision_organization", "ProvisionOrganization") as handler:
+        table = handler.table
+        table.connection.client.create_table(**table_definition(table.name))
+
+        def provision() -> str:
+            document = sample("provision_organization/organization")
+            return str(invoke(handler, document | {"id": f"acme-{next(ids)}"})["service_key"])
+
+        ids = count(1)
+        yield provision
 
 
 @contextlib.contextmanager
@@ -135,10 +158,9 @@ def crash(handler: ModuleType, event: dict[str, Any]) -> None:
         assert invoke(handler, event)["statusCode"] == 500
 
 
-def spend(handler: ModuleType, app: Application) -> None:
-    acme = app.provision()
+def spend(handler: ModuleType, provision: Provision) -> None:
     event = sample("authorize_spend/create_authorization")
-    event["headers"]["x-api-key"] = acme.service_key
+    event["headers"]["x-api-key"] = provision()
     assert invoke(handler, event)["statusCode"] == 200
     for reason in REASONS:
         with patch.object(handler, "authorize", refuse(reason)), patch.object(handler, "notice"):
@@ -146,11 +168,10 @@ def spend(handler: ModuleType, app: Application) -> None:
     crash(handler, event)
 
 
-def ingest(handler: ModuleType, app: Application) -> None:
-    acme = app.provision()
+def ingest(handler: ModuleType, provision: Provision) -> None:
     recorded, rejected = usage_event("msg_1"), usage_event("msg_2", model="none")
     event = sample("ingest_usage/record_usage")
-    event["headers"]["x-api-key"] = acme.service_key
+    event["headers"]["x-api-key"] = provision()
     for together in ([recorded], [recorded, rejected]):
         body = json.dumps({"events": together})
         assert invoke(handler, {**event, "body": body})["statusCode"] == 200
@@ -159,29 +180,29 @@ def ingest(handler: ModuleType, app: Application) -> None:
         assert invoke(handler, sample("ingest_usage/usage_queue"))["batchItemFailures"]
 
 
-def served(example: str) -> Callable[[ModuleType, Application], None]:
+def served(example: str) -> Callable[[ModuleType, Provision], None]:
     """A function of the API that counts nothing but its crashes."""
     return lambda handler, _: crash(handler, sample(example))
 
 
-def swept(handler: ModuleType, _: Application) -> None:
+def swept(handler: ModuleType, _: Provision) -> None:
     invoke(handler, sample("sweep_holds/schedule"))
 
 
-def closed(handler: ModuleType, _: Application) -> None:
+def closed(handler: ModuleType, _: Provision) -> None:
     with patch.object(handler, "hand_out", lambda *_: []):
         invoke(handler, sample("close_periods/schedule"))
 
 
-def chased(handler: ModuleType, _: Application) -> None:
+def chased(handler: ModuleType, _: Provision) -> None:
     invoke(handler, sample("chase_invoices/schedule"))
 
 
-def digested(handler: ModuleType, _: Application) -> None:
+def digested(handler: ModuleType, _: Provision) -> None:
     invoke(handler, sample("digest_requests/schedule"))
 
 
-def reloaded(handler: ModuleType, _: Application) -> None:
+def reloaded(handler: ModuleType, _: Provision) -> None:
     with patch.object(handler.queue, "send", lambda _: 10):
         invoke(handler, sample("reload_wallet/schedule"))
     with patch.object(handler, "reload_marked", lambda *_: 1):
@@ -190,7 +211,7 @@ def reloaded(handler: ModuleType, _: Application) -> None:
         assert invoke(handler, sample("reload_wallet/crossing"))["batchItemFailures"]
 
 
-def reconciled(handler: ModuleType, _: Application) -> None:
+def reconciled(handler: ModuleType, _: Provision) -> None:
     with patch.object(handler.queue, "send", lambda *_, **__: 10):
         invoke(handler, sample("reconcile_wallets/schedule"))
         message = {"organization_id": "org_1", "looks": handler.POOL_LOOKS_MAX}
@@ -201,7 +222,7 @@ def reconciled(handler: ModuleType, _: Application) -> None:
             assert invoke(handler, batch)["batchItemFailures"]
 
 
-def paid(handler: ModuleType, _: Application) -> None:
+def paid(handler: ModuleType, _: Provision) -> None:
     invoke(handler, sample("receive_payment_event/schedule"))
     event = sample("receive_payment_event/payment_succeeded")
     with (
@@ -215,7 +236,7 @@ def paid(handler: ModuleType, _: Application) -> None:
         assert invoke(handler, event)["statusCode"] == 500
 
 
-def published(handler: ModuleType, _: Application) -> None:
+def published(handler: ModuleType, _: Provision) -> None:
     records = [
         {
             "eventName": "INSERT",
@@ -227,7 +248,7 @@ def published(handler: ModuleType, _: Application) -> None:
         invoke(handler, {"Records": records})
 
 
-def followed(handler: ModuleType, _: Application) -> None:
+def followed(handler: ModuleType, _: Provision) -> None:
     before = Budget(
         "org_1", "user_1", "2026-11", "standard", allotment=70, held=20, spent=10, granted=100
     )
@@ -249,19 +270,19 @@ def _image(budget: Budget) -> dict[str, Any]:
     return {**key.attributes(), **BudgetRecord.from_domain(key, budget).to_item()}
 
 
-def told(handler: ModuleType, _: Application) -> None:
+def told(handler: ModuleType, _: Provision) -> None:
     with patch.object(handler, "notify", lambda *_: Told(sent=1)):
         invoke(handler, sample("notify_people/threshold_reached"))
 
 
-def delivered(handler: ModuleType, _: Application) -> None:
+def delivered(handler: ModuleType, _: Provision) -> None:
     with patch.object(handler, "fan_out", lambda *_: 1):
         invoke(handler, sample("deliver_webhooks/event"))
     with patch.object(handler, "fan_out", fail):
         assert invoke(handler, sample("deliver_webhooks/event"))["batchItemFailures"]
 
 
-def acted(handler: ModuleType, _: Application) -> None:
+def acted(handler: ModuleType, _: Provision) -> None:
     with (
         patch.object(handler, "look_up"),
         patch.object(handler, "parse_order"),
@@ -271,7 +292,7 @@ def acted(handler: ModuleType, _: Application) -> None:
         invoke(handler, sample("act_from_console/pause"))
 
 
-def invoiced(handler: ModuleType, _: Application) -> None:
+def invoiced(handler: ModuleType, _: Provision) -> None:
     with patch.object(handler, "seal"), patch.object(handler, "write_invoice"):
         for step in ("seal", "invoice"):
             invoke(handler, sample(f"invoice_organization/{step}"))
@@ -279,7 +300,7 @@ def invoiced(handler: ModuleType, _: Application) -> None:
         assert invoke(handler, sample("invoice_organization/closing_queue"))["batchItemFailures"]
 
 
-SCENES: Final[dict[str, Callable[[ModuleType, Application], None]]] = {
+SCENES: Final[dict[str, Callable[[ModuleType, Provision], None]]] = {
     "act_from_console": acted,
     "administer_notifications": served("administer_notifications/get_notifications"),
     "administer_organization": served("administer_organization/get_extra_usage"),

@@ -14,6 +14,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "AWS_REGION": "us-east-1",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
     "AWS_EC2_METADATA_DISABLED": "true",
     "TABLE_NAME": "headroom-test",
     "EVENT_BUS_NAME": "headroom-test",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_metrics_by_route_are_shown_as_soon_as_they_are_switched_on(
     switched_on: dict[str, object] = {"DefaultRouteSettings": {"DetailedMetricsEnabled": True}}
     counted = standing_costs._all
 
-    def with_detail(stack: Resolved, kind: str) -> list[dict[str, object]]:
+    def with_detail(stack: Resolved, kind: str) -> list[dict[str, Any]]:
         return [switched_on] if kind == "AWS::ApiGatewayV2::Stage" else counted(stack, kind)
 
     monkeypatch.setattr(standing_costs, "_all", with_detail)

@@ -7,7 +7,14 @@ from dataclasses import fields
 import pytest
 
 from headroom import settings
-from headroom.settings import FromEnvironment, SellerSettings, TermsSettings, WebhookSettings
+from headroom.settings import (
+    FromEnvironment,
+    ReleaseSettings,
+    SellerSettings,
+    TermsSettings,
+    VersionSettings,
+    WebhookSettings,
+)
 from tests.environment import ENVIRONMENT
 
 KINDS = FromEnvironment.__subclasses__()
@@ -42,6 +49,19 @@ def test_what_may_be_missing_is_empty_then() -> None:
     )
 
 
+def test_what_was_never_published_is_the_latest() -> None:
+    assert VersionSettings.from_env({}).version == "$LATEST"
+    assert VersionSettings.from_env({"AWS_LAMBDA_FUNCTION_VERSION": "7"}).version == "7"
+
+
+def test_released_versions_are_json() -> None:
+    told = {"RELEASED_VERSIONS": '{"serve_page": "arn:1"}', "AWS_REGION": "eu-west-1"}
+
+    assert ReleaseSettings.from_env(told) == ReleaseSettings({"serve_page": "arn:1"}, "eu-west-1")
+    with pytest.raises(ValueError, match="Expecting"):
+        ReleaseSettings.from_env(told | {"RELEASED_VERSIONS": "arn:1"})
+
+
 def test_endpoints_on_this_machine_are_for_local_stacks_only() -> None:
     local = {"WEBHOOK_LOOPBACK": "true", "WEBHOOK_KEY_ARN": "arn", "STAGE": "local"}
 
@@ -53,4 +73,4 @@ def test_endpoints_on_this_machine_are_for_local_stacks_only() -> None:
 def test_every_kind_of_settings_is_tested_here() -> None:
     named = {name for name in vars(settings) if name.endswith("Settings")}
 
-    assert named == {kind.__name__ for kind in KINDS} | {"WebhookSettings"}
+    assert named == {kind.__name__ for kind in KINDS} | {"ReleaseSettings", "WebhookSettings"}

@@ -201,7 +201,8 @@ def _print_assumptions(measured: Measured) -> None:
         f"Not in it is what stays: a usage line with its index entry takes about {kept} bytes, so "
         f"a million cost {month:.2f} USD each month they are kept, and for point-in-time recovery "
         "nearly as much again. Nor are snapshots of started functions, nor a gigabyte or two of "
-        "answers sent out. Events, mails and payments are a few an organization, not a request.",
+        "answers sent out. Events, mails and payments are a few an organization, not one a "
+        "request.",
         "A month of a stack counts the metrics of our own that an alarm or the dashboard names, "
         "each charged for the hours in which it is sent. Customer-managed keys, a web ACL and "
         "backups are parameters, and not in it.",

@@ -187,6 +187,13 @@ class MachineSettings(FromEnvironment):
 
 
 @dataclass(frozen=True, slots=True)
+class VersionSettings(FromEnvironment):
+    """The number of the function's version, which Lambda sets; `$LATEST` if none was published."""
+
+    version: Annotated[str, "AWS_LAMBDA_FUNCTION_VERSION"] = "$LATEST"
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseSettings:
     """The ARN of the version of each function that is being released, by its folder."""
 

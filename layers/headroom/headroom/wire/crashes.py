@@ -6,25 +6,28 @@ counts: the invocation succeeded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 
 from aws_lambda_powertools import single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from headroom.settings import FromEnvironment
+from headroom.settings import VersionSettings
 
 METRIC: Final = "Crashes"
 
 
 @dataclass(frozen=True, slots=True)
-class Crashes(FromEnvironment):
-    """The crashes of one version of one function.
+class Crashes:
+    """The crashes of one version of one function."""
 
-    `version` is its number, which Lambda sets itself; `$LATEST` where nothing was published.
-    """
+    version: str
 
-    version: Annotated[str, "AWS_LAMBDA_FUNCTION_VERSION"] = "$LATEST"
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Crashes:
+        """Read which version this is."""
+        return cls(VersionSettings.from_env(environment).version)
 
     def count(self) -> None:
         """Count a crash twice: of the function, for people; of its version, for CodeDeploy.
