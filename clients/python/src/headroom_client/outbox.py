@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from headroom_client.errors import OutboxFull
-from headroom_client.owners import Owner, is_gone, life_file
+from headroom_client.owners import Owner, is_gone, life_file, owner_ids
 
 ENTRIES_MAX: Final = 100_000
 # Longer than one attempt. It matters where nobody can see that an owner is gone, or one hangs.
@@ -435,10 +435,11 @@ class Outbox:
     ) -> None:
         if self._owner is None:
             self._owner = Owner(self.path)
-            # The lock comes first: who finds the name looks for it.
-            for (gone,) in database.execute("SELECT id FROM owners WHERE locked").fetchall():
-                if is_gone(self.path, gone):
-                    self._forget(database, gone)
+            names = {row[0] for row in database.execute("SELECT id FROM owners WHERE locked")}
+            # Some died before their name was kept. None is about to be: we are in a transaction.
+            for name in names | owner_ids(self.path):
+                if is_gone(self.path, name):
+                    self._forget(database, name)
             # Of these nobody can tell; who still lives is written down again with its next lease.
             database.execute(
                 "DELETE FROM owners WHERE NOT locked AND id NOT IN"

@@ -84,6 +84,13 @@ def is_gone(outbox: Path, owner_id: str) -> bool:
         os.close(descriptor)
 
 
+def owner_ids(outbox: Path) -> set[str]:
+    """Return the names of those who left a file, dead or alive."""
+    prefix = life_file(outbox, "").name
+    files = outbox.absolute().parent.iterdir()
+    return {file.name.removeprefix(prefix) for file in files if file.name.startswith(prefix)}
+
+
 def life_file(outbox: Path, owner_id: str) -> Path:
     """Return the file whose lock an owner holds."""
     return outbox.with_name(f"{outbox.name}-owner-{owner_id}")
