@@ -438,6 +438,25 @@ def test_processes_with_old_looks_do_not_let_a_budget_grow(desk: Desk) -> None:
     assert max(sizes) <= 20
 
 
+def test_an_epoch_that_begins_keeps_what_was_answered_meanwhile(desk: Desk) -> None:
+    """A hold that came and went leaves every counter as it was, and its answer alone behind."""
+    release(desk.table, desk.org_id, desk.ask("before", user_id=CID)["id"])
+    later = NOW + timedelta(hours=6)
+    first: dict[str, Any] = {}
+
+    def come_and_go(name: str) -> None:
+        if name == "transact" and not first:
+            first["id"] = ""
+            first.update(desk.ask(user_id=CID, hints=Hints()))
+            release(desk.table, desk.org_id, first["id"])
+
+    desk.table.step = come_and_go
+    # Another window of included usage begins, and with it an epoch.
+    desk.ask("another", user_id=CID, now=later, hints=Hints())
+
+    assert first_of(desk.ask(user_id=CID, now=later, hints=Hints())) == first_of(first)
+
+
 # Across an upgrade.
 
 
