@@ -28,6 +28,7 @@ from headroom.domain.instants import to_millis
 ENDED_LEAST: Final = 2
 
 _PLACE_BYTES: Final = 6
+_MOMENT_CHARS: Final = MOMENT_BYTES * 4 // 3
 # A mistake is told from a repeat but for one in sixteen million; it is nobody's lock.
 _REQUEST_BYTES: Final = 3
 _AT_FACTS: Final = MOMENT_BYTES + _REQUEST_BYTES
@@ -86,7 +87,7 @@ class FirstAnswer:
             bytes(facts) + rest.rjust(_AMOUNT_BYTES, b"\0"),
             org_id=org_id,
             user_id=user_id,
-            key=_key(raw, place),
+            key=_key(packed, place),
         )
         return cls(authorization, raw[MOMENT_BYTES:_AT_FACTS], cut_to)
 
@@ -135,26 +136,29 @@ def note(
     if budget.answers is None:
         until = to_millis(receipts_until)
         return Noting(place, answer.pack(), 0, receipts_until_millis=until)
-    forgettable = []
-    for each, packed in budget.answers.items():
-        raw = _unb64(packed)
-        if not _may_be_open(budget, raw, each, now):
-            forgettable.append((raw, each))
+    forgettable = [
+        each
+        for each, packed in budget.answers.items()
+        if not _may_be_open(budget, packed, each, now)
+    ]
     open_count = len(budget.answers) - len(forgettable)
     ended_max = max(2 * ENDED_LEAST, _room(budget) - open_count - 1)
     if len(forgettable) < ended_max:
         return Noting(place, answer.pack(), open_count + ended_max)
-    forgettable.sort(reverse=True)
-    forgets = {each: budget.answers[each] for _, each in forgettable[ended_max // 2 :]}
+    answers = budget.answers
+    forgettable.sort(key=lambda each: _unb64(answers[each]), reverse=True)
+    forgets = {each: answers[each] for each in forgettable[ended_max // 2 :]}
     return Noting(place, answer.pack(), len(budget.answers) + 1, forgets)
 
 
-def _may_be_open(budget: Budget, raw: bytes, place: str, now: datetime) -> bool:
+def _may_be_open(budget: Budget, packed: str, place: str, now: datetime) -> bool:
     """Tell whether an answer's hold may be open yet; one of a past period does not lie here."""
-    if _key(raw, place) in budget.holds:
+    if _key(packed, place) in budget.holds:
         return True
-    period = raw[_AT_FACTS + 1 : _AT_FACTS + 3]
-    if not budget.past_periods or period == pack_period(budget.period):
+    if not budget.past_periods:
+        return False
+    raw = _unb64(packed)
+    if raw[_AT_FACTS + 1 : _AT_FACTS + 3] == pack_period(budget.period):
         return False
     age = to_millis(now) - int.from_bytes(raw[:MOMENT_BYTES])
     return age < HOLD_LIFE_MAX.total_seconds() * 1000
@@ -183,9 +187,12 @@ def _hold_bytes(hold: Hold) -> int:
     return _HOLD_BYTES + (len(hold.request.model) if hold.request else 0)
 
 
-def _key(raw: bytes, place: str) -> str:
-    """Return the key of an answer's hold: its moment and its place."""
-    return base64.urlsafe_b64encode(raw[:MOMENT_BYTES]).decode() + place
+def _key(packed: str, place: str) -> str:
+    """Return the key of an answer's hold: its moment, which the answer begins with, and its place.
+
+    Six bytes are eight characters, so that nothing has to be read for it.
+    """
+    return packed[:_MOMENT_CHARS] + place
 
 
 def _unb64(text: str) -> bytes:
