@@ -8,8 +8,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from pynamodb.connection import Connection
+from pynamodb.expressions.condition import size
 
-from headroom.store.table import DynamoTable, Key, Put, Range
+from headroom.store.models import BudgetRecord, answer_path
+from headroom.store.table import DynamoTable, Key, Put, Range, Refused, Update
 from tests.histories import live
 from tests.mirror_table import MirrorTable
 from tests.template import table_definition
@@ -80,3 +82,13 @@ def test_a_query_goes_on_behind_every_key_that_its_range_admits(dynamo: DynamoTa
                         failed += 1
     assert admitted > 20
     assert failed > 100
+
+
+def test_a_map_that_a_budget_lacks_refuses_the_write_into_it(dynamo: DynamoTable) -> None:
+    """A release that knows of no answers may have written the budget since it was looked at."""
+    table, key = MirrorTable(dynamo), Key("BARE", "BUDGET")
+    table.transact([Put(key, {"epoch": {"N": "1"}})])
+    unanswered = answer_path("place").does_not_exist() & (size(BudgetRecord.answers) < 5)
+
+    with pytest.raises(Refused):
+        table.update(Update(key, [answer_path("place").set("an answer")], unanswered))
