@@ -48,6 +48,7 @@ def measure(console: Console, requests: int = REQUESTS) -> float:
                     "user_id": "user_bench",
                     "name": "Bench",
                     "email": "bench@example.com",
+                    "role": "primary_owner",
                     "continue_with_extra_usage": True,
                 }
             ],
