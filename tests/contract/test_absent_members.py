@@ -210,7 +210,7 @@ SCENES: Final = (
                     "user_id": MEMBER,
                     "model": "claude-sonnet-4-5",
                     "product": "chat",
-                    "occurred_at": "now",
+                    "occurred_at": "2026-11-23T12:00:00Z",
                     "usage": {
                         "input_tokens": 10,
                         "output_tokens": 10,
