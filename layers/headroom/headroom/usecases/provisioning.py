@@ -33,8 +33,7 @@ from headroom.usecases.wallets import opening_writes
 class Provisioning:
     """An organization to be; `opening_nanos` is a Team wallet's opening credit.
 
-    `digest` is the hash of the document that it was read from, and `says_cap` whether that has
-    the organization's spend limit, be it null.
+    `digest` is the hash of the document that it was read from.
     """
 
     organization: Organization
@@ -42,7 +41,6 @@ class Provisioning:
     opening_nanos: int
     contract: Sequence[object]
     digest: str
-    says_cap: bool = True
 
 
 def check_new(table: Table, wanted: Provisioning) -> None:
@@ -52,8 +50,7 @@ def check_new(table: Table, wanted: Provisioning) -> None:
     it is: repeating its document finds it, or finishes it.
 
     Raises:
-        InvalidRequest: it has not exactly one primary owner, or would spend under a limit that
-            nobody spoke of.
+        InvalidRequest: it has not exactly one primary owner.
     """
     if is_begun(table, wanted.organization.org_id):
         return
@@ -61,12 +58,6 @@ def check_new(table: Table, wanted: Provisioning) -> None:
     if owners != 1:
         raise InvalidRequest(
             "members", f"must have exactly one with the role primary_owner, not {owners}"
-        )
-    if wanted.organization.enabled and not wanted.says_cap:
-        raise InvalidRequest(
-            "spend_limit",
-            "must be given where extra usage is enabled: a string of whole cents, or null for "
-            "unlimited",
         )
 
 

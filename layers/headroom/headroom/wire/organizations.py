@@ -140,7 +140,6 @@ def parse_provisioning(document: object) -> Provisioning:
         opening_nanos=_opening(fields, plan),
         contract=raw_contract,
         digest=digest_of(fields),
-        says_cap="spend_limit" in fields,
     )
 
 
