@@ -169,7 +169,8 @@ def test_what_an_authorization_without_an_answer_holds_is_given_back_by_the_outb
     headroom: HeadroomServer, fault: Fault
 ) -> None:
     """Whether an attempt took the hold or not, nothing is held in the end."""
-    headroom.faults = [fault] * 1000
+    # Of those that ask for patience one is enough, and the outbox must not meet another.
+    headroom.faults = [fault] * (1 if fault.status else 1000)
     with Client(headroom.base_url, api_key=headroom.key, patience_seconds=0.5) as client:
         with pytest.raises(Unavailable) as caught:
             client.authorize(**ASKED)
