@@ -26,6 +26,9 @@ from tests.e2e.governed import House, provision_house
 # 25 tokens of input at 3 dollars a million, 40 of output at 15.
 COST_NANOS = INPUT_TOKENS * 3_000 + OUTPUT_TOKENS * 15_000
 CENT = 10_000_000
+# A busy machine's stack answers late, which is not what is tested here.
+PATIENT: dict[str, Any] = {"timeout_seconds": 30, "patience_seconds": 120}
+FLUSH_SECONDS = 60
 ASKED: dict[str, Any] = {
     "model": MODEL,
     "max_tokens": 1000,
@@ -72,8 +75,8 @@ def test_an_answer_that_is_lost_leaves_nothing_held(house: House) -> None:
         "max_tokens": 10,
     }
     with (
-        Client(url, api_key=house.service_key, transport=losing) as headroom,
-        Client(url, token=house.token("m0")) as own,
+        Client(url, api_key=house.service_key, transport=losing, **PATIENT) as headroom,
+        Client(url, token=house.token("m0"), **PATIENT) as own,
     ):
         losing.to_lose = 1
         held = headroom.authorize(**asked)
@@ -87,9 +90,9 @@ def test_an_answer_that_is_lost_leaves_nothing_held(house: House) -> None:
             headroom.authorize(**asked)
         losing.to_lose = 0
 
-        assert headroom.flush()
+        assert headroom.flush(FLUSH_SECONDS)
         assert headroom.outbox.parked() == []
-    with Client(url, token=house.token("m0")) as own:
+    with Client(url, token=house.token("m0"), **PATIENT) as own:
         assert own.own_extra_usage().held == "0"
 
 
@@ -108,13 +111,15 @@ def test_calls_go_on_until_the_cap_is_reached_and_not_beyond(
 ) -> None:
     url, user_id = house.stack["api_url"], house.people["m0"]
     with (
-        Client(url, api_key=house.service_key, outbox=tmp_path / "outbox.db") as headroom,
+        Client(
+            url, api_key=house.service_key, outbox=tmp_path / "outbox.db", **PATIENT
+        ) as headroom,
         Anthropic(api_key="sk-test", base_url=messages.base_url) as bare,
     ):
         claude = metered(bare, headroom, user_id=user_id)
         refused = ask_until_refused(claude)
         answers = len(messages.messages())
-        assert headroom.flush()
+        assert headroom.flush(FLUSH_SECONDS)
         assert headroom.outbox.parked() == []
 
         # The rest of the cap is spendable where less output will do.
@@ -125,7 +130,7 @@ def test_calls_go_on_until_the_cap_is_reached_and_not_beyond(
     assert refused.scope == Scope("organization")
     assert len(messages.messages()) == answers + 1
     assert messages.messages()[-1].body["max_tokens"] < 1000
-    with Client(url, token=house.token("m0")) as own:
+    with Client(url, token=house.token("m0"), **PATIENT) as own:
         view = own.own_extra_usage()
         lines = list(own.own_usage())
         continues = own.continue_with_extra_usage(continues=True)
@@ -146,14 +151,14 @@ def test_calls_go_on_until_the_cap_is_reached_and_not_beyond(
 def test_the_asynchronous_client_too(house: House, messages: FakeMessages) -> None:
     async def drive() -> int:
         async with (
-            AsyncClient(house.stack["api_url"], api_key=house.service_key) as headroom,
+            AsyncClient(house.stack["api_url"], api_key=house.service_key, **PATIENT) as headroom,
             AsyncAnthropic(api_key="sk-test", base_url=messages.base_url) as bare,
         ):
             claude = metered(bare, headroom, user_id=house.people["m1"], min_tokens=20)
             results = await asyncio.gather(
                 *(claude.messages.create(**ASKED) for _ in range(4)), return_exceptions=True
             )
-            assert await headroom.flush()
+            assert await headroom.flush(FLUSH_SECONDS)
             assert headroom.outbox.parked() == []
         refused = [result for result in results if isinstance(result, Refused)]
         assert len(refused) + len(messages.messages()) == len(results)
@@ -162,5 +167,5 @@ def test_the_asynchronous_client_too(house: House, messages: FakeMessages) -> No
     answered = asyncio.run(drive())
 
     assert answered >= 1
-    with Client(house.stack["api_url"], token=house.token("m1")) as own:
+    with Client(house.stack["api_url"], token=house.token("m1"), **PATIENT) as own:
         assert to_nanos(own.own_extra_usage().period_to_date_spend) == answered * COST_NANOS
