@@ -183,11 +183,13 @@ def test_a_first_deployment_that_was_killed_is_not_in_the_way_of_the_next(
 ) -> None:
     """Buckets are folders, and outlive the process that made them; nothing else does."""
     make_table(emulator)
-    bucket: dict[str, Any] = {
+    # Elsewhere than in us-east-1 a bucket that is there already is an error.
+    region = "eu-west-1"
+    bucket: Any = {
         "Bucket": "documents",
-        "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"},
+        "CreateBucketConfiguration": {"LocationConstraint": region},
     }
-    s3 = emulator.session.client("s3", endpoint_url=emulator.endpoint_url, region_name="eu-west-1")
+    s3 = emulator.session.client("s3", endpoint_url=emulator.endpoint_url, region_name=region)
     s3.create_bucket(**bucket)
     s3.put_object(Bucket="documents", Key="a", Body=b"a")
     client_of(emulator).put_item(TableName=TABLE, Item=key("P", "S"))
