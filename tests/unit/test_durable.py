@@ -113,6 +113,7 @@ def test_a_record_of_a_stream_is_kept_whole_or_as_a_deletion() -> None:
     ("request_body", "tables"),
     [
         ({"TableName": "A", "Item": {}}, {"A"}),
+        ({}, set()),
         ({"RequestItems": {"A": [], "B": []}}, {"A", "B"}),
         (
             {
@@ -126,7 +127,7 @@ def test_a_record_of_a_stream_is_kept_whole_or_as_a_deletion() -> None:
         ),
     ],
 )
-def test_every_form_of_a_write_names_its_tables(
+def test_every_form_of_a_request_names_its_tables(
     request_body: dict[str, Any], tables: set[str]
 ) -> None:
     assert tables_of(json.dumps(request_body).encode()) == tables

@@ -32,10 +32,7 @@ from typing import Any, Final
 ACCOUNT: Final = "000000000000"
 SNAPSHOT_PATH: Final = "/_local_stack/snapshot"
 APPLICATION_PATH: Final = "/_aws/execute-api/"
-WRITES: Final = {
-    f"DynamoDB_20120810.{action}".encode()
-    for action in ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems")
-}
+DYNAMODB: Final = b"DynamoDB_20120810."
 # How folders begin that nobody needs any more.
 LEFT_BEHIND: Final = "left-behind-"
 # What one BatchWriteItem takes.
@@ -69,9 +66,11 @@ class Journal:
         if changes:
             text = "".join(json.dumps(change) + "\n" for change in changes).encode()
             with self._place.open("ab", buffering=0) as file:
+                before = file.seek(0, os.SEEK_END)
                 written = file.write(text)
-            if written != len(text):
-                raise OSError(f"{self._place} took {written} of {len(text)} bytes")
+                if written != len(text):
+                    file.truncate(before)
+                    raise OSError(f"{self._place} took {written} of {len(text)} bytes")
 
     def read(self) -> Iterator[Change]:
         """Return the changes, the oldest first.
@@ -120,12 +119,12 @@ def batches(changes: Iterable[Change]) -> Iterator[tuple[str, list[Change]]]:
 
 
 def tables_of(request: bytes) -> set[str]:
-    """Return the tables that a request to write names."""
-    told = json.loads(request)
-    writes = [write for each in told.get("TransactItems", ()) for write in each.values()]
+    """Return the tables that a request names."""
+    told = json.loads(request or b"{}")
+    parts = [part for each in told.get("TransactItems", ()) for part in each.values()]
     return {
         *told.get("RequestItems", ()),
-        *(write["TableName"] for write in [told, *writes] if "TableName" in write),
+        *(part["TableName"] for part in [told, *parts] if "TableName" in part),
     }
 
 
@@ -182,8 +181,8 @@ class Durable:
             await self._take_turn(scope, receive, send)
         elif scope["path"] == SNAPSHOT_PATH:
             await self._answer_snapshot(send)
-        elif dict(scope["headers"]).get(b"x-amz-target") in WRITES:
-            await self._write(scope, receive, send)
+        elif dict(scope["headers"]).get(b"x-amz-target", b"").startswith(DYNAMODB):
+            await self._ask_table(scope, receive, send)
         else:
             await self._take_turn(scope, receive, send)
 
@@ -194,8 +193,11 @@ class Durable:
         async with self._turns:
             await self._ministack.app(scope, receive, send)
 
-    async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a write on, and its answer back when the journal has what it changed."""
+    async def _ask_table(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and its answer back when the journal has all that was changed by then.
+
+        A read waits as well: what it saw of another's write may not be forgotten either.
+        """
         request = bytearray()
 
         async def read() -> Message:
@@ -205,7 +207,7 @@ class Durable:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
-                self._keep(tables_of(bytes(request)))
+                self._keep(tables_of(bytes(request)) | self._kept.keys())
             await send(message)
 
         await self._ministack.app(scope, read, answer)
@@ -214,6 +216,8 @@ class Durable:
         for table in sorted(tables):
             position = self._kept.get(table, 0)
             end = self._end_of(table)
+            # A table that was made anew has a stream of its own.
+            position = 0 if end < position else position
             if end > position:
                 records = self._dynamodb.stream_records_since(
                     table, position, end - position, account_id=ACCOUNT, region=self._region

@@ -23,10 +23,11 @@ DURABLE = Path(__file__).with_name("durable.py")
 
 REGION = "us-east-1"
 PORT_PREFERRED = 4566
-START_PATIENCE_SECONDS = 30.0
+# A start makes again what a journal has, which may be a long replay's.
+START_PATIENCE_SECONDS = 300.0
 # It writes its state when asked to, and a long replay leaves much of it.
 STOP_PATIENCE_SECONDS = 60.0
-SNAPSHOT_PATIENCE_SECONDS = 60.0
+SNAPSHOT_PATIENCE_SECONDS = 300.0
 # Requests to the application that run at the same time; the others wait for their turn. Each has
 # a process, which takes seconds of a processor to start. When many start at once, none is done
 # before its function's time is over, and all are killed and started again: nobody is answered.
