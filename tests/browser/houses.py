@@ -23,6 +23,7 @@ NAMES = (
     "Sven Dahl",
     "Tara Iyer",
 )
+ROLES = {"owner": "primary_owner", "admin": "admin"}
 ALLOWANCE = [{"window": "PT5H", "amount": "100"}, {"window": "P7D", "amount": "500"}]
 
 
@@ -51,7 +52,7 @@ def house(stack: dict[str, Any], plan: str, *, members: int = 6, **document: Any
                 "user_id": user_id,
                 "name": names[key],
                 "email": f"{names[key].split()[0].lower()}.{key}@globex.example",
-                "role": key if key in ("owner", "admin") else "member",
+                "role": ROLES.get(key, "member"),
                 "seat_tier": "premium" if key in ("owner", "m0", "m1") else "standard",
                 "extra_usage": True,
                 "continue_with_extra_usage": True,
@@ -106,7 +107,7 @@ def _let_sign_in(org_id: str, names: dict[str, str], people: dict[str, str]) -> 
             "org_id": org_id,
             "user_id": user_id,
             "name": names[key],
-            "role": key if key in ("owner", "admin") else "member",
+            "role": ROLES.get(key, "member"),
         }
         for key, user_id in people.items()
     ]

@@ -487,20 +487,20 @@ class TestAuthentication:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "allowed"),
     [
-        ("GET", "/v1/authorizations"),
-        ("GET", "/v1/authorizations/auth_x"),
-        ("PUT", "/v1/authorizations/auth_x/extend"),
-        ("POST", "/v1/authorizations/auth_x/extends"),
-        ("DELETE", "/v1/authorizations/auth_x/y/z"),
-        ("GET", "/v1/usage/events"),
-        ("POST", "/v1/usage/event"),
-        ("OPTIONS", "/v1/usage/events"),
+        ("GET", "/v1/authorizations", "POST"),
+        ("GET", "/v1/authorizations/auth_x", "DELETE"),
+        ("PUT", "/v1/authorizations/auth_x/extend", "POST"),
+        ("POST", "/v1/authorizations/auth_x/extends", None),
+        ("DELETE", "/v1/authorizations/auth_x/y/z", None),
+        ("GET", "/v1/usage/events", "POST"),
+        ("POST", "/v1/usage/event", None),
+        ("OPTIONS", "/v1/usage/events", "POST"),
     ],
 )
-def test_what_is_not_there_is_a_404(
-    app: Application, acme: Organization, method: str, path: str
+def test_what_is_not_there_is_a_404_and_what_takes_another_method_a_405(
+    app: Application, acme: Organization, method: str, path: str, allowed: str | None
 ) -> None:
     event = sample("authorize_spend/create_authorization")
     event["rawPath"] = path
@@ -508,4 +508,8 @@ def test_what_is_not_there_is_a_404(
 
     answer = app.send(event, acme.service_key, {})
 
-    assert answer.refusal == (404, "not_found_error")
+    if allowed is None:
+        assert answer.refusal == (404, "not_found_error")
+    else:
+        assert answer.refusal == (405, "invalid_request_error")
+        assert answer.headers["allow"] == allowed

@@ -100,7 +100,7 @@ def provision_house(stack: dict[str, Any], members: int = 4, **document: Any) ->
                 "user_id": user_id,
                 "name": name,
                 "email": f"{name}@{suffix}.example",
-                "role": name if name in ("owner", "admin") else "member",
+                "role": {"owner": "primary_owner", "admin": "admin"}.get(name, "member"),
                 "continue_with_extra_usage": True,
             }
             for name, user_id in people.items()

@@ -240,8 +240,10 @@ def _document() -> dict[str, Any]:
         "plan": "enterprise",
         "name": "Closing",
         "extra_usage": {"enabled": True},
+        "spend_limit": None,
         "members": [
             {
+                "role": "primary_owner",
                 "user_id": "user_closing",
                 "name": "Clo Sing",
                 "email": "clo@closing.example",

@@ -144,6 +144,7 @@ def _document(plan: str) -> dict[str, Any]:
         "plan": plan,
         "name": "Everything that can be changed",
         "extra_usage": {"enabled": True, "members": "everyone"},
+        "spend_limit": None,
         "seat_tiers": {
             "standard": {"allowance": [{"window": "PT5H", "amount": "500"}]},
         },

@@ -118,6 +118,7 @@ def headroom_server(**document: Any) -> Iterator[HeadroomServer]:
         "user_id": USER,
         "name": "Ada",
         "email": "ada@acme.example",
+        "role": "primary_owner",
         "seat_tier": "standard",
         "continue_with_extra_usage": True,
     }

@@ -2,10 +2,10 @@
 
 * HeadroomError
   - InvalidRequest          400  invalid_request_error   (names the field)
+    - MethodNotAllowed      405  invalid_request_error   (Allow says which it takes)
   - Unauthenticated         401  authentication_error
   - Forbidden               403  permission_error
   - NotFound                404  not_found_error
-  - MethodNotAllowed        405  invalid_request_error   (Allow says which are)
   - Conflict                409  conflict_error
   - RequestTooLarge         413  request_too_large
   - SpendRefused            429  billing_error           (names the level that refused)
@@ -74,13 +74,13 @@ class NotFound(HeadroomError):
     type = "not_found_error"
 
 
-class MethodNotAllowed(HeadroomError):
+class MethodNotAllowed(InvalidRequest):
     """There is something at this path, but not for this method."""
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
     def __init__(self, allowed: Sequence[str]) -> None:
-        super().__init__(f"method: must be {' or '.join(allowed)} at this path")
+        super().__init__("method", f"must be {' or '.join(allowed)} at this path")
         self.allowed = tuple(allowed)
 
 
