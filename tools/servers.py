@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tools import processes
 
+PORT_PATIENCE_SECONDS = 5.0
+
 
 class ServerFailed(Exception):
     """A server did not start; the message carries the end of its log."""
@@ -52,7 +54,13 @@ class Server:
 
         Where somebody else listens there, it is any port that is free, unless it was asked for.
         """
-        port = asked or processes.free_port(self.port or preferred)
+        known = self.port
+        port = asked or processes.free_port(known or preferred)
+        # One of ours that was killed holds its port for as long as the system takes it apart.
+        deadline = time.monotonic() + PORT_PATIENCE_SECONDS
+        while not asked and known and port != known and time.monotonic() < deadline:
+            time.sleep(processes.POLL_SECONDS)
+            port = processes.free_port(known)
         self.port_file.write_text(str(port))
         return port
 
