@@ -285,7 +285,7 @@ def delivered(handler: ModuleType, _: Provision) -> None:
 def acted(handler: ModuleType, _: Provision) -> None:
     with (
         patch.object(handler, "look_up"),
-        patch.object(handler, "parse_order"),
+        patch.object(handler, "parse_confirmed"),
         patch.object(handler, "carry_out"),
         patch.object(handler, "done_page"),
     ):

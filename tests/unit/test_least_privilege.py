@@ -37,6 +37,7 @@ CONNECTED = {
     "StateMachine(": {"states:StartExecution"},
     "EventBridgeBus(": {"events:PutEvents"},
     "LambdaVersions(": {"lambda:InvokeFunction"},
+    "LambdaReloads(": {"lambda:InvokeFunction"},
     "CodeDeploy(": {"codedeploy:PutLifecycleEventHookExecutionStatus"},
     "queue.hide(": {"sqs:ChangeMessageVisibility"},
     # Without it, a file that is not there looks as if it were forbidden.
