@@ -206,9 +206,9 @@ def reloaded(handler: ModuleType, _: Provision) -> None:
     with patch.object(handler.queue, "send", lambda _: 10):
         invoke(handler, sample("reload_wallet/schedule"))
     with patch.object(handler, "reload_marked", lambda *_: 1):
-        invoke(handler, sample("reload_wallet/crossing"))
+        invoke(handler, sample("reload_wallet/crossed"))
     with patch.object(handler, "reload_marked", fail):
-        assert invoke(handler, sample("reload_wallet/crossing"))["batchItemFailures"]
+        assert invoke(handler, sample("reload_wallet/crossed"))["batchItemFailures"]
 
 
 def reconciled(handler: ModuleType, _: Provision) -> None:
