@@ -8,6 +8,7 @@ the contract gives it a meaning. The table is complete, and the OpenAPI document
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import jsonschema_rs
 import pytest
 
 from headroom.domain.letters.notices import TOPICS
+from headroom.domain.requests import SERVER_TOOLS
 from tests.every_route import MEMBER, ROUTES, Site
 from tests.fake_payments import GOOD_CARD
 from tests.in_process import Answer
@@ -116,6 +118,20 @@ HOLD: Final[dict[str, Any]] = {
     "use_extra_usage": True,
     "ttl_seconds": 60,
 }
+# All that can make a request dearer, for a model that is sold with all of it.
+DEAR: Final[dict[str, Any]] = {
+    "user_id": MEMBER,
+    "model": "claude-opus-5-5",
+    "input_tokens": 10,
+    "max_tokens": 100,
+    "speed": "fast",
+    "inference_geo": "us",
+    "cache_lifetimes": ["5m"],
+    "compaction": {"trigger": 50_000},
+    "advisor": {"model": "claude-fable-5-1", "max_uses": 2, "max_tokens": 100},
+    "fallbacks": [{"model": "claude-opus-5", "max_tokens": 100, "speed": "fast"}],
+    "server_tools": {tool: {"max_uses": 2} for tool in SERVER_TOOLS},
+}
 SET_BEFORE: Final = {
     "enabled": True,
     "threshold": "1000",
@@ -191,6 +207,36 @@ SCENES: Final = (
     ),
     Scene(
         "POST",
+        "/v1/authorizations",
+        DEAR,
+        (
+            optional("speed", "standard"),
+            optional("inference_geo", "the organization's default"),
+            optional("cache_lifetimes", "any, so the dearest", list=Means("none is written")),
+            optional("compaction", "it is not compacted", object=Means("at the API's default")),
+            optional("compaction.trigger", "the API's default"),
+            optional("advisor", "none"),
+            Row("advisor.model"),
+            optional("advisor.max_uses", "each round of the loop"),
+            optional("advisor.max_tokens", "4096"),
+            optional("fallbacks", "none", list=AS_ABSENT),
+            Row("fallbacks.0.model"),
+            optional("fallbacks.0.max_tokens", "the request's"),
+            optional("fallbacks.0.speed", "the request's, where it is sold"),
+            optional("server_tools", "none", object=AS_ABSENT),
+            *(
+                row
+                for tool in SERVER_TOOLS
+                for row in (
+                    optional(f"server_tools.{tool}", "not given", object=Means("without a limit")),
+                    optional(f"server_tools.{tool}.max_uses", "without a limit"),
+                )
+            ),
+        ),
+        note="all that can make it dearer",
+    ),
+    Scene(
+        "POST",
         "/v1/authorizations/<authorization_id>/extend",
         {"ttl_seconds": 120, "max_tokens": 2000},
         (
@@ -222,7 +268,25 @@ SCENES: Final = (
                         },
                         "server_tool_use": {"web_search_requests": 1},
                         "service_tier": "standard",
+                        "speed": "standard",
+                        "inference_geo": "global",
+                        "iterations": [
+                            {
+                                "type": "message",
+                                "model": "claude-sonnet-4-5",
+                                "input_tokens": 10,
+                                "output_tokens": 10,
+                                "cache_read_input_tokens": 10,
+                                "cache_creation_input_tokens": 0,
+                                "cache_creation": {
+                                    "ephemeral_5m_input_tokens": 0,
+                                    "ephemeral_1h_input_tokens": 0,
+                                },
+                            }
+                        ],
+                        "fallback_credit": {"status": {"type": "redeemed"}},
                     },
+                    "stop_reason": "end_turn",
                 }
             ]
         },
@@ -247,6 +311,38 @@ SCENES: Final = (
             optional("events.0.usage.server_tool_use", "none", object=AS_ABSENT),
             optional("events.0.usage.server_tool_use.web_search_requests", "0"),
             optional("events.0.usage.service_tier", "standard"),
+            optional("events.0.usage.speed", "standard"),
+            optional("events.0.usage.inference_geo", "anywhere", empty=AS_ABSENT),
+            optional("events.0.usage.iterations", "one sampling", list=AS_ABSENT),
+            Row("events.0.usage.iterations.0.type"),
+            optional("events.0.usage.iterations.0.model", "the model that was asked"),
+            *(
+                optional(f"events.0.usage.iterations.0.{count}", "0")
+                for count in (
+                    "input_tokens",
+                    "output_tokens",
+                    "cache_read_input_tokens",
+                    "cache_creation_input_tokens",
+                    "cache_creation.ephemeral_5m_input_tokens",
+                    "cache_creation.ephemeral_1h_input_tokens",
+                )
+            ),
+            optional(
+                "events.0.usage.iterations.0.cache_creation",
+                "all of them five-minute ones",
+                object=AS_ABSENT,
+            ),
+            optional("events.0.usage.fallback_credit", "none", object=AS_ABSENT),
+            optional("events.0.usage.fallback_credit.status", "none", object=AS_ABSENT),
+            optional(
+                "events.0.usage.fallback_credit.status.type",
+                "none was redeemed",
+                zero=AS_ABSENT,
+                empty=AS_ABSENT,
+                list=AS_ABSENT,
+                object=AS_ABSENT,
+            ),
+            optional("events.0.stop_reason", "it is not known that it was refused", zero=TAKEN),
         ),
     ),
     Scene(
@@ -464,6 +560,11 @@ def at(answer: Mapping[str, Any], member: str) -> Any:
     return found
 
 
+def dotted(field: str) -> str:
+    """Return a field's path as the table has it: `fallbacks[0].speed` is `fallbacks.0.speed`."""
+    return re.sub(r"\[(\d+)\]", r".\1", field)
+
+
 def outcome_of(answer: Answer) -> tuple[int, str]:
     """Return the status, and what a refusal names; an event's own result counts as an answer."""
     if answer.status == 200 and answer.body["type"] == "usage_events":
@@ -471,10 +572,10 @@ def outcome_of(answer: Answer) -> tuple[int, str]:
         if result["status"] == "rejected":
             statuses = {"invalid_request_error": 400, "not_found_error": 404}
             named = result["error"]["message"].partition(": ")[0]
-            return statuses[result["error"]["type"]], f"events.0.{named}"
+            return statuses[result["error"]["type"]], f"events.0.{dotted(named)}"
         return 200, ""
     if answer.status == 400:
-        return 400, answer.error["details"]["field"]
+        return 400, dotted(answer.error["details"]["field"])
     return answer.status, ""
 
 

@@ -12,15 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headroom.domain.allotment import Level, Reason
 from headroom.domain.authorization import Source
+from headroom.domain.bounds import ADVICE_TOKENS, COMPACTION_TRIGGER, Inexact
+from headroom.domain.modifiers import ModifierKind
 from headroom.domain.organization import Admission, LimitPeriod, Plan, Role, SeatTier
 from headroom.domain.reload import ReloadState
-from headroom.domain.usage import COUNT_MAX
+from headroom.domain.requests import CacheLifetime
+from headroom.domain.usage import COUNT_MAX, ITERATIONS_MAX, Geography, IterationType, Speed
 from headroom.domain.wallet import EntryKind, IntentKind, LotKind
 from headroom.usecases.increasing import NOTE_LENGTH_MAX
 from headroom.wire.authorizations import (
+    FALLBACKS_MAX,
     MODEL_LENGTH_MAX,
     TTL_SECONDS,
     TTL_SECONDS_MAX,
+    USES_MAX,
     WEB_SEARCHES_MAX,
 )
 from headroom.wire.fields import ONE_LINE
@@ -30,6 +35,7 @@ from headroom.wire.usage_events import (
     EVENT_ID_LENGTH_MAX,
     EVENTS_MAX,
     PRODUCT_LENGTH_MAX,
+    STOP_REASON_LENGTH_MAX,
 )
 from tools.example_models import MODEL
 
@@ -79,7 +85,11 @@ Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 Tokens = Annotated[int, Field(ge=1, le=COUNT_MAX)]
 Seconds = Annotated[int, Field(ge=1, le=TTL_SECONDS_MAX)]
 Model = Annotated[str, Field(min_length=1, max_length=MODEL_LENGTH_MAX, examples=[MODEL])]
-ServiceTierName = Literal["standard", "batch", "priority"]
+ServiceTierName = Annotated[
+    Literal["standard", "batch", "priority", "default", "standard_only", "auto"],
+    Field(description="Only `batch` has a price of its own: all others are charged as standard."),
+]
+Uses = Annotated[int, Field(ge=0, le=USES_MAX)]
 KeyScope = Literal[
     "write:usage", "read:spend_limits", "write:spend_limits", "read:billing", "write:billing"
 ]
@@ -101,6 +111,42 @@ class Open(BaseModel):
 # Spending.
 
 
+class Compaction(Body):
+    trigger: Annotated[
+        Count | None,
+        Field(description=f"From so much input on; {COMPACTION_TRIGGER} if not said."),
+    ] = None
+
+
+class AdvisorTool(Body):
+    model: Model
+    max_uses: Uses | None = None
+    max_tokens: Annotated[
+        Tokens | None,
+        Field(description=f"Of one advice; {ADVICE_TOKENS} are held for if not said."),
+    ] = None
+
+
+class FallbackModel(Body):
+    model: Model
+    max_tokens: Annotated[Tokens | None, Field(description="The request's if not said.")] = None
+    speed: Annotated[
+        Speed | None, Field(description="The request's, where it is sold, if not said.")
+    ] = None
+
+
+class ServerToolLimit(Body):
+    max_uses: Annotated[Uses | None, Field(description="As often as it likes if not said.")] = None
+
+
+class ServerTools(Body):
+    web_search: ServerToolLimit | None = None
+    web_fetch: ServerToolLimit | None = None
+    code_execution: ServerToolLimit | None = None
+    tool_search: ServerToolLimit | None = None
+    mcp: ServerToolLimit | None = None
+
+
 class AuthorizationRequest(Body):
     user_id: UserId
     model: Model
@@ -111,6 +157,28 @@ class AuthorizationRequest(Body):
     ] = None
     web_search_requests: Annotated[int, Field(ge=0, le=WEB_SEARCHES_MAX)] | None = None
     service_tier: ServiceTierName | None = None
+    speed: Annotated[
+        Speed | None, Field(description="A model that is not sold with it is a 400.")
+    ] = None
+    inference_geo: Annotated[
+        Geography | None,
+        Field(description="The organization's default if not said, where the model knows it."),
+    ] = None
+    cache_lifetimes: Annotated[
+        list[CacheLifetime] | None,
+        Field(description="Which caches may be written: any if not said, none if empty."),
+    ] = None
+    compaction: Annotated[
+        Compaction | None, Field(description="The context may be compacted; not if not said.")
+    ] = None
+    advisor: AdvisorTool | None = None
+    fallbacks: Annotated[
+        Literal["default"] | Annotated[list[FallbackModel], Field(max_length=FALLBACKS_MAX)] | None,
+        Field(description="What is tried when the model declines, in this order."),
+    ] = None
+    server_tools: Annotated[
+        ServerTools | None, Field(description="What the server may run, and how often.")
+    ] = None
     use_extra_usage: Annotated[
         bool | None, Field(description="The member's choice for this request alone.")
     ] = None
@@ -150,14 +218,25 @@ class HeldUnder(Body):
     resets_at: Moment
 
 
+class Bound(Body):
+    exact: Annotated[bool, Field(description="Whether nothing that obeys the request costs more.")]
+    because: Annotated[
+        list[Inexact],
+        Field(description="What nobody bounds, and was held for with a cautious factor."),
+    ]
+
+
 class Authorization(Body):
     type: Literal["authorization"]
     id: str
     user_id: UserId
     model: Model
     source: Source
-    amount: Annotated[Exact, Field(description="What is held: a true upper bound of the cost.")]
+    amount: Annotated[
+        Exact, Field(description="What is held: an upper bound of the cost where `bound` is exact.")
+    ]
     max_tokens: Annotated[Tokens, Field(description="What the money allows.")]
+    bound: Bound
     expires_at: Moment
     period: Period
     limits: list[HeldUnder]
@@ -177,6 +256,26 @@ class ServerToolUse(Open):
     web_search_requests: Count | None = None
 
 
+class Iteration(Open):
+    type: IterationType
+    model: Annotated[
+        Model | None, Field(description="Required of an `advisor_message` and a `fallback_message`.")
+    ] = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_creation: CacheCreation | None = None
+
+
+class FallbackCreditStatus(Open):
+    type: Any = None
+
+
+class FallbackCredit(Open):
+    status: FallbackCreditStatus | None = None
+
+
 class Usage(Open):
     """The Messages API `usage` object as it stands; unknown members are kept and ignored."""
 
@@ -187,6 +286,21 @@ class Usage(Open):
     cache_creation: CacheCreation | None = None
     server_tool_use: ServerToolUse | None = None
     service_tier: ServiceTierName | None = None
+    speed: Speed | None = None
+    inference_geo: Annotated[
+        Literal["global", "us", "not_available", ""] | None,
+        Field(description="Only `us` has a price of its own."),
+    ] = None
+    iterations: Annotated[
+        Annotated[list[Iteration], Field(max_length=ITERATIONS_MAX)] | None,
+        Field(
+            description="Tells the samplings of one request apart; compaction, advice and declined "
+            "attempts are charged beside the figures above."
+        ),
+    ] = None
+    fallback_credit: Annotated[
+        FallbackCredit | None, Field(description="Noted on the line; the figures count.")
+    ] = None
 
 
 class UsageEvent(Body):
@@ -210,6 +324,15 @@ class UsageEvent(Body):
     product: Annotated[str | None, Field(min_length=1, max_length=PRODUCT_LENGTH_MAX)] = None
     occurred_at: Moment
     usage: Usage
+    stop_reason: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=STOP_REASON_LENGTH_MAX,
+            description="The answer's. A `refusal` before any output costs nothing.",
+            examples=["end_turn"],
+        ),
+    ] = None
 
 
 class UsageEventsRequest(Body):
@@ -700,19 +823,29 @@ class MemberExtraUsage(Body):
     ]
 
 
+class AppliedModifier(Body):
+    kind: ModifierKind | Literal["service_tier"]
+    value: Annotated[str, Field(examples=["fast"])]
+    factor: Annotated[str, Field(description="An exact fraction.", examples=["11/10"])]
+
+
 class Component(Body):
     kind: str
     quantity: Annotated[int, Field(ge=0)]
     unit_price: Exact
     per: Annotated[int, Field(ge=1)]
     amount: Exact
+    model: Annotated[Model, Field(description="Which it is of: an advisor has its own.")]
+    price_version: str
+    modifiers: list[AppliedModifier]
 
 
 class UsageLine(Body):
     type: Literal["usage_line"]
     id: str
     authorization_id: str | None
-    model: Model
+    model: Annotated[Model, Field(description="The one that it was priced as.")]
+    model_named: Annotated[Model, Field(description="The model's name as it came.")]
     product: str | None
     seat_tier: SeatTier
     source: UsageSource
@@ -724,6 +857,16 @@ class UsageLine(Body):
     occurred_at: Moment
     recorded_at: Moment
     price_version: str
+    modifiers: Annotated[
+        list[AppliedModifier], Field(description="What multiplied the price of the tokens.")
+    ]
+    notes: Annotated[
+        list[str],
+        Field(
+            description="What in the usage had to be decided.",
+            examples=[["cache_writes_not_broken_down:320"]],
+        ),
+    ]
     components: list[Component]
 
 

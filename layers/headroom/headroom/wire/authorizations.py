@@ -16,7 +16,13 @@ from headroom.domain.requests import (
     HoldRequest,
     ServerTool,
 )
-from headroom.domain.usage import COUNT_MAX, parse_geography, parse_service_tier, parse_speed
+from headroom.domain.usage import (
+    COUNT_MAX,
+    Geography,
+    parse_geography,
+    parse_service_tier,
+    parse_speed,
+)
 from headroom.errors import InvalidRequest
 from headroom.usecases.authorizing import AuthorizationRequest
 from headroom.wire.fields import (
@@ -83,9 +89,7 @@ def parse_authorization_request(body: object) -> AuthorizationRequest:
             web_search_requests=searches or 0,
             service_tier=parse_service_tier(fields.get("service_tier"), "service_tier"),
             speed=parse_speed(fields.get("speed"), "speed"),
-            inference_geo=None
-            if fields.get("inference_geo") is None
-            else parse_geography(fields["inference_geo"], "inference_geo"),
+            inference_geo=_geography(fields.get("inference_geo")),
             cache_lifetimes=_cache_lifetimes(fields.get("cache_lifetimes")),
             compaction_trigger=_compaction_trigger(fields.get("compaction")),
             advisor=_advisor(fields.get("advisor")),
@@ -97,6 +101,19 @@ def parse_authorization_request(body: object) -> AuthorizationRequest:
         chooses=optional_flag(fields, "use_extra_usage"),
         ttl=timedelta(seconds=ttl_seconds or TTL_SECONDS),
     )
+
+
+def _geography(value: object) -> Geography | None:
+    """Read where inference is to run; None is the organization's default.
+
+    What a usage object has where there is nothing to say ("" or "not_available") asks for nothing,
+    and must not lift the default.
+    """
+    if value is None:
+        return None
+    if value in ("", "not_available"):
+        raise InvalidRequest("inference_geo", 'must be "global" or "us"')
+    return parse_geography(value, "inference_geo")
 
 
 def _cache_lifetimes(value: object) -> tuple[CacheLifetime, ...] | None:
