@@ -78,7 +78,7 @@ class Site:
             monkeypatch.setattr(module.api, "_callers", Callers())
             monkeypatch.setattr(module.api, "_identity", Trusting())
 
-    def provision(self, plan: str, name: str) -> str:
+    def provision(self, plan: str, name: str, **others: Any) -> str:
         document = {
             "id": name,
             "plan": plan,
@@ -97,6 +97,7 @@ class Site:
                 for user_id, role in ((OWNER, "primary_owner"), (MEMBER, "member"))
             ],
             **({"wallet": {"balance": "50000"}} if plan == "team" else {}),
+            **others,
         }
         return str(provision(self.table, parse_provisioning(document), self.now)["id"])
 

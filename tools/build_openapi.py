@@ -31,7 +31,7 @@ from pydantic import BaseModel, Field, create_model
 
 from headroom.domain.organization import ROLES
 from headroom.errors import HeadroomError, InvalidRequest, PaymentDeclined, SpendRefused
-from headroom.wire.rights import RIGHTS, Right
+from headroom.wire.rights import ANY, RIGHTS, Right
 from tools.openapi import bodies, notifications
 from tools.openapi.endpoints import ENDPOINTS, TAGS, Endpoint
 
@@ -319,7 +319,8 @@ _API_ERROR: Final = _envelope("Unexpected", "api_error", "An unexpected failure;
 
 def _who_may(right: Right) -> str:
     roles = ", ".join(f"`{role}`" for role in ROLES if role in right.roles)
-    who = [f"Keys with scope `{right.scope}`."] if right.scope else []
+    keys = "Every key." if right.scope == ANY else f"Keys with scope `{right.scope}`."
+    who = [keys] if right.scope else []
     return " ".join([*who, *([f"People as {roles}."] if roles else [])])
 
 

@@ -42,6 +42,9 @@ PRICE_BOOK: Final = _ROOT / "layers/headroom/headroom/price_book.json"
 MODIFIERS: Final = _ROOT / "layers/headroom/headroom/price_modifiers.json"
 ADDITIONS: Final = _ROOT / "tools/prices/additions.json"
 
+# Where the package reads its prices from is said there, model by model.
+SOURCE: Final = "https://github.com/pydantic/genai-prices"
+
 # USD a million tokens times this is nanos a token; USD a thousand searches, nanos a search.
 NANOS_PER_TOKEN_PRICE: Final = 1_000
 NANOS_PER_SEARCH_PRICE: Final = 1_000_000
@@ -99,7 +102,12 @@ def build(
     for added in additions["models"]:
         if added["id"] in models:
             raise Unbuildable(f"{added['id']}: the package has it now; remove the addition")
-        models[added["id"]] = {name: added[name] for name in ("id", "windows", "prices")}
+        read = {name: added[name] for name in ("source", "read")}
+        models[added["id"]] = {
+            "id": added["id"],
+            "windows": added["windows"],
+            "prices": [{**price, **read} for price in added["prices"]],
+        }
     for earlier in additions["earlier_prices"]:
         _put_before(models[earlier["model"]], earlier)
     for window in additions["earlier_windows"]:
@@ -107,6 +115,7 @@ def build(
         windows[:] = [[None, window["tokens"]], [_day_after(window["until"]), windows[0][1]]]
     book = {
         "version": f"genai-prices-{version}",
+        "source": SOURCE,
         "models": [models[name] for name in sorted(models)],
     }
     _check_fractions(book, modifiers)
@@ -122,7 +131,8 @@ def _put_before(model: dict[str, Any], earlier: Mapping[str, Any]) -> None:
     if len(first["tiers"]) != 1 or earlier["rates"].items() <= first["tiers"][0]["rates"].items():
         raise Unbuildable(f"{model['id']}: the earlier price is no other, or has tiers")
     old = {"input_tokens_min": 0, "rates": first["tiers"][0]["rates"] | earlier["rates"]}
-    model["prices"] = [{"from": None, "tiers": [old]}, {**first, "from": starts}]
+    read = {name: earlier[name] for name in ("source", "read")}
+    model["prices"] = [{"from": None, "tiers": [old], **read}, {**first, "from": starts}]
 
 
 def _day_after(day: str) -> str:
@@ -204,13 +214,17 @@ def changes(book: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
         was = old.pop(model["id"], None)
         if was is None:
             said.append(f"{model['id']}: new, {_spoken(model['prices'])}")
-        elif was["prices"] != model["prices"]:
+        elif _priced(was) != _priced(model):
             said.append(
                 f"{model['id']}: {_spoken(was['prices'])}\n    becomes {_spoken(model['prices'])}"
             )
         elif was.get("windows") != model["windows"]:
             said.append(f"{model['id']}: window {was.get('windows')} becomes {model['windows']}")
     return said + [f"{name}: gone" for name in old]
+
+
+def _priced(model: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    return [(price["from"], price["tiers"]) for price in model["prices"]]
 
 
 def _spoken(prices: list[dict[str, Any]]) -> str:
@@ -226,7 +240,8 @@ def _spoken(prices: list[dict[str, Any]]) -> str:
 def render(book: dict[str, Any]) -> str:
     """Return the file's text, one line a model, so that a price change is a diff of one line."""
     lines = ",\n".join(json.dumps(model, separators=(", ", ": ")) for model in book["models"])
-    return f'{{"version": {json.dumps(book["version"])}, "models": [\n{lines}\n]}}\n'
+    head = ", ".join(f'"{name}": {json.dumps(book[name])}' for name in ("version", "source"))
+    return f'{{{head}, "models": [\n{lines}\n]}}\n'
 
 
 def _model(model: ModelInfo) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What owners and their books see of usage and money: reports, invoices, statements."""
+"""What is seen of usage and money: prices, reports, invoices, statements."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from headroom.domain.organization import Organization
 from headroom.errors import NotFound
 from headroom.gateways.files import S3Files
 from headroom.gateways.identity import connect_identity
+from headroom.price_book import PRICE_BOOK
 from headroom.settings import DocumentSettings, IdentitySettings, Settings, TermsSettings
 from headroom.store.connect import connect
 from headroom.store.invoices import invoices_of, invoices_page, read_invoice
@@ -23,6 +24,7 @@ from headroom.usecases.authenticating import Caller
 from headroom.usecases.closing import organization_of
 from headroom.usecases.gathering import Shelf
 from headroom.usecases.invoicing import content, draft_invoice, find_shown, header, headers, shown
+from headroom.usecases.price_list import price_list
 from headroom.usecases.publishing import PDF, paper_name
 from headroom.usecases.reporting import report, report_csv
 from headroom.usecases.totalling import credit_note_detail, detail_name
@@ -58,6 +60,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway."""
     api.remaining_millis = context.get_remaining_time_in_millis
     return api.resolve(event)
+
+
+@api.route("GET", "/v1/prices")
+def get_prices(caller: Caller, now: datetime) -> dict[str, Any]:
+    api.request.query(frozenset())
+    return price_list(PRICE_BOOK, _settings(caller), now)
 
 
 @api.route("GET", "/v1/organizations/usage_report")

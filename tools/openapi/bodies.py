@@ -15,6 +15,7 @@ from headroom.domain.authorization import Source
 from headroom.domain.bounds import ADVICE_TOKENS, COMPACTION_TRIGGER, Inexact
 from headroom.domain.modifiers import ModifierKind
 from headroom.domain.organization import Admission, LimitPeriod, Plan, Role, SeatTier
+from headroom.domain.prices import Kind, ServiceTier
 from headroom.domain.reload import ReloadState
 from headroom.domain.requests import CacheLifetime
 from headroom.domain.usage import COUNT_MAX, ITERATIONS_MAX, Geography, IterationType, Speed
@@ -259,7 +260,8 @@ class ServerToolUse(Open):
 class Iteration(Open):
     type: IterationType
     model: Annotated[
-        Model | None, Field(description="Required of an `advisor_message` and a `fallback_message`.")
+        Model | None,
+        Field(description="Required of an `advisor_message` and a `fallback_message`."),
     ] = None
     input_tokens: Count | None = None
     output_tokens: Count | None = None
@@ -914,6 +916,95 @@ class IncreaseRequestList(Page):
 
 class UsageLineList(Page):
     data: list[UsageLine]
+
+
+# Prices.
+
+
+Day = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2026-10-07"])]
+StartDay = Annotated[
+    Day | None, Field(description="The first UTC day; null if it holds from the beginning.")
+]
+SourceAddress = Annotated[str | None, Field(description="The address that it was read at.")]
+ReadDay = Annotated[
+    Day | None, Field(description="When it was read there; null where the version says it.")
+]
+
+
+class ListedRate(Body):
+    kind: Kind
+    unit_price: Exact
+    per: Annotated[
+        int, Field(ge=1, description="The unit price is for so many: a million tokens, one search.")
+    ]
+
+
+class ListedTier(Body):
+    input_tokens_min: Annotated[
+        int, Field(ge=0, description="For prompts of so many tokens, those of the cache included.")
+    ]
+    price_version: str
+    rates: list[ListedRate]
+
+
+class ListedPrice(Body):
+    from_: Annotated[StartDay, Field(alias="from")]
+    tiers: list[ListedTier]
+    source: SourceAddress
+    read: ReadDay
+
+
+class ListedModifier(Body):
+    kind: ModifierKind
+    value: Annotated[str, Field(examples=["fast"])]
+    factor: Annotated[
+        str,
+        Field(description="Multiplies every token rate, never a search.", examples=["11/10"]),
+    ]
+    from_: Annotated[StartDay, Field(alias="from")]
+    until: Annotated[Day | None, Field(description="The last UTC day; null if no end is known.")]
+    source: SourceAddress
+    read: ReadDay
+
+
+class ListedModel(Body):
+    id: Model
+    window: Annotated[int, Field(ge=1, description="The longest prompt that it takes today.")]
+    prices: Annotated[list[ListedPrice], Field(description="The oldest first.")]
+    modifiers: list[ListedModifier]
+
+
+class AgreedPrice(Body):
+    id: str
+    model: Annotated[Model | None, Field(description="Null for all models.")]
+    from_: Annotated[Day, Field(alias="from", description="The first UTC day.")]
+    tiers: Annotated[list[ListedTier] | None, Field(description="In place of the listed ones.")]
+    discount_percent: Annotated[
+        Annotated[int, Field(ge=1, le=100)] | None,
+        Field(description="Taken off the listed price of the moment."),
+    ]
+    modifiers: Annotated[
+        list[ListedModifier], Field(description="In place of the listed ones of their kind.")
+    ]
+
+
+class Prices(Body):
+    type: Literal["prices"]
+    version: str
+    source: Annotated[str | None, Field(description="Of prices that name no other.")]
+    currency: str
+    models: list[ListedModel]
+    service_tiers: Annotated[
+        dict[ServiceTier, str],
+        Field(
+            description="What multiplies every token rate, and stacks with the modifiers.",
+            examples=[{"standard": "1", "batch": "1/2"}],
+        ),
+    ]
+    contract: Annotated[
+        list[AgreedPrice],
+        Field(description="The organization's own prices, which go before the listed ones."),
+    ]
 
 
 # Billing.

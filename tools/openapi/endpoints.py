@@ -296,6 +296,12 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         bodies.AuditList,
         parameters=_PAGING,
     ),
+    ("GET", "/v1/prices"): Endpoint(
+        BILLING,
+        "See what every model costs: rates, modifiers, since when, and the organization's own",
+        bodies.Prices,
+        errors=(InvalidRequest, NotFound),
+    ),
     ("GET", f"{_ORGANIZATION}/usage_report"): Endpoint(
         BILLING,
         "Total the ledger by user, model, product, seat tier or day",

@@ -76,13 +76,18 @@ HALF: Final = Factor(1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Modifier:
-    """One factor on a model's token rates, from `starts_at` until before `ends_at`."""
+    """One factor on a model's token rates, from `starts_at` until before `ends_at`.
+
+    `source` is the address that it was read at, `read_on` the day; a contract's has neither.
+    """
 
     kind: ModifierKind
     value: str
     factor: Factor
     starts_at: datetime = _BEGINNING
     ends_at: datetime = _END
+    source: str | None = None
+    read_on: str | None = None
 
 
 def in_force(

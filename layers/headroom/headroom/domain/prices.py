@@ -109,12 +109,15 @@ class Tier:
 class Price:
     """What one model costs from a moment on. The first tier starts at no input at all.
 
-    `modifiers` are those that multiply these rates, each while it is in force.
+    `modifiers` are those that multiply these rates, each while it is in force. `source` is the
+    address that they were read at, where that is not the book's, and `read_on` the day.
     """
 
     starts_at: datetime
     tiers: tuple[Tier, ...]
     modifiers: tuple[Modifier, ...] = ()
+    source: str | None = None
+    read_on: str | None = None
 
     def tier_for(self, input_tokens: int) -> Tier:
         """Return the tier of a request with this much input of all kinds together."""
@@ -203,10 +206,13 @@ class ModelPrices:
 class PriceBook:
     """An immutable snapshot of list prices, and the answer to what a model costs when."""
 
-    __slots__ = ("_by_key", "_find", "models", "version")
+    __slots__ = ("_by_key", "_find", "models", "source", "version")
 
-    def __init__(self, version: str, models: Iterable[ModelPrices]) -> None:
+    def __init__(
+        self, version: str, models: Iterable[ModelPrices], source: str | None = None
+    ) -> None:
         self.version: Final = version
+        self.source: Final = source
         self.models: Final = tuple(models)
         self._by_key: dict[str, ModelPrices] = {}
         for model in self.models:
@@ -230,7 +236,10 @@ class PriceBook:
         for index, row in enumerate(modifiers["modifiers"]):
             if row["model"] not in of_model:
                 raise ValueError(f"modifiers[{index}]: {row['model']} has no price")
-            of_model[row["model"]].append(read_modifier(row, f"modifiers[{index}]"))
+            modifier = read_modifier(row, f"modifiers[{index}]")
+            of_model[row["model"]].append(
+                replace(modifier, source=row.get("source"), read_on=row.get("read"))
+            )
         models = []
         for model in raw["models"]:
             prices = []
@@ -238,10 +247,17 @@ class PriceBook:
                 start = price["from"]
                 name = f"{version}/{model['id']}/{start or 'initial'}"
                 read = Price.read(price, _from(start), name, model["id"])
-                prices.append(replace(read, modifiers=tuple(of_model[model["id"]])))
+                prices.append(
+                    replace(
+                        read,
+                        modifiers=tuple(of_model[model["id"]]),
+                        source=price.get("source"),
+                        read_on=price.get("read"),
+                    )
+                )
             windows = tuple((_from(start), tokens) for start, tokens in model["windows"])
             models.append(ModelPrices(model["id"], tuple(prices), windows))
-        return cls(version, models)
+        return cls(version, models, raw.get("source"))
 
     def find(self, model: str) -> ModelPrices:
         """Return the model that is meant by any of its spellings.

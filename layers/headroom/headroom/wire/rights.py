@@ -18,11 +18,17 @@ NOBODY: Final[frozenset[Role]] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What a route asks for: a scope of a key (None: no key may), or one of a person's roles."""
+    """What a route asks for: a scope of a key, or one of a person's roles.
+
+    `scope` None admits no key, and `ANY` every one.
+    """
 
     scope: str | None
     roles: frozenset[Role]
 
+
+# No scope has this name.
+ANY: Final = "any"
 
 _METERING: Final = Right("write:usage", NOBODY)
 _READ_LIMITS: Final = Right("read:spend_limits", REVIEWERS)
@@ -33,6 +39,7 @@ _WRITE_BILLING: Final = Right("write:billing", OWNERS)
 _BUY: Final = Right("write:billing", REVIEWERS)
 _OWNERS_ONLY: Final = Right(None, OWNERS)
 _OWN: Final = Right(None, EVERYONE)
+_READ_PRICES: Final = Right(ANY, EVERYONE)
 
 _ORGANIZATION: Final = "/v1/organizations"
 _LIMITS: Final = f"{_ORGANIZATION}/spend_limits"
@@ -45,6 +52,7 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("DELETE", "/v1/authorizations/<authorization_id>"): _METERING,
     ("POST", "/v1/authorizations/<authorization_id>/extend"): _METERING,
     ("POST", "/v1/usage/events"): _METERING,
+    ("GET", "/v1/prices"): _READ_PRICES,
     ("GET", f"{_ORGANIZATION}/extra_usage"): _READ_LIMITS,
     ("POST", f"{_ORGANIZATION}/extra_usage/enable"): _WRITE_LIMITS,
     ("POST", f"{_ORGANIZATION}/extra_usage/disable"): _WRITE_LIMITS,
@@ -115,5 +123,5 @@ def check(caller: Caller, method: str, route: str) -> None:
             raise Forbidden(f"your role ({caller.role}) may not do this")
     elif right.scope is None:
         raise Forbidden("x-api-key: only people may do this, with a token")
-    elif right.scope not in caller.scopes:
+    elif right.scope not in (ANY, *caller.scopes):
         raise Forbidden(f"x-api-key: this key lacks the scope {right.scope}")
