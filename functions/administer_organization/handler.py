@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
@@ -25,6 +26,7 @@ from headroom.domain.organization import (
 )
 from headroom.errors import InvalidRequest, NotFound, RateLimited
 from headroom.gateways.identity import connect_identity
+from headroom.price_book import PRICE_BOOK
 from headroom.settings import IdentitySettings, Settings
 from headroom.store.audit import entries_of, entry_to_wire, list_entries
 from headroom.store.connect import connect
@@ -47,6 +49,7 @@ from headroom.usecases.listing import (
     search_page,
 )
 from headroom.usecases.overview import extra_usage
+from headroom.usecases.repricing import change_pricing
 from headroom.usecases.staffing import (
     add_member,
     change_seat,
@@ -77,11 +80,14 @@ from headroom.wire.limits import (
 )
 from headroom.wire.organizations import parse_member
 from headroom.wire.pages import PageRequest, list_answer, parse_page
+from headroom.wire.pricing import parse_pricing, pricing_to_wire
 
 CALLS_A_MINUTE = 60
 KEY_NAME_LENGTH_MAX = 100
 KEY_ID = re.compile(r"key_[0-9a-f]{20}")
 PAGING = frozenset({"limit", "page"})
+
+pause = time.sleep
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))
@@ -161,6 +167,27 @@ def put_seat_tier_limit(caller: Caller, now: datetime, seat_tier: str) -> dict[s
     body = _body("amount", "period")
     place = LimitPlace(caller.org_id, "seat_tier", seat_tier, parse_period(body))
     return _set(caller, place, required_limit(body), now)
+
+
+@api.route("GET", "/v1/organizations/pricing")
+def get_pricing(caller: Caller, now: datetime) -> Tagged:
+    organization = _settings(caller)
+    return Tagged(pricing_to_wire(organization.pricing), organization.version)
+
+
+@api.route("PUT", "/v1/organizations/pricing")
+def put_pricing(caller: Caller, now: datetime) -> dict[str, Any]:
+    change = parse_pricing(api.request.json(), PRICE_BOOK)
+    changed = change_pricing(
+        table,
+        caller.org_id,
+        change.applied_to,
+        now,
+        Reason(caller.actor, "pricing.changed"),
+        pause=pause,
+        seen=api.request.version_seen(),
+    )
+    return pricing_to_wire(changed.pricing)
 
 
 # Members and keys.

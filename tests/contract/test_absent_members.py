@@ -167,6 +167,16 @@ def with_endpoint(site: Site) -> dict[str, str]:
     return {"endpoint_id": made["id"]}
 
 
+def with_pricing(site: Site) -> dict[str, str]:
+    said = {
+        "model_aliases": {"old": "claude-haiku-4-5"},
+        "default_inference_geo": "us",
+        "loop_rounds": 9,
+    }
+    accepted(site.call("PUT", f"{ORGANIZATION}/pricing", said))
+    return {}
+
+
 def accepted(answer: Answer) -> dict[str, Any]:
     assert answer.status == 200, answer.body
     return dict(answer.body)
@@ -356,6 +366,21 @@ SCENES: Final = (
         f"{ORGANIZATION}/extra_usage/requests",
         {"enabled": False},
         (Row("enabled"),),
+    ),
+    Scene(
+        "PUT",
+        f"{ORGANIZATION}/pricing",
+        {
+            "model_aliases": {"new": "claude-opus-5"},
+            "default_inference_geo": "global",
+            "loop_rounds": 6,
+        },
+        (
+            kept("model_aliases", {"old": "claude-haiku-4-5"}, object=Means("no names", {})),
+            kept("default_inference_geo", "us"),
+            kept("loop_rounds", 9),
+        ),
+        before=with_pricing,
     ),
     Scene(
         "PUT",

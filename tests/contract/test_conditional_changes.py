@@ -22,6 +22,7 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
     ("PUT", f"{ROOT}/seat_tiers/standard/spend_limit", {"amount": "70"}),
     ("PUT", f"{ROOT}/extra_usage/members", {"mode": "selected"}),
     ("PUT", f"{ROOT}/extra_usage/requests", {"enabled": False}),
+    ("PUT", f"{ROOT}/pricing", {"default_inference_geo": "us"}),
     (
         "POST",
         f"{ROOT}/spend_limits",

@@ -134,6 +134,7 @@ class House:
         monkeypatch.setattr(module, "queue", MemoryQueue(), raising=False)
         monkeypatch.setattr(module, "files", self.files, raising=False)
         monkeypatch.setattr(module, "read_key", lambda: KEY, raising=False)
+        monkeypatch.setattr(module, "pause", lambda seconds: None, raising=False)
         monkeypatch.setattr(module.api, "_table", self.table)
         monkeypatch.setattr(module.api, "_callers", Callers())
         identity = OidcIdentity(

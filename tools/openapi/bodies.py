@@ -12,10 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headroom.domain.allotment import Level, Reason
 from headroom.domain.authorization import Source
-from headroom.domain.bounds import ADVICE_TOKENS, COMPACTION_TRIGGER, Inexact
+from headroom.domain.bounds import (
+    ADVICE_TOKENS,
+    COMPACTION_TRIGGER,
+    LOOP_ROUNDS,
+    LOOP_ROUNDS_MAX,
+    Inexact,
+)
 from headroom.domain.modifiers import ModifierKind
 from headroom.domain.organization import Admission, LimitPeriod, Plan, Role, SeatTier
 from headroom.domain.prices import Kind, ServiceTier
+from headroom.domain.pricing_terms import ALIASES_MAX
 from headroom.domain.reload import ReloadState
 from headroom.domain.requests import CacheLifetime
 from headroom.domain.usage import COUNT_MAX, ITERATIONS_MAX, Geography, IterationType, Speed
@@ -31,6 +38,7 @@ from headroom.wire.authorizations import (
 )
 from headroom.wire.fields import ONE_LINE
 from headroom.wire.organizations import NAME_LENGTH_MAX
+from headroom.wire.pricing import ALIAS
 from headroom.wire.usage_events import (
     AUTHORIZATION_ID_LENGTH_MAX,
     EVENT_ID_LENGTH_MAX,
@@ -90,6 +98,7 @@ ServiceTierName = Annotated[
     Literal["standard", "batch", "priority", "default", "standard_only", "auto"],
     Field(description="Only `batch` has a price of its own: all others are charged as standard."),
 ]
+Alias = Annotated[str, Field(pattern=rf"^{ALIAS.pattern}$")]
 Uses = Annotated[int, Field(ge=0, le=USES_MAX)]
 KeyScope = Literal[
     "write:usage", "read:spend_limits", "write:spend_limits", "read:billing", "write:billing"
@@ -391,6 +400,39 @@ class AmountSetting(Body):
 class TierLimitSetting(Body):
     amount: Limit
     period: LimitPeriod | None = None
+
+
+class PricingSetting(Body):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+
+    model_aliases: Annotated[
+        dict[Alias, Model],
+        Field(
+            max_length=ALIASES_MAX,
+            description="All names that only the organization knows, and the model that each "
+            "means; empty is none. A model's own name cannot be one.",
+            examples=[{"arn:aws:bedrock:us-east-1:1:application-inference-profile/a1b2": MODEL}],
+        ),
+    ] = {}
+    default_inference_geo: Annotated[
+        Geography,
+        Field(description="Of requests that name none, for the models that know the parameter."),
+    ] = "global"
+    loop_rounds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=LOOP_ROUNDS_MAX,
+            description="How many rounds of a server's tool loop are held for, at most.",
+        ),
+    ] = LOOP_ROUNDS
+
+
+class Pricing(Body):
+    type: Literal["pricing"]
+    model_aliases: dict[str, Model]
+    default_inference_geo: Geography
+    loop_rounds: int
 
 
 class SpendLimitState(Body):

@@ -233,6 +233,21 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         parameters=_SEEN,
         errors=(NotFound, Conflict),
     ),
+    ("GET", f"{_ORGANIZATION}/pricing"): Endpoint(
+        SETTINGS,
+        "See how requests are read: names of models, geography, rounds of tool loops",
+        bodies.Pricing,
+        errors=(NotFound,),
+        tagged=True,
+    ),
+    ("PUT", f"{_ORGANIZATION}/pricing"): Endpoint(
+        SETTINGS,
+        "Say what the organization's own names of models mean, and how requests are held for",
+        bodies.Pricing,
+        body=bodies.PricingSetting,
+        parameters=_SEEN,
+        errors=(NotFound, Conflict),
+    ),
     ("PUT", f"{_ORGANIZATION}/spend_limit"): Endpoint(
         SETTINGS,
         "Set the monthly cap on the whole organization, a shared pool",

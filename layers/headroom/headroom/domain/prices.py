@@ -259,13 +259,16 @@ class PriceBook:
             models.append(ModelPrices(model["id"], tuple(prices), windows))
         return cls(version, models, raw.get("source"))
 
-    def find(self, model: str) -> ModelPrices:
+    def find(self, model: str, field: str = "model") -> ModelPrices:
         """Return the model that is meant by any of its spellings.
 
         Raises:
-            UnknownModel: nothing in the book goes by this name.
+            UnknownModel: nothing in the book goes by this name; it names the field.
         """
-        return self._find(model)[0]
+        try:
+            return self._find(model)[0]
+        except UnknownModel as error:
+            raise UnknownModel(model, field) from error
 
     def is_fast(self, model: str) -> bool:
         """Tell whether a name asks for fast mode by itself, as ids that end in `-fast` do.

@@ -23,7 +23,6 @@ from headroom.domain.prices import (
     PriceBook,
     ServiceTier,
     Tier,
-    UnknownModel,
     Unpriceable,
     line_nanos,
     unit_price,
@@ -299,7 +298,7 @@ def price(
     """
     for index, each in enumerate(usage.iterations):
         if each.model is not None:
-            _require_known(book, each.model, f"{field}.iterations[{index}].model")
+            book.find(each.model, f"{field}.iterations[{index}].model")
     speed: Speed = "fast" if book.is_fast(model) else usage.speed
     served_by = next(
         (each.model for each in usage.iterations if each.type == "fallback_message"), None
@@ -448,13 +447,6 @@ def _price_of(
             ("service_tier", usage.service_tier, SERVICE_TIER_FACTORS[usage.service_tier])
         )
     return tier, factor, name_with(tier.version, applied)
-
-
-def _require_known(book: PriceBook, model: str, field: str) -> None:
-    try:
-        book.find(model)
-    except UnknownModel as error:
-        raise UnknownModel(model, field) from error
 
 
 def _is_sold(book: PriceBook, model: str, kind: ModifierKind, value: str, at: datetime) -> bool:

@@ -60,7 +60,8 @@ class Callers:
     """The callers that this process checked within the last seconds.
 
     Keys are remembered with the settings of their organization, of which callers use only what
-    never changes at once: its time zone, and contract prices that start on a later day.
+    never changes at once: its time zone, contract prices that start on a later day, and the terms
+    of pricing, whose change is answered when nobody remembers the old ones.
     """
 
     def __init__(self) -> None:

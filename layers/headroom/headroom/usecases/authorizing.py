@@ -108,7 +108,7 @@ def authorize(
 
     With an idempotency key the member's budget remembers the answer (ADR 23), and a repeat gets it
     again: the authorization as it was first, with what is left of the limits by now.
-    Of `organization` only what never changes at once is used: time zone and contract prices.
+    Of `organization` only what may be some seconds old is used, as `Callers` says.
 
     Raises:
         SpendRefused: it may not, or does not fit; the error says which level refused.

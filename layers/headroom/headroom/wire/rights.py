@@ -58,6 +58,8 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("POST", f"{_ORGANIZATION}/extra_usage/disable"): _WRITE_LIMITS,
     ("PUT", f"{_ORGANIZATION}/extra_usage/members"): _WRITE_LIMITS,
     ("PUT", f"{_ORGANIZATION}/extra_usage/requests"): _WRITE_LIMITS,
+    ("GET", f"{_ORGANIZATION}/pricing"): _READ_LIMITS,
+    ("PUT", f"{_ORGANIZATION}/pricing"): _WRITE_LIMITS,
     ("PUT", f"{_ORGANIZATION}/spend_limit"): _WRITE_LIMITS,
     ("PUT", f"{_ORGANIZATION}/seat_tiers/<seat_tier>/spend_limit"): _WRITE_LIMITS,
     ("GET", f"{_ORGANIZATION}/members"): _READ_LIMITS,
