@@ -44,8 +44,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     return Site(monkeypatch)
 
 
-def prices(site: Site, **others: str) -> dict[str, Any]:
-    answer = site.call("GET", "/v1/prices", **others)
+def prices(site: Site, org_id: str | None = None) -> dict[str, Any]:
+    answer = site.call("GET", "/v1/prices", org_id=org_id)
     assert answer.status == 200, answer.body
     return dict(answer.body)
 

@@ -143,7 +143,7 @@ def test_a_default_geography_raises_the_hold_where_the_model_knows_it(
 
 
 def test_the_rounds_of_a_tool_loop_are_held_for(site: Site) -> None:
-    tools = {"server_tools": {"web_fetch": {}}}
+    tools: dict[str, Any] = {"server_tools": {"web_fetch": {}}}
     written = Fraction(1000) * 10 / 10_000  # 10 USD a million tokens for an hour in the cache.
     put(site, loop_rounds=1)
     once = held(site, **tools)
