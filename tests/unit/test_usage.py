@@ -100,6 +100,13 @@ def test_a_breakdown_above_its_total_is_believed_and_said(total: int) -> None:
     assert seen.notes == (f"cache_writes_above_their_sum:{100 - total}",)
 
 
+def test_output_that_the_client_counted_is_said() -> None:
+    said = {"output_tokens": "counted, as the stream was cut off"}
+    assert parse_usage(usage(headroom=said)).notes == ("output_tokens_counted_by_client",)
+    assert parse_usage(usage(headroom={"other": 1})).notes == ()
+    assert parse_usage(usage(headroom="output_tokens")).notes == ()
+
+
 @pytest.mark.parametrize("bad", [True, False, 1.0, 1.5, float("nan"), -1, "7", [], {}, 10**9 + 1])
 @pytest.mark.parametrize(
     "path",

@@ -196,6 +196,10 @@ def parse_usage(value: object, field: str = "usage") -> Usage:
     status = _object(credit.get("status"), f"{field}.fallback_credit.status") or {}
     if status.get("type") == "redeemed":
         notes.append("fallback_credit_redeemed")
+    counted = raw.get("headroom")
+    if isinstance(counted, Mapping) and "output_tokens" in counted:
+        # The stream was cut off before the API said how much output there was.
+        notes.append("output_tokens_counted_by_client")
     return Usage(
         tokens=tokens,
         web_search_requests=searches,
