@@ -33,6 +33,9 @@ class Script:
     without_usage: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
     delta_usage: dict[str, Any] = field(default_factory=dict)
+    stop_reason: str = "end_turn"
+    words: tuple[str, ...] = WORDS
+    output_tokens: int = OUTPUT_TOKENS
     go_on: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
 
@@ -79,7 +82,7 @@ class FakeMessages:
             else:
                 script = Script()
             message_id = f"msg_{id(self):x}_{self._number}"
-        if path == "/v1/messages/count_tokens":
+        if path.split("?")[0] == "/v1/messages/count_tokens":
             _json(exchange, 200, {"input_tokens": self.counted_tokens})
         elif path.split("?")[0] != "/v1/messages":
             _json(exchange, 200, {"type": "unexpected"})
@@ -127,10 +130,10 @@ def _message(message_id: str, body: dict[str, Any], script: Script) -> dict[str,
         "type": "message",
         "role": "assistant",
         "model": body["model"],
-        "content": [{"type": "text", "text": "".join(WORDS)}],
-        "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "".join(script.words)}] if script.words else [],
+        "stop_reason": script.stop_reason,
         "stop_sequence": None,
-        "usage": usage_of(script, min(OUTPUT_TOKENS, body["max_tokens"])),
+        "usage": usage_of(script, min(script.output_tokens, body["max_tokens"])),
     }
 
 
@@ -138,16 +141,20 @@ def _events(message_id: str, body: dict[str, Any], script: Script) -> Iterator[d
     start = {**_message(message_id, body, script), "content": [], "stop_reason": None}
     start["usage"] = usage_of(script, 1)
     yield {"type": "message_start", "message": start}
-    block = {"type": "text", "text": ""}
-    yield {"type": "content_block_start", "index": 0, "content_block": block}
-    for word in WORDS:
-        delta = {"type": "text_delta", "text": word}
-        yield {"type": "content_block_delta", "index": 0, "delta": delta}
-    yield {"type": "content_block_stop", "index": 0}
+    if script.words:
+        block = {"type": "text", "text": ""}
+        yield {"type": "content_block_start", "index": 0, "content_block": block}
+        for word in script.words:
+            delta = {"type": "text_delta", "text": word}
+            yield {"type": "content_block_delta", "index": 0, "delta": delta}
+        yield {"type": "content_block_stop", "index": 0}
     yield {
         "type": "message_delta",
-        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
-        "usage": {"output_tokens": min(OUTPUT_TOKENS, body["max_tokens"]), **script.delta_usage},
+        "delta": {"stop_reason": script.stop_reason, "stop_sequence": None},
+        "usage": {
+            "output_tokens": min(script.output_tokens, body["max_tokens"]),
+            **script.delta_usage,
+        },
     }
     yield {"type": "message_stop"}
 

@@ -96,29 +96,51 @@ def test_documents_of_text_have_one() -> None:
     assert bound_request(body([{"type": "document", "source": parts}])).input_tokens > 5000
 
 
-@pytest.mark.parametrize(
-    "tool",
-    [
-        {"type": "web_search_20250305", "name": "web_search"},
-        {"type": "web_fetch_20250910", "name": "web_fetch", "max_uses": 1},
-        {"type": "code_execution_20250825", "name": "code_execution"},
-        {"type": "of_tomorrow_20300101", "name": "tomorrow"},
-    ],
-)
-def test_server_tools_have_no_bound_by_themselves(tool: Any) -> None:
-    with pytest.raises(Unbounded):
-        bound_request(body(tools=[tool]))
-
-
-def test_searches_are_bounded_by_their_uses_and_the_callers_word() -> None:
+def test_server_tools_are_a_term_unless_the_caller_bounds_them() -> None:
     search = {"type": "web_search_20260209", "name": "web_search", "max_uses": 4}
 
+    left = bound_request(body(tools=[search]))
     bound = bound_request(body(tools=[search]), server_tool_tokens=50_000)
 
-    assert bound.web_search_requests == 4
-    assert bound.input_tokens > 50_000
+    assert (left.web_search_requests, left.terms) == (
+        0,
+        {"server_tools": {"web_search": {"max_uses": 4}}},
+    )
+    assert (bound.web_search_requests, bound.terms) == (4, {})
+    assert bound.input_tokens == left.input_tokens + 50_000
     with pytest.raises(Unbounded, match="max_uses"):
         bound_request(body(tools=[{**search, "max_uses": None}]), server_tool_tokens=1)
+
+
+def test_what_an_mcp_server_adds_is_bounded_by_the_caller_too() -> None:
+    servers = [{"type": "url", "url": "https://a.example", "name": "a"}]
+
+    bound = bound_request(body(mcp_servers=servers), server_tool_tokens=50_000)
+
+    assert bound.terms == {}
+    assert bound.input_tokens > 50_000
+
+
+def test_a_server_tool_of_another_time_needs_the_callers_word() -> None:
+    tool = {"type": "of_tomorrow_20300101", "name": "tomorrow"}
+
+    with pytest.raises(Unbounded, match="server_tool_tokens"):
+        bound_request(body(tools=[tool]))
+    assert bound_request(body(tools=[tool]), server_tool_tokens=9000).input_tokens > 9000
+
+
+def test_instructions_of_a_compaction_and_formats_of_fallbacks_count() -> None:
+    nothing = bound_request(body(), counted_tokens=10).input_tokens
+    edit = {"type": "compact_20260112", "instructions": "i" * 500}
+    form = {"format": {"type": "json_schema", "schema": {"description": "z" * 800}}}
+    fallback = {"model": "n", "output_config": form}
+
+    for more, least in (
+        ({"context_management": {"edits": [edit]}}, 500),
+        ({"compaction": {"type": "summarize", "instructions": "i" * 500}}, 500),
+        ({"fallbacks": [fallback]}, 800 + 1000),
+    ):
+        assert bound_request(body(**more), counted_tokens=10).input_tokens > nothing + least
 
 
 def test_tools_that_the_client_runs_need_no_word() -> None:

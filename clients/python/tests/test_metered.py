@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import threading
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -30,6 +32,7 @@ from clients.python.tests.headroom_server import (
 from headroom_client import (
     AsyncClient,
     Client,
+    InexactBound,
     OutboxFull,
     Refused,
     Unavailable,
@@ -267,6 +270,21 @@ def test_a_stream_that_breaks_is_paid_for_as_far_as_it_came(
     assert settled() == INPUT_TOKENS * INPUT_NANOS + 2 * OUTPUT_NANOS
     (line,) = headroom.lines()
     assert "cut off" in line.usage["headroom"]["output_tokens"]
+    assert line.notes == ["output_tokens_counted_by_client"]
+
+
+def test_a_long_stream_that_breaks_is_paid_for_by_the_pieces_that_arrived(
+    claude: Anthropic, api: FakeMessages, settled: Any
+) -> None:
+    api.expect(Script(words=("word ",) * 900, cut_after=2 + 806))
+
+    with (
+        pytest.raises(Exception, match=r"peer closed|incomplete|disconnected|reset"),
+        claude.messages.stream(**ASKED) as stream,
+    ):
+        stream.until_done()
+
+    assert settled() == 25 * INPUT_NANOS + 806 * OUTPUT_NANOS
 
 
 def test_an_error_in_the_stream_is_paid_for_as_far_as_it_came(
@@ -413,15 +431,16 @@ def test_what_is_not_metered_is_not_sent(
 ) -> None:
     request: Any = {"custom_id": "a", "params": ASKED}
     calls: list[Callable[[], object]] = [
-        lambda: claude.beta.messages.create(**ASKED),
-        lambda: claude.beta.messages.stream(**ASKED).__enter__(),
+        lambda: claude.beta.messages.create(**ASKED, thread={"type": "create"}),
+        lambda: claude.beta.messages.create(
+            **ASKED, billing_policy={"type": "billing_policy", "bill_to": "user_profile"}
+        ),
         lambda: claude.messages.batches.create(requests=[request]),
         lambda: claude.beta.messages.batches.create(requests=[request]),
         lambda: claude.post("/v1/complete", body={}, cast_to=object),
         lambda: claude.post(f"{api.base_url}/v1/messages/", body=ASKED, cast_to=object),
         lambda: claude.post("/v1/messages", body=[1], cast_to=object),
-        lambda: claude.messages.create(**ASKED, extra_body={"fallbacks": [{"model": "other"}]}),
-        lambda: claude.messages.create(**ASKED, extra_query={"beta": "true"}),
+        lambda: claude.messages.create(**ASKED, extra_body={"of_tomorrow": True}),
     ]
     for call in calls:
         with pytest.raises(Unmetered):
@@ -429,6 +448,11 @@ def test_what_is_not_metered_is_not_sent(
 
     assert api.asked == []
     assert headroom.asked == []
+
+
+def test_batches_say_what_can_be_done_instead(claude: Anthropic) -> None:
+    with pytest.raises(Unmetered, match="batches are not metered"):
+        claude.messages.batches.create(requests=[])
 
 
 def test_what_costs_nothing_goes_through(claude: Anthropic, headroom: HeadroomServer) -> None:
@@ -443,12 +467,12 @@ def test_what_has_no_bound_is_not_sent(claude: Anthropic, api: FakeMessages) -> 
         "type": "document",
         "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
     }
-    search: Any = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    tool: Any = {"type": "of_tomorrow_20300101", "name": "tomorrow"}
     asked: Any = {**ASKED, "messages": [{"role": "user", "content": [pdf]}]}
     calls: list[Callable[[], object]] = [
         lambda: claude.messages.create(**asked),
-        lambda: claude.messages.create(**ASKED, tools=[search]),
-        lambda: claude.messages.create(**ASKED, speed="fast"),
+        lambda: claude.messages.create(**ASKED, tools=[tool]),
+        lambda: claude.messages.create(**ASKED, extra_body={"service_tier": "batch"}),
     ]
     for call in calls:
         with pytest.raises(Unbounded):
@@ -494,10 +518,10 @@ def test_the_input_can_be_counted_instead(
     assert settled() == WHOLE
 
 
-def test_cache_writes_that_a_stream_counts_on_stay_recordable(
-    claude: Anthropic, api: FakeMessages, settled: Any
+def test_cache_writes_that_a_stream_counts_on_are_sent_as_it_says_them(
+    claude: Anthropic, api: FakeMessages, settled: Any, headroom: HeadroomServer
 ) -> None:
-    """The total at the end is more than the lifetimes at the start: Headroom would refuse it."""
+    """The total at the end is more than the lifetimes at the start."""
     start = {
         "cache_creation_input_tokens": 100,
         "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 100},
@@ -507,7 +531,11 @@ def test_cache_writes_that_a_stream_counts_on_stay_recordable(
     with claude.messages.stream(**ASKED) as stream:
         stream.until_done()
 
-    assert settled() == WHOLE + 150 * 6_000
+    # What came on top is not broken down: it is five-minute writes.
+    assert settled() == WHOLE + 100 * 6_000 + 50 * 3_750
+    (line,) = headroom.lines()
+    assert line.usage["cache_creation_input_tokens"] == 150
+    assert line.notes == ["cache_writes_not_broken_down:50"]
 
 
 def test_an_answer_without_usage_is_an_error_and_keeps_its_hold(
@@ -564,6 +592,145 @@ def test_only_clients_whose_answers_can_be_read_are_metered(client: Client) -> N
         metered(AsyncAnthropic(api_key="k"), client, user_id=USER)  # type: ignore[call-overload]
 
 
+# What makes a request dearer
+
+OPUS = "claude-opus-5-5"
+FAST = 2
+COMPACTS: Any = {"edits": [{"type": "compact_20260112"}]}
+COMPACTION = {"type": "compaction", "input_tokens": 150_000, "output_tokens": 2_000}
+LOOP = {"type": "message", "input_tokens": INPUT_TOKENS, "output_tokens": OUTPUT_TOKENS}
+# At Opus 5.5's rates.
+OPUS_WHOLE = INPUT_TOKENS * 4_000 + OUTPUT_TOKENS * 20_000
+
+
+def authorized(headroom: HeadroomServer) -> dict[str, Any]:
+    """Return what the only request was authorized with."""
+    ((_, _, _, sent),) = headroom.calls("POST", "/v1/authorizations")
+    return dict(json.loads(sent))
+
+
+@pytest.mark.parametrize("way", ["create", "stream", "parse"])
+def test_the_beta_namespace_is_paid_for(
+    claude: Anthropic, settled: Any, headroom: HeadroomServer, way: str
+) -> None:
+    match way:
+        case "create":
+            message = claude.beta.messages.create(**ASKED)
+            assert message.usage.output_tokens == OUTPUT_TOKENS
+        case "stream":
+            with claude.beta.messages.stream(**ASKED) as stream:
+                assert "".join(stream.text_stream) == "".join(WORDS)
+        case "parse":
+            claude.beta.messages.parse(**ASKED)
+
+    assert settled() == WHOLE
+    assert "speed" not in authorized(headroom)
+
+
+@pytest.mark.parametrize("beta", [False, True])
+def test_fast_mode_is_held_and_paid_for_as_that(
+    claude: Anthropic, api: FakeMessages, settled: Any, headroom: HeadroomServer, beta: bool
+) -> None:
+    api.expect(Script(usage={"speed": "fast", "inference_geo": "us"}))
+    asked: Any = {**ASKED, "model": OPUS, "speed": "fast", "inference_geo": "us"}
+
+    (claude.beta.messages if beta else claude.messages).create(**asked)
+
+    assert authorized(headroom).items() >= {"speed": "fast", "inference_geo": "us"}.items()
+    assert settled() == OPUS_WHOLE * FAST * 11 // 10
+    (line,) = headroom.lines()
+    assert line.unbilled == 0
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_compaction_is_held_and_paid_for(
+    claude: Anthropic, api: FakeMessages, settled: Any, headroom: HeadroomServer, streams: bool
+) -> None:
+    """Its tokens are said by the end of a stream alone, beside the top-level figures."""
+    usage: Any = {"iterations": [COMPACTION, LOOP]}
+    api.expect(Script(delta_usage=usage) if streams else Script(usage=usage))
+    messages: Any = [{"role": "user", "content": "x" * 160_000}]
+    asked: Any = {**ASKED, "model": OPUS, "messages": messages, "max_tokens": 4000}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InexactBound)
+        if streams:
+            with claude.beta.messages.stream(**asked, context_management=COMPACTS) as stream:
+                stream.until_done()
+        else:
+            claude.beta.messages.create(**asked, context_management=COMPACTS)
+
+    assert authorized(headroom)["compaction"] == {"trigger": 150_000}
+    assert settled() == OPUS_WHOLE + 150_000 * 4_000 + 2_000 * 20_000
+    (line,) = headroom.lines()
+    assert line.usage["iterations"] == [COMPACTION, LOOP]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_refusal_before_any_output_costs_nothing_and_is_on_record(
+    claude: Anthropic, api: FakeMessages, settled: Any, headroom: HeadroomServer, streams: bool
+) -> None:
+    api.expect(Script(stop_reason="refusal", words=(), output_tokens=1))
+
+    if streams:
+        with claude.messages.stream(**ASKED) as stream:
+            stream.until_done()
+    else:
+        claude.messages.create(**ASKED)
+
+    assert settled() == 0
+    (line,) = headroom.lines()
+    assert line.notes == ["refused_before_output"]
+    assert line.usage["input_tokens"] == INPUT_TOKENS
+
+
+def test_server_tools_are_held_for_by_headrooms_factor_with_a_warning(
+    claude: Anthropic, api: FakeMessages, settled: Any, headroom: HeadroomServer
+) -> None:
+    search: Any = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    api.expect(Script(usage={"server_tool_use": {"web_search_requests": 2}}))
+
+    with pytest.warns(InexactBound, match="server_tools"):
+        claude.messages.create(**ASKED, tools=[search])
+
+    assert authorized(headroom)["server_tools"] == {"web_search": {"max_uses": 3}}
+    assert settled() == WHOLE + 2 * 10_000_000
+
+
+def test_who_wants_a_true_bound_makes_the_warning_an_error(
+    claude: Anthropic, api: FakeMessages, settled: Any
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InexactBound)
+        with pytest.raises(InexactBound):
+            claude.beta.messages.create(**ASKED, fallbacks="default")
+
+    assert api.asked == []
+    assert settled() == 0
+
+
+def test_the_beta_namespace_is_counted_by_its_own_endpoint(
+    bare: Anthropic, client: Client, api: FakeMessages, settled: Any
+) -> None:
+    claude = metered(bare, client, user_id=USER, count_tokens=True)
+
+    claude.beta.messages.create(**ASKED, betas=["context-management-2025-06-27"])
+
+    assert api.asked[0].path == "/v1/messages/count_tokens?beta=true"
+    assert api.asked[0].headers["anthropic-beta"] == "context-management-2025-06-27"
+    assert settled() == WHOLE
+
+
+def test_an_older_headroom_is_asked_for_what_it_knows(
+    claude: Anthropic, headroom: HeadroomServer, settled: Any
+) -> None:
+    claude.messages.create(**ASKED)
+
+    assert settled() == WHOLE
+    known = {"user_id", "model", "input_tokens", "max_tokens", "ttl_seconds"}
+    assert authorized(headroom).keys() == known
+
+
 # The asynchronous SDK
 
 
@@ -595,6 +762,28 @@ def test_async_messages_and_streams_are_paid_for(
         await asyncio.gather(*(claude.messages.create(**ASKED) for _ in range(4)))
 
     assert asyncio.run(_drive(headroom, api, work)) == (8 * WHOLE, 0)
+
+
+def test_async_terms_are_held_and_paid_for(headroom: HeadroomServer, api: FakeMessages) -> None:
+    api.expect(Script(usage={"speed": "fast"}))
+    api.expect(Script(delta_usage={"iterations": [COMPACTION, LOOP]}))
+    api.expect(Script(stop_reason="refusal", words=(), output_tokens=0))
+    asked: Any = {**ASKED, "model": OPUS}
+
+    async def work(claude: AsyncAnthropic) -> None:
+        await claude.messages.create(**asked, speed="fast")
+        messages: Any = [{"role": "user", "content": "x" * 160_000}]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InexactBound)
+            async with claude.beta.messages.stream(
+                **{**asked, "messages": messages, "max_tokens": 4000}, context_management=COMPACTS
+            ) as stream:
+                await stream.until_done()
+        async for _ in await claude.messages.create(**asked, stream=True):
+            pass
+
+    compacted = OPUS_WHOLE + 150_000 * 4_000 + 2_000 * 20_000
+    assert asyncio.run(_drive(headroom, api, work)) == (OPUS_WHOLE * FAST + compacted, 0)
 
 
 def test_a_cancelled_async_call_gives_the_money_back(
@@ -677,7 +866,7 @@ def test_async_refusals_come_before_the_model_is_asked(api: FakeMessages) -> Non
     async def work(claude: AsyncAnthropic) -> None:
         with pytest.raises(Refused):
             await claude.messages.create(**ASKED)
-        with pytest.raises(Unmetered):
+        with pytest.raises(Refused):
             await claude.beta.messages.create(**ASKED)
         with pytest.raises(Unmetered):
             await claude.messages.batches.create(requests=[])

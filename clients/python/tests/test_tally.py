@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom_client.tally import Tally, consistent
+from headroom.domain.usage import parse_usage
+from headroom_client.tally import Tally
 
 USAGE = {"input_tokens": 7, "output_tokens": 1, "cache_read_input_tokens": 3}
 EVENTS: list[dict[str, Any]] = [
@@ -77,30 +78,48 @@ def test_half_an_event_is_none() -> None:
     assert tally.final_usage() is None
 
 
-@pytest.mark.parametrize(
-    ("total", "short", "long", "expected"),
-    [
-        (10, 10, 0, (10, 0)),
-        (15, 10, 0, (15, 0)),
-        (15, 0, 10, (0, 15)),
-        (15, 4, 6, (9, 6)),
-        (15, 0, 0, (15, 0)),
-        (5, 10, 0, None),
-    ],
-)
-def test_cache_writes_sum_up(
-    total: int, short: int, long: int, expected: tuple[int, int] | None
-) -> None:
-    usage = consistent(
-        {
-            "cache_creation_input_tokens": total,
-            "cache_creation": {
-                "ephemeral_5m_input_tokens": short,
-                "ephemeral_1h_input_tokens": long,
-            },
-        }
+def test_a_stream_that_is_cut_counts_what_was_delivered() -> None:
+    tally = Tally()
+    start = {"id": "msg_1", "usage": {"input_tokens": 25, "output_tokens": 1}}
+    word = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "word"}}
+    tally.feed(as_bytes([{"type": "message_start", "message": start}, *[word] * 806]))
+
+    usage = tally.final_usage()
+
+    assert usage is not None
+    assert (usage["input_tokens"], usage["output_tokens"]) == (25, 806)
+    # The line in the ledger says so.
+    assert parse_usage(usage).notes == ("output_tokens_counted_by_client",)
+    assert tally.stop_reason is None
+
+
+def test_what_the_end_says_is_passed_on_as_it_is() -> None:
+    """Also where sum and parts of the cache disagree: what is to be made of it is Headroom's."""
+    start = {
+        "input_tokens": 412,
+        "output_tokens": 1,
+        "cache_creation_input_tokens": 500,
+        "cache_creation": {"ephemeral_5m_input_tokens": 600, "ephemeral_1h_input_tokens": 80},
+        "speed": "standard",
+        "inference_geo": "us",
+    }
+    end = {
+        "output_tokens": 264,
+        "cache_creation_input_tokens": 900,
+        "server_tool_use": {"web_search_requests": 1, "web_fetch_requests": 0},
+        "iterations": [{"type": "message", "input_tokens": 412, "output_tokens": 264}],
+        "fallback_credit": {"status": {"type": "redeemed"}},
+    }
+    tally = Tally()
+    tally.feed(
+        as_bytes(
+            [
+                {"type": "message_start", "message": {"id": "msg_1", "usage": start}},
+                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": end},
+                {"type": "message_stop"},
+            ]
+        )
     )
 
-    found = usage.get("cache_creation")
-    lifetimes = found and (found["ephemeral_5m_input_tokens"], found["ephemeral_1h_input_tokens"])
-    assert lifetimes == expected
+    assert tally.final_usage() == {**start, **end}
+    assert tally.stop_reason == "end_turn"

@@ -2,11 +2,11 @@
 
 `metered` gives back a client of the very same kind, with one middleware more. The SDK runs it
 around each HTTP attempt of each call, whichever way the call was made: `messages.create`, streaming
-or not, `messages.stream`, `messages.parse`, `with_raw_response`, `with_streaming_response`. Each
-attempt has an authorization of its own, because each can be billed.
+or not, `messages.stream`, `messages.parse`, `with_raw_response`, `with_streaming_response`, and the
+same of `beta.messages`. Each attempt has an authorization of its own, because each can be billed.
 
-What costs money and is not metered here is refused before it is sent: the beta namespace, batches,
-and every other POST but the counting of tokens.
+What costs money and is not metered here is refused before it is sent: batches, and every other POST
+but the counting of tokens.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from headroom_client.bodies import AsyncMeteredBody, MeteredBody
 from headroom_client.bound import Bound, bound_request
 from headroom_client.client import AsyncClient, Client
 from headroom_client.errors import Refused, Unmetered, UsageMissing
-from headroom_client.tally import consistent
+from headroom_client.tally import stop_reason_of
 from headroom_client.ticket import Ticket
 
 TTL_SECONDS: Final = 900
 SETTLE_SECONDS: Final = 5.0
 MESSAGES: Final = "/v1/messages"
 COUNT: Final = "/v1/messages/count_tokens"
+BATCHES: Final = "/v1/messages/batches"
 # Every other member of a body may change what a request costs, by which nobody knows.
 _KNOWN: Final = frozenset(
     {
@@ -38,9 +39,14 @@ _KNOWN: Final = frozenset(
         "messages",
         "model",
         "cache_control",
+        "compaction",
         "container",
+        "context_management",
         "diagnostics",
+        "fallback_credit_token",
+        "fallbacks",
         "inference_geo",
+        "mcp_servers",
         "metadata",
         "output_config",
         "service_tier",
@@ -65,6 +71,7 @@ _COUNTED: Final = frozenset(
         "tool_choice",
         "tools",
         "cache_control",
+        "mcp_servers",
         "output_config",
     }
 )
@@ -139,6 +146,7 @@ def metered(
         count_tokens: Ask the API's counting endpoint, which is free, for the size of the input. The
             hold is closer then, and PDFs and files become possible, for one more call each time.
         server_tool_tokens: The most input that server tools, such as web search, add to a request.
+            Without it Headroom holds for them by a cautious factor, with an `InexactBound` warning.
         use_extra_usage: The member's choice for these requests alone.
         ttl_seconds: How long the money is held; a stream that goes on prolongs it.
 
@@ -181,6 +189,7 @@ class Meter(Middleware):
         bound = bound_of(body, self._metering, self._count(request, body))
         ticket = self._authorize(bound)
         try:
+            ticket.warn_of_bound(bound.terms)
             response = call_next(as_authorized(request, body, bound, ticket))
             http = http_response(response)
             if is_stream(http):
@@ -217,7 +226,7 @@ class Meter(Middleware):
             COUNT,
             body=to_count(body),
             cast_to=MessageTokensCount,
-            options={"headers": betas_of(request)},
+            options={"headers": betas_of(request), "params": dict(beta_of(request))},
         )
         return counted.input_tokens
 
@@ -245,6 +254,7 @@ class AsyncMeter(Middleware):
         bound = bound_of(body, self._metering, await self._count(request, body))
         ticket = await self._authorize(bound)
         try:
+            ticket.warn_of_bound(bound.terms)
             response = await call_next(as_authorized(request, body, bound, ticket))
             http = http_response(response)
             if is_stream(http):
@@ -281,7 +291,7 @@ class AsyncMeter(Middleware):
             COUNT,
             body=to_count(body),
             cast_to=MessageTokensCount,
-            options={"headers": betas_of(request)},
+            options={"headers": betas_of(request), "params": dict(beta_of(request))},
         )
         return counted.input_tokens
 
@@ -297,12 +307,13 @@ def body_to_meter(request: APIRequest) -> Mapping[str, Any] | None:
     url = httpx2.URL(request.url)
     if url.path == COUNT:
         return None
+    if url.path.startswith(BATCHES):
+        raise Unmetered(
+            "message batches are not metered: they are answered when nobody waits any more. "
+            "Use the bare client, authorize with service_tier='batch', and report each result"
+        )
     if url.path != MESSAGES:
         raise Unmetered(f"{request.method.upper()} {url.path} is not metered")
-    # The SDK marks the calls of its beta namespace so.
-    beta = (url.params, request.query_params, getattr(request.options, "qualifiers", None) or {})
-    if any("beta" in where for where in beta):
-        raise Unmetered("beta.messages is not metered; use client.messages")
     if not isinstance(request.json, Mapping):
         raise Unmetered("a body that is no JSON object is not metered")
     if unknown := sorted(request.json.keys() - _KNOWN):
@@ -324,11 +335,7 @@ def arguments_of(bound: Bound, metering: Metering) -> dict[str, Any]:
     """Return what to authorize."""
     return {
         "user_id": metering.user_id,
-        "model": bound.model,
-        "input_tokens": bound.input_tokens,
-        "max_tokens": bound.max_tokens,
-        "min_tokens": bound.min_tokens,
-        "web_search_requests": bound.web_search_requests or None,
+        **bound.to_authorize(),
         "use_extra_usage": metering.use_extra_usage,
         "ttl_seconds": metering.ttl_seconds,
     }
@@ -382,12 +389,19 @@ def settle(http: httpx2.Response, ticket: Ticket) -> None:
     usage = message.get("usage") if isinstance(message, dict) else None
     if not isinstance(usage, Mapping):
         raise UsageMissing("the model answered without usage")
-    ticket.record(consistent(usage), message.get("id"))
+    ticket.record(usage, message.get("id"), stop_reason_of(message))
 
 
 def to_count(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a body that the counting endpoint takes."""
     return {name: part for name, part in body.items() if name in _COUNTED}
+
+
+def beta_of(request: APIRequest) -> dict[str, str]:
+    """Return the query by which the SDK marks the calls of its beta namespace, if this is one."""
+    qualifiers = getattr(request.options, "qualifiers", None) or {}
+    found = (httpx2.URL(request.url).params, request.query_params, qualifiers)
+    return {"beta": "true"} if any("beta" in where for where in found) else {}
 
 
 def betas_of(request: APIRequest) -> dict[str, str]:

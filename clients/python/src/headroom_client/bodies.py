@@ -52,7 +52,7 @@ class _Reading:
         if usage is None:
             self._ticket.release()
         else:
-            self._ticket.record(usage, self._tally.message_id)
+            self._ticket.record(usage, self._tally.message_id, self._tally.stop_reason)
 
     def settle_collected(self) -> None:
         """Settle from a destructor, where nothing may be raised."""

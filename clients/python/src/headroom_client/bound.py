@@ -7,18 +7,20 @@ The count is a true upper bound under these assumptions:
 * An image takes at most IMAGE_TOKENS_MAX, whatever its size: larger ones are scaled down.
 * What the API adds by itself is at most what the constants below say.
 
-No such bound can be seen in a PDF, in a file that only its id names, nor in what server tools find:
-the first two have to be counted by the API, the last has to be bounded by the caller.
+No such bound can be seen in a PDF, nor in a file that only its id names: those the API counts.
+What server tools find is bounded by the caller, or else a term of the authorization, of which
+Headroom says that nobody bounds it.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from headroom_client.errors import Unbounded
+from headroom_client.terms import is_defined, runs_on_server, server_tool, terms_of, tools_of
 
 # Published: 4,784 tokens for the highest resolution that any model reads.
 IMAGE_TOKENS_MAX: Final = 5_000
@@ -33,19 +35,34 @@ COUNT_MARGIN_TOKENS: Final = 64
 COUNT_MARGIN_PERCENT: Final = 2
 
 _TEXT_PARTS: Final = ("system", "messages", "tools", "tool_choice", "output_config")
-_CLIENT_TOOLS: Final = ("bash_", "text_editor_", "computer_", "memory_", "browser_")
-_WEB_SEARCH: Final = "web_search_"
+# What the counting endpoint does not count: instructions, and what fallbacks say in its place.
+_UNCOUNTED_PARTS: Final = ("context_management", "compaction", "fallbacks", "mcp_servers")
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What to hold money for. `min_tokens` is None unless less output is acceptable."""
+    """What to hold money for. `min_tokens` is None unless less output is acceptable.
+
+    `terms` are the members of the authorization that say what makes the request dearer.
+    """
 
     model: str
     input_tokens: int
     max_tokens: int
     min_tokens: int | None
     web_search_requests: int
+    terms: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_authorize(self) -> dict[str, Any]:
+        """Return the arguments of `authorize` that say what is asked for."""
+        return {
+            "model": self.model,
+            "input_tokens": self.input_tokens,
+            "max_tokens": self.max_tokens,
+            "min_tokens": self.min_tokens,
+            "web_search_requests": self.web_search_requests or None,
+            **self.terms,
+        }
 
 
 def bound_request(
@@ -58,7 +75,8 @@ def bound_request(
     """Bound a body of `POST /v1/messages`.
 
     `counted_tokens` is what the counting endpoint said, where it was asked. `min_tokens` is the
-    least output that is still of use, `server_tool_tokens` the most input that server tools add.
+    least output that is still of use, `server_tool_tokens` the most input that server tools add;
+    without it Headroom holds for them by a cautious factor, and says that it is no bound.
 
     Raises:
         Unbounded: there is no bound.
@@ -68,14 +86,14 @@ def bound_request(
         raise Unbounded("model: must be a name")
     if type(max_tokens) is not int or max_tokens < 0:
         raise Unbounded("max_tokens: must be a whole number")
-    if body.get("speed") not in (None, "standard"):
-        raise Unbounded("speed: Headroom sells standard speed only")
     searches, input_tokens = _server_tools(body, server_tool_tokens)
+    input_tokens += sum(_measure(body[part]) for part in _UNCOUNTED_PARTS if body.get(part))
+    input_tokens += FORMAT_TOKENS if _has_formats(body.get("fallbacks")) else 0
     if counted_tokens is None:
         input_tokens += REQUEST_TOKENS + sum(_measure(body.get(part)) for part in _TEXT_PARTS)
         input_tokens += TOOLS_TOKENS if body.get("tools") else 0
         input_tokens += FORMAT_TOKENS if body.get("output_config") else 0
-        input_tokens += DEFINED_TOOL_TOKENS * sum(map(_is_defined, _tools(body)))
+        input_tokens += DEFINED_TOOL_TOKENS * sum(map(is_defined, tools_of(body)))
     else:
         margin = -(-counted_tokens * COUNT_MARGIN_PERCENT // 100)
         input_tokens += counted_tokens + margin + COUNT_MARGIN_TOKENS
@@ -86,6 +104,7 @@ def bound_request(
         max_tokens=max(max_tokens, 1),
         min_tokens=_least(body, min_tokens, max(max_tokens, 1)),
         web_search_requests=searches,
+        terms=terms_of(body, server_tools_are_bounded=server_tool_tokens is not None),
     )
 
 
@@ -100,13 +119,15 @@ def bound_chat(body: Mapping[str, Any], *, min_tokens: int | None = None) -> Bou
     for name in ("web_search_options", "audio", "prediction", "fallbacks", "extra_body", "models"):
         if body.get(name):
             raise Unbounded(f"{name}: a request with it has no bound")
-    tools = _tools(body)
+    tools = tools_of(body)
     if any(tool.get("type") != "function" for tool in tools):
         raise Unbounded("tools: must be functions")
     wire = {
         "model": body.get("model"),
         "max_tokens": body.get("max_tokens"),
         "speed": body.get("speed"),
+        "inference_geo": body.get("inference_geo"),
+        "service_tier": body.get("service_tier"),
         "thinking": body.get("thinking"),
         "messages": body.get("messages"),
         # By these names they are measured; what they are called does not change their size.
@@ -119,36 +140,25 @@ def bound_chat(body: Mapping[str, Any], *, min_tokens: int | None = None) -> Bou
 
 
 def _server_tools(body: Mapping[str, Any], server_tool_tokens: int | None) -> tuple[int, int]:
-    """Return how many searches there may be, and how much input the server's tools may add."""
-    searches, found = 0, False
-    for tool in _tools(body):
-        kind = tool.get("type") or "custom"
-        if kind == "custom" or str(kind).startswith(_CLIENT_TOOLS):
-            continue
-        found = True
-        if str(kind).startswith(_WEB_SEARCH):
+    """Return how many searches there may be, and how much input the server's tools may add.
+
+    Both by the caller's word; without it they are terms of the authorization.
+    """
+    found = [tool for tool in tools_of(body) if runs_on_server(tool)]
+    if server_tool_tokens is None or not (found or body.get("mcp_servers")):
+        return 0, 0
+    searches = 0
+    for tool in found:
+        if server_tool(tool) == "web_search":
             uses = tool.get("max_uses")
             if type(uses) is not int or uses < 0:
                 raise Unbounded("tools: web search must have max_uses")
             searches += uses
-    if not found:
-        return 0, 0
-    if server_tool_tokens is None:
-        raise Unbounded(
-            "tools: what a server tool finds is input too; say how much by server_tool_tokens"
-        )
     return searches, server_tool_tokens
 
 
-def _tools(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    tools = body.get("tools") or []
-    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
-        raise Unbounded("tools: must be a list of objects")
-    return tools
-
-
-def _is_defined(tool: Mapping[str, Any]) -> bool:
-    return (tool.get("type") or "custom") != "custom"
+def _has_formats(fallbacks: object) -> bool:
+    return isinstance(fallbacks, list) and any("output_config" in each for each in fallbacks)
 
 
 def _least(body: Mapping[str, Any], min_tokens: int | None, max_tokens: int) -> int | None:

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict, Unpack
 from urllib.parse import quote
 
 EVENTS_MAX: Final = 100
@@ -30,6 +30,23 @@ class Call:
         return (self.body or b"").decode()
 
 
+class Terms(TypedDict, total=False):
+    """What makes a request dearer, each as the contract has it; what is left out is not sent.
+
+    `cache_lifetimes` are of "5m" and "1h", empty for none. `compaction` is `{"trigger": tokens}`,
+    `advisor` `{"model", "max_uses", "max_tokens"}`, `fallbacks` "default" or a list of `{"model",
+    "max_tokens", "speed"}`, `server_tools` `{tool: {"max_uses"}}`.
+    """
+
+    speed: str | None
+    inference_geo: str | None
+    cache_lifetimes: Sequence[str] | None
+    compaction: Mapping[str, int] | None
+    advisor: Mapping[str, Any] | None
+    fallbacks: Sequence[Mapping[str, Any]] | Literal["default"] | None
+    server_tools: Mapping[str, Mapping[str, int]] | None
+
+
 def authorize(
     *,
     user_id: str,
@@ -42,8 +59,11 @@ def authorize(
     use_extra_usage: bool | None,
     ttl_seconds: int | None,
     idempotency_key: str | None,
+    **terms: Unpack[Terms],
 ) -> Call:
     """Ask for an authorization; the key is made here, once for all repetitions."""
+    if unknown := sorted(terms.keys() - Terms.__annotations__.keys()):
+        raise TypeError(f"authorize() got an unexpected keyword argument {unknown[0]!r}")
     body = {
         "user_id": user_id,
         "model": model,
@@ -54,6 +74,7 @@ def authorize(
         "service_tier": service_tier,
         "use_extra_usage": use_extra_usage,
         "ttl_seconds": ttl_seconds,
+        **terms,
     }
     key = idempotency_key or secrets.token_hex(16)
     return _post(AUTHORIZATIONS, _given(body), {IDEMPOTENCY_KEY: key})

@@ -17,12 +17,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 import httpx2
 
 from headroom_client import calls, reading
-from headroom_client.calls import Call
+from headroom_client.calls import Call, Terms
 from headroom_client.courier import Courier, Flushed
 from headroom_client.errors import HeadroomError, OutboxFull
 from headroom_client.line import AsyncLine, Line, LineConfig, may_repeat
@@ -46,7 +46,8 @@ log = logging.getLogger("headroom_client")
 class UsageEvent:
     """What was really used. `id` is billed once, ever; the Messages API's message id will do.
 
-    `usage` is the Messages API's `usage` object as it stands, `occurred_at` an aware moment.
+    `usage` is the Messages API's `usage` object as it stands, `occurred_at` an aware moment. By
+    `stop_reason` Headroom knows a refusal, which costs nothing before any output.
     """
 
     id: str
@@ -56,6 +57,7 @@ class UsageEvent:
     occurred_at: datetime
     authorization_id: str | None = None
     product: str | None = None
+    stop_reason: str | None = None
 
     def to_json(self) -> str:
         """Return the event as it is sent, now and in every repetition."""
@@ -70,6 +72,7 @@ class UsageEvent:
             "product": self.product,
             "occurred_at": at,
             "usage": self.usage,
+            "stop_reason": self.stop_reason,
         }
         given = {name: value for name, value in event.items() if value is not None}
         return json.dumps(given, separators=(",", ":"))
@@ -231,8 +234,9 @@ class Client(_Base):
         use_extra_usage: bool | None = None,
         ttl_seconds: int | None = None,
         idempotency_key: str | None = None,
+        **terms: Unpack[Terms],
     ) -> Authorization:
-        """Hold the money for a request.
+        """Hold the money for a request. `terms` are what else makes it dearer; see `Terms`.
 
         However often it has to be sent, it holds once. When no answer comes in time, a hold may
         have been taken; the outbox finds it by the idempotency key and gives it back. With an
@@ -253,6 +257,7 @@ class Client(_Base):
             use_extra_usage=use_extra_usage,
             ttl_seconds=ttl_seconds,
             idempotency_key=idempotency_key,
+            **terms,
         )
         with self._giving_back(call, idempotency_key, ttl_seconds):
             patience = self._patience_of(ttl_seconds)
@@ -347,6 +352,7 @@ class AsyncClient(_Base):
         use_extra_usage: bool | None = None,
         ttl_seconds: int | None = None,
         idempotency_key: str | None = None,
+        **terms: Unpack[Terms],
     ) -> Authorization:
         """Hold the money for a request; see `Client.authorize`."""
         call = calls.authorize(
@@ -360,6 +366,7 @@ class AsyncClient(_Base):
             use_extra_usage=use_extra_usage,
             ttl_seconds=ttl_seconds,
             idempotency_key=idempotency_key,
+            **terms,
         )
         with self._giving_back(call, idempotency_key, ttl_seconds):
             patience = self._patience_of(ttl_seconds)

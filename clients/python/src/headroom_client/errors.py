@@ -132,6 +132,13 @@ class Unbounded(Unmetered):
     """A call whose cost has no upper bound that could be held; it was not made."""
 
 
+class InexactBound(UserWarning):
+    """Money is held by a cautious factor, as nobody bounds what a request can cost.
+
+    It is shown once. Made an error, by `warnings.filterwarnings`, it refuses such requests.
+    """
+
+
 class UsageMissing(HeadroomError):
     """The model answered without usage. The hold is left to expire, and nothing was recorded."""
 

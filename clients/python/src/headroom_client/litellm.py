@@ -38,7 +38,7 @@ from headroom_client.errors import (
     Unbounded,
     Unmetered,
 )
-from headroom_client.tally import Tally, consistent
+from headroom_client.tally import Tally, stop_reason_of
 from headroom_client.ticket import Ticket
 
 MAX_TOKENS_DEFAULT: Final = 4096
@@ -65,12 +65,16 @@ _SAID: Final = frozenset(
 )
 _SAID_IN_MESSAGES: Final = _SAID | {
     *("system", "stop_sequences", "output_config", "cache_control", "context_management"),
+    "inference_geo",
 }
 _SAID_IN_CHAT: Final = _SAID | {
     *("max_completion_tokens", "n", "stop", "stream_options", "response_format", "seed"),
     *("functions", "function_call", "parallel_tool_calls", "logit_bias", "logprobs"),
     *("top_logprobs", "presence_penalty", "frequency_penalty"),
 }
+_LIFETIMES: Final = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+# Members of the API's usage that LiteLLM keeps as they are.
+_PASSED_ON: Final = ("service_tier", "speed", "inference_geo", "iterations")
 
 log = logging.getLogger("headroom_client")
 
@@ -98,7 +102,7 @@ class _Open:
         """Release what came to nothing, or record as far as it came; the stream begins anew."""
         usage = self.tally.final_usage()
         if usage is not None:
-            self.ticket.record(usage, self.tally.message_id)
+            self.ticket.record(usage, self.tally.message_id, self.tally.stop_reason)
         elif self.pieces:
             counted = {"output_tokens": "counted, as the stream was cut off"}
             usage = {"input_tokens": 0, "output_tokens": self.pieces, "headroom": counted}
@@ -163,8 +167,10 @@ class HeadroomHandler(CustomLogger):
         found = self._open.get(str(kwargs.get("litellm_call_id")))
         if found is None:
             return None
-        model = _without_provider(str(kwargs.get("model")))
-        if model != found.bound.model or not found.ticket.is_open:
+        model = str(kwargs.get("model"))
+        # It comes with its provider or without.
+        is_same = _without_provider(model) == _without_provider(found.bound.model)
+        if not is_same or not found.ticket.is_open:
             found.settle_partly()
             member, bound = found.ticket.authorization.user_id, replace(found.bound, model=model)
             try:
@@ -206,7 +212,11 @@ class HeadroomHandler(CustomLogger):
         if usage is None:
             found.ticket.abandon()
         else:
-            found.ticket.record(usage, found.tally.message_id or _id_of(response_obj))
+            found.ticket.record(
+                usage,
+                found.tally.message_id or _id_of(response_obj),
+                found.tally.stop_reason or _stop_reason_of(response_obj),
+            )
 
     async def async_post_call_failure_hook(
         self,
@@ -232,6 +242,8 @@ class HeadroomHandler(CustomLogger):
     def _bound(self, data: dict[str, Any], call_type: str) -> Bound:
         _check_said(data, call_type)
         body = {**data, "model": priced_model(str(data.get("model")))}
+        # LiteLLM's own: each is authorized when its turn comes.
+        body.pop("fallbacks", None)
         if call_type == "anthropic_messages":
             return bound_request(body, min_tokens=self._min_tokens)
         if call_type not in _CHAT:
@@ -243,10 +255,9 @@ class HeadroomHandler(CustomLogger):
     async def _authorize(self, member: str, bound: Bound) -> Ticket:
         arguments: dict[str, Any] = {
             "user_id": member,
-            "model": bound.model,
-            "input_tokens": bound.input_tokens,
-            "max_tokens": bound.max_tokens,
-            "min_tokens": bound.min_tokens,
+            **bound.to_authorize(),
+            # LiteLLM may add breakpoints of its own: any cache may be written.
+            "cache_lifetimes": None,
             "ttl_seconds": TTL_SECONDS,
         }
         # Earlier requests may hold more than they used until their usage is delivered.
@@ -288,7 +299,7 @@ def as_http(error: HeadroomError) -> HTTPException:
 
 
 def priced_model(name: str) -> str:
-    """Return the model behind a name of the proxy's, without its provider.
+    """Return the model behind a name of the proxy's, as LiteLLM spells it.
 
     Raises:
         Unmetered: different models are behind it.
@@ -302,7 +313,7 @@ def priced_model(name: str) -> str:
     models = {deployment["litellm_params"]["model"] for deployment in deployments or []} or {name}
     if len(models) > 1:
         raise Unmetered(f"{name}: it stands for models of different prices")
-    return _without_provider(str(models.pop()))
+    return str(models.pop())
 
 
 def usage_of(response: Any) -> dict[str, Any] | None:
@@ -315,20 +326,43 @@ def usage_of(response: Any) -> dict[str, Any] | None:
     read = getattr(found, "cache_read_input_tokens", None) or 0
     written = getattr(found, "cache_creation_input_tokens", None) or 0
     searches = getattr(getattr(found, "server_tool_use", None), "web_search_requests", None) or 0
-    return consistent(
-        {
-            # LiteLLM counts what the cache served and took in among the prompt.
-            "input_tokens": max(found.prompt_tokens - read - written, 0),
-            "output_tokens": found.completion_tokens,
-            "cache_read_input_tokens": read,
-            "cache_creation_input_tokens": written,
-            "cache_creation": {
-                name: getattr(lifetimes, name, None) or 0
-                for name in ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-            },
-            "server_tool_use": {"web_search_requests": searches},
-        }
+    said = {
+        # LiteLLM counts what the cache served and took in among the prompt.
+        "input_tokens": max(found.prompt_tokens - read - written, 0),
+        "output_tokens": found.completion_tokens,
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": written,
+        "cache_creation": lifetimes
+        and {name: getattr(lifetimes, name, None) or 0 for name in _LIFETIMES},
+        "server_tool_use": {"web_search_requests": searches},
+        **{name: getattr(found, name, None) for name in _PASSED_ON},
+    }
+    return {name: value for name, value in _without_sums(said).items() if value is not None}
+
+
+def _without_sums(usage: dict[str, Any]) -> dict[str, Any]:
+    """Take out of the top-level figures what the API leaves out of them, and LiteLLM adds up.
+
+    What compaction and an advisor used is told by the iterations alone.
+    """
+    iterations = usage.get("iterations")
+    if not isinstance(iterations, list) or not all(isinstance(it, Mapping) for it in iterations):
+        return {**usage, "iterations": None}
+    inside = [it for it in iterations if it.get("type") in ("message", "fallback_message")]
+    figures = (
+        *("input_tokens", "output_tokens"),
+        *("cache_read_input_tokens", "cache_creation_input_tokens"),
     )
+    lifetimes = [it["cache_creation"] for it in inside if it.get("cache_creation")]
+    return {
+        **usage,
+        **_sum_of(inside, figures),
+        "cache_creation": _sum_of(lifetimes, _LIFETIMES) if lifetimes else None,
+    }
+
+
+def _sum_of(parts: list[Mapping[str, Any]], names: tuple[str, ...]) -> dict[str, int]:
+    return {name: sum(part.get(name) or 0 for part in parts) for name in names}
 
 
 def _check_said(data: Mapping[str, Any], call_type: str) -> None:
@@ -378,6 +412,15 @@ def _look(found: _Open, chunk: Any) -> None:
 def _id_of(response: Any) -> str | None:
     found = getattr(response, "id", None)
     return found if isinstance(found, str) else None
+
+
+def _stop_reason_of(response: Any) -> str | None:
+    """Return why an answer ended; a refusal is called another way in the form of a chat."""
+    choices = getattr(response, "choices", None)
+    if not choices:
+        return stop_reason_of(response)
+    reason = getattr(choices[0], "finish_reason", None)
+    return "refusal" if reason == "content_filter" else stop_reason_of({"stop_reason": reason})
 
 
 def _from_env(environment: Mapping[str, str]) -> HeadroomHandler:

@@ -91,7 +91,8 @@ def read_error(status: int, content: bytes, headers: Mapping[str, str]) -> Headr
 
 
 def authorization(body: Json) -> Authorization:
-    """Read an authorization."""
+    """Read an authorization. An older Headroom says nothing of its bounds: they are exact."""
+    bound = body.get("bound") or {}
     return _read(
         lambda: Authorization(
             id=_text(body["id"]),
@@ -112,6 +113,8 @@ def authorization(body: Json) -> Authorization:
                 )
                 for limit in body["limits"]
             ),
+            bound_exact=bound.get("exact", True) is True,
+            bound_because=tuple(map(_text, bound.get("because") or ())),
         )
     )
 

@@ -27,6 +27,8 @@ class Authorization:
     """Permission to make a request: money that is held for it until `expires_at`.
 
     `max_tokens` is what the money allows, less than was asked for only if `min_tokens` was given.
+    `bound_exact` says that no usage of the request can cost more than is held. Where it is false,
+    `bound_because` names what nobody bounds, such as "server_tools".
     """
 
     id: str
@@ -38,6 +40,8 @@ class Authorization:
     expires_at: datetime
     period: str
     limits: tuple[Limit, ...]
+    bound_exact: bool = True
+    bound_because: tuple[str, ...] = ()
 
     @property
     def amount_nanos(self) -> int:
@@ -50,7 +54,7 @@ class UsageResult:
     """What became of a usage event.
 
     `status` is "recorded", "duplicate" or "rejected"; only a rejected one has an error, and then
-    it has neither source, amount nor period.
+    it has neither source, amount nor period. The source of what has no price yet is "unpriced".
     """
 
     id: str | None

@@ -18,6 +18,7 @@ class Tally:
     """
 
     message_id: str | None = None
+    stop_reason: str | None = None
     usage: dict[str, Any] | None = None
     complete: bool = False
     _pieces: int = 0
@@ -40,7 +41,7 @@ class Tally:
         """Return the usage to record, None if the model did not begin to answer."""
         if self.usage is None:
             return None
-        usage = consistent(self.usage)
+        usage = dict(self.usage)
         if not self._told and self._pieces > (usage.get("output_tokens") or 0):
             usage["output_tokens"] = self._pieces
             usage["headroom"] = {"output_tokens": "counted, as the stream was cut off"}
@@ -59,6 +60,7 @@ class Tally:
             case {"type": "content_block_delta", "delta": Mapping() as delta}:
                 self._pieces += _is_output(delta)
             case {"type": "message_delta", "usage": Mapping() as usage}:
+                self.stop_reason = stop_reason_of(event.get("delta")) or self.stop_reason
                 said = {name: value for name, value in usage.items() if value is not None}
                 self.usage = {**(self.usage or {}), **said}
                 self._told = True
@@ -66,31 +68,10 @@ class Tally:
                 self.complete = True
 
 
-def consistent(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a usage whose cache writes by lifetime sum up to their total.
-
-    A stream counts the total on, and says the lifetimes once, at its start; what came on top has
-    the lifetime that all had, or else the default one.
-    """
-    fixed = dict(usage)
-    total, lifetimes = usage.get("cache_creation_input_tokens"), usage.get("cache_creation")
-    if type(total) is not int or not isinstance(lifetimes, Mapping):
-        return fixed
-    short = lifetimes.get("ephemeral_5m_input_tokens") or 0
-    long = lifetimes.get("ephemeral_1h_input_tokens") or 0
-    if type(short) is not int or type(long) is not int or short + long == total:
-        return fixed
-    if total < short + long:
-        del fixed["cache_creation"]
-        return fixed
-    rest = total - short - long
-    short, long = (short, long + rest) if long and not short else (short + rest, long)
-    fixed["cache_creation"] = {
-        **lifetimes,
-        "ephemeral_5m_input_tokens": short,
-        "ephemeral_1h_input_tokens": long,
-    }
-    return fixed
+def stop_reason_of(message: object) -> str | None:
+    """Return why a message, or what is known of one, says that it ended."""
+    found = message.get("stop_reason") if isinstance(message, Mapping) else None
+    return found if isinstance(found, str) else None
 
 
 def _is_output(delta: Mapping[str, Any]) -> bool:

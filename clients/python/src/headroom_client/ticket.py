@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from headroom_client.client import UsageEvent
+from headroom_client.errors import InexactBound
 from headroom_client.results import Authorization
 
 log = logging.getLogger("headroom_client")
@@ -45,7 +47,19 @@ class Ticket:
         """Whether nobody has settled it yet."""
         return not self._settled
 
-    def record(self, usage: Mapping[str, Any], event_id: str | None) -> None:
+    def warn_of_bound(self, terms: Mapping[str, Any]) -> None:
+        """Warn of a hold that is no upper bound, unless the caller bounded the server's tools."""
+        because = set(self.authorization.bound_because)
+        if "server_tools" not in terms:
+            because.discard("server_tools")
+        if because:
+            reasons = ", ".join(sorted(because))
+            said = f"nobody bounds what a request can cost: {reasons}"
+            warnings.warn(said, InexactBound, stacklevel=2)
+
+    def record(
+        self, usage: Mapping[str, Any], event_id: str | None, stop_reason: str | None = None
+    ) -> None:
         """Report what was used, under the provider's id of the answer if it gave one."""
         if self._take():
             self.outlet.report(
@@ -57,6 +71,7 @@ class Ticket:
                     product=self.product,
                     occurred_at=datetime.now(UTC),
                     usage=usage,
+                    stop_reason=stop_reason,
                 ),
                 hold_expires_at=self.authorization.expires_at,
             )
