@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headroom.domain.bounds import bound_request
+from headroom.domain.usage import price
+from headroom.price_book import PRICE_BOOK
+from headroom.wire.authorizations import parse_authorization_request
 from tools.demo.dealing import Person, deal
-from tools.demo.traces import Recorded, Trace, TraceUnreadable, generate, open_trace
+from tools.demo.questions import question
+from tools.demo.traces import (
+    Recorded,
+    Trace,
+    TraceUnreadable,
+    generate,
+    open_trace,
+    said_of_refusal,
+)
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 PEOPLE = [
@@ -93,6 +106,123 @@ def test_a_message_on_several_lines_counts_once_with_its_last_usage(tmp_path: Pa
     assert found == [("msg_1", 90, "s0"), ("msg_2", 7, "s1"), ("msg_3", 4, "s0")]
     assert trace.requests[0].model == "claude-opus-4-5"
     assert trace.requests[0].raw_usage["cache_read_input_tokens"] == 500
+
+
+def test_a_message_that_a_resumed_session_has_before_it_grew_counts_as_it_became(
+    tmp_path: Path,
+) -> None:
+    grown = [line("msg_1", output) for output in (9, 9, 159)]
+    (tmp_path / "s1.jsonl").write_text("\n".join(grown))
+    (tmp_path / "s2.jsonl").write_text(line("msg_1", 9, at=1))
+
+    (found,) = read(tmp_path).requests
+
+    assert (found.usage.tokens.output, found.session) == (159, "s1")
+    assert found.raw_usage["output_tokens"] == 159
+
+
+def test_of_lines_with_as_much_output_the_last_counts(tmp_path: Path) -> None:
+    usage = {"input_tokens": 12, "output_tokens": 9, "speed": "fast"}
+    (tmp_path / "s.jsonl").write_text("\n".join([line("msg_1", 9), line("msg_1", 9, usage=usage)]))
+
+    (found,) = read(tmp_path).requests
+
+    assert found.raw_usage == usage
+
+
+USAGES: list[dict[str, Any]] = [
+    {},
+    {"speed": "fast", "inference_geo": "us"},
+    {"service_tier": "batch", "server_tool_use": {"web_search_requests": 2}},
+    {"cache_creation": {"ephemeral_5m_input_tokens": 70, "ephemeral_1h_input_tokens": 30}},
+    {
+        "iterations": [
+            {"type": "compaction", "input_tokens": 150_000, "output_tokens": 2_000},
+            {"type": "compaction", "input_tokens": 160_000, "output_tokens": 3_000},
+            {"type": "message", "input_tokens": 1_000, "output_tokens": 100},
+        ]
+    },
+    {
+        "iterations": [
+            {"type": "message", "input_tokens": 1_000, "output_tokens": 100},
+            *[
+                {
+                    "type": "advisor_message",
+                    "model": "claude-fable-5-1",
+                    "input_tokens": size,
+                    "output_tokens": 1_500,
+                }
+                for size in (20_000, 21_000)
+            ],
+        ]
+    },
+    {
+        "iterations": [
+            {
+                "type": "message",
+                "model": "claude-fable-5",
+                "input_tokens": 900,
+                "output_tokens": 50,
+            },
+            {
+                "type": "fallback_message",
+                "model": "claude-opus-5-5",
+                "input_tokens": 1_000,
+                "output_tokens": 100,
+            },
+        ]
+    },
+]
+
+
+@pytest.mark.parametrize("more", USAGES)
+def test_what_a_transcript_says_is_asked_for_and_passed_on(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    usage = {"input_tokens": 1_000, "output_tokens": 100, **more}
+    text = line("msg_1", 0, model="claude-opus-5-5", usage=usage)
+    (tmp_path / "s.jsonl").write_text(text)
+    (task,) = deal(read(tmp_path), PEOPLE, seed=1, run="x")
+
+    asked = parse_authorization_request(question(task, ttl_seconds=60)).request
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    cost = price(task.recorded.usage, book=PRICE_BOOK, model=task.model, at=now).amount_nanos
+    bound = bound_request(PRICE_BOOK, asked, at=now)
+
+    assert task.recorded.raw_usage == usage
+    assert cost <= bound.amount(asked.max_tokens)
+
+
+def test_the_question_has_the_members_of_the_usage(tmp_path: Path) -> None:
+    def asked(usage: dict[str, Any]) -> dict[str, Any]:
+        whole = {"input_tokens": 1_000, "output_tokens": 100, **usage}
+        (tmp_path / "s.jsonl").write_text(line("msg_1", 0, model="claude-opus-5-5", usage=whole))
+        (task,) = deal(read(tmp_path), PEOPLE, seed=1, run="x")
+        return question(task, ttl_seconds=60)
+
+    plain, fast, batch, cached, compacted, advised, fell_back = map(asked, USAGES)
+
+    assert plain.keys() == {
+        *("user_id", "model", "input_tokens", "max_tokens", "ttl_seconds", "cache_lifetimes")
+    }
+    assert plain["cache_lifetimes"] == []
+    assert (fast["speed"], fast["inference_geo"]) == ("fast", "us")
+    assert (batch["service_tier"], batch["web_search_requests"]) == ("batch", 2)
+    assert cached["cache_lifetimes"] == ["5m", "1h"]
+    assert compacted["compaction"] == {"trigger": 0}
+    assert (compacted["input_tokens"], compacted["max_tokens"]) == (310_000, 8192)
+    assert advised["advisor"] == {"model": "claude-fable-5-1", "max_uses": 2, "max_tokens": 1_500}
+    assert fell_back["fallbacks"] == [{"model": "claude-fable-5"}]
+
+
+@pytest.mark.parametrize(("reason", "refused"), [("refusal", True), ("end_turn", False)])
+def test_a_refusal_is_passed_on(tmp_path: Path, reason: str, refused: bool) -> None:
+    (tmp_path / "s.jsonl").write_text(line("msg_1", 1, stop_reason=reason))
+
+    (found,) = read(tmp_path).requests
+
+    assert found.refused == refused
+    assert said_of_refusal(found) == ({"stop_reason": "refusal"} if refused else {})
 
 
 def test_lines_that_are_no_usage_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from tools.demo.proof import prove
 from tools.demo.reloading import Reloading
 from tools.demo.replay import replay, warm_up
 from tools.demo.report import WIDTH_MAX, Run, print_report
-from tools.demo.traces import Trace, TraceUnreadable, open_trace
+from tools.demo.traces import Trace, TraceUnreadable, open_trace, said_of_refusal
 from tools.demo.writes import StreamsClient, WriteCounter
 from tools.example_models import MODEL
 from tools.local_stack.emulator import HOME, clean_environment
@@ -195,6 +195,7 @@ def _as_sent(task: Task, line: LineRecord) -> dict[str, Any]:
         "model": task.model,
         "occurred_at": line.occurred_at.partition("#")[0],
         "usage": dict(task.recorded.raw_usage),
+        **said_of_refusal(task.recorded),
     }
     if line.product is not None:
         event["product"] = line.product

@@ -60,7 +60,10 @@ class Task:
     @property
     def max_tokens(self) -> int:
         """The output that the client asks for."""
-        needed = self.recorded.usage.tokens.output
+        usage = self.recorded.usage
+        # A summary of the context is as long as an answer may be.
+        summaries = [each.tokens.output for each in usage.iterations if each.type == "compaction"]
+        needed = max(usage.tokens.output, sum(summaries))
         if self.fate == "underestimated":
             return max(1, needed // 2)
         power = 1 << max(needed - 1, 0).bit_length()

@@ -16,6 +16,8 @@ from headroom.domain.money import NANOS_PER_CENT
 from headroom.store.models import wire_moment
 from tools.demo.client import Answer, Api, NoAnswer
 from tools.demo.dealing import PRODUCT, Task
+from tools.demo.questions import question
+from tools.demo.traces import said_of_refusal
 
 # A hold that a crash of this program leaves behind is soon gone.
 TTL_SECONDS: Final = 120
@@ -186,19 +188,7 @@ def _refused(outcome: Outcome, answer: Answer) -> None:
 
 
 def _question(task: Task) -> dict[str, Any]:
-    usage = task.recorded.usage
-    question: dict[str, Any] = {
-        "user_id": task.person.user_id,
-        "model": task.model,
-        "input_tokens": usage.tokens.total_input,
-        "max_tokens": task.max_tokens,
-        "ttl_seconds": TTL_SECONDS,
-    }
-    if usage.web_search_requests:
-        question["web_search_requests"] = usage.web_search_requests
-    if usage.service_tier != "standard":
-        question["service_tier"] = usage.service_tier
-    return question
+    return question(task, ttl_seconds=TTL_SECONDS)
 
 
 def _event(task: Task, authorization_id: str | None) -> dict[str, Any]:
@@ -209,12 +199,14 @@ def _event(task: Task, authorization_id: str | None) -> dict[str, Any]:
         "product": PRODUCT,
         "occurred_at": wire_moment(datetime.now(UTC)),
         "usage": dict(task.recorded.raw_usage),
+        **said_of_refusal(task.recorded),
     }
     return event if authorization_id is None else {**event, "authorization_id": authorization_id}
 
 
 def _recording(result: dict[str, Any]) -> Recording:
-    source, amount = result["source"], _nanos(result["amount"])
+    # What has no price yet has no amount.
+    source, amount = result["source"], _nanos(result.get("amount") or "0")
     return Recording(
         source,
         included=amount if source == "included" else 0,

@@ -7,7 +7,7 @@ import json
 import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,8 @@ class TraceUnreadable(Exception):
 class Recorded:
     """One request to a model. What the trace does not say of it is None.
 
-    `raw_usage` is the Messages API usage object as it stands, `usage` what it means.
+    `raw_usage` is the Messages API usage object as it stands, `usage` what it means. `refused` says
+    that the model declined to answer.
     """
 
     raw_usage: Mapping[str, Any]
@@ -43,6 +44,7 @@ class Recorded:
     model: str | None = None
     event_id: str | None = None
     session: str | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,9 @@ def read_csv(path: Path, *, requests_max: int | None) -> Trace:
 def read_transcripts(source: Path, *, requests_max: int | None) -> Trace:
     """Read the latest messages of a Claude Code transcript, or of all those below a folder.
 
-    A message is written again as it grows, and again where a session is resumed: it counts
-    once, with the usage of its last line, for the session that had it first.
+    A message is written again as it grows, and again where a session is resumed, perhaps as it was
+    before it had grown: it counts once, with the usage of the line that has the most output, for
+    the session that had it first.
     """
     found: dict[str, tuple[str, Recorded]] = {}
     skipped = {"written by no model": 0, "without readable usage": 0, "unreadable lines": 0}
@@ -133,8 +136,9 @@ def read_transcripts(source: Path, *, requests_max: int | None) -> Trace:
                 skipped["without readable usage"] += 1
                 continue
             assert recorded.event_id is not None, "a message is known by its id"
-            at, first = found.get(recorded.event_id, (str(line.get("timestamp", "")), recorded))
-            found[recorded.event_id] = at, _with_session(recorded, first.session)
+            at, earlier = found.get(recorded.event_id, (str(line.get("timestamp", "")), recorded))
+            latest = recorded if _is_as_long(recorded, earlier) else earlier
+            found[recorded.event_id] = at, replace(latest, session=earlier.session)
     in_order = [recorded for _, recorded in sorted(found.values(), key=lambda each: each[0])]
     requests = in_order if requests_max is None else in_order[-requests_max:]
     return Trace(
@@ -143,6 +147,11 @@ def read_transcripts(source: Path, *, requests_max: int | None) -> Trace:
         len(in_order),
         {reason: count for reason, count in skipped.items() if count},
     )
+
+
+def said_of_refusal(recorded: Recorded) -> dict[str, str]:
+    """Return what an event says of a refusal, which alone of the reasons to stop has a price."""
+    return {"stop_reason": "refusal"} if recorded.refused else {}
 
 
 def generate(count: int, *, seed: int) -> Trace:
@@ -185,11 +194,12 @@ def _message(message: Mapping[str, Any], *, session: str) -> Recorded:
     raw_usage = message.get("usage")
     usage = parse_usage(raw_usage)
     assert isinstance(raw_usage, dict), "what is no object has no usage"
-    return Recorded(raw_usage, usage, model, event_id, session)
+    refused = message.get("stop_reason") == "refusal"
+    return Recorded(raw_usage, usage, model, event_id, session, refused)
 
 
-def _with_session(recorded: Recorded, session: str | None) -> Recorded:
-    return Recorded(recorded.raw_usage, recorded.usage, recorded.model, recorded.event_id, session)
+def _is_as_long(recorded: Recorded, earlier: Recorded) -> bool:
+    return recorded.usage.tokens.output >= earlier.usage.tokens.output
 
 
 def _invented(chance: random.Random) -> Recorded:
