@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,7 @@ from headroom_client import (
     to_nanos,
 )
 from headroom_client.calls import repeat_authorization
+from headroom_client.reading import authorization, usage_results
 
 ASKED: dict[str, Any] = {
     "user_id": USER,
@@ -82,6 +84,68 @@ def test_a_request_is_authorized_extended_recorded_and_seen(
     assert (again.status, again.amount) == ("duplicate", result.amount)
     assert headroom.budget().spent == result.amount_nanos
     assert headroom.holds() == 0
+
+
+def test_what_makes_a_request_dearer_is_asked_for_and_the_answer_says_what_nobody_bounds(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    plain = client.authorize(**{**ASKED, "model": "claude-opus-5-5"}, cache_lifetimes=[])
+    dear = client.authorize(
+        **{**ASKED, "model": "claude-opus-5-5"},
+        speed="fast",
+        inference_geo="us",
+        cache_lifetimes=[],
+        advisor={"model": "claude-fable-5-1", "max_uses": 1},
+        fallbacks="default",
+        server_tools={"web_fetch": {"max_uses": 1}},
+    )
+
+    # A thousand tokens in at 4 dollars, and a thousand out at 20.
+    assert plain.amount_nanos == 1000 * 4_000 + 1000 * 20_000
+    assert (plain.bound_exact, plain.bound_because) == (True, ())
+    assert dear.amount_nanos > plain.amount_nanos * 2 * 11 // 10
+    assert not dear.bound_exact
+    assert set(dear.bound_because) == {"server_tools", "advisor", "default_fallbacks"}
+
+
+def test_a_term_that_no_authorization_has_is_a_slip_of_the_caller(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    with pytest.raises(TypeError, match="sped"):
+        client.authorize(**ASKED, sped="fast")  # type: ignore[call-arg]
+    assert headroom.asked == []
+
+
+def test_an_older_headroom_says_nothing_of_its_bounds() -> None:
+    answer = {
+        **{"id": "auth_1", "user_id": USER, "model": "m", "source": "included", "amount": "1"},
+        **{"max_tokens": 1, "expires_at": "2026-11-24T00:00:00Z", "period": "2026-11"},
+        "limits": [],
+    }
+    assert authorization(answer).bound_exact
+    inexact = {**answer, "bound": {"exact": False, "because": ["compaction"]}}
+    assert authorization(inexact).bound_because == ("compaction",)
+    for wrong in ("exact", {"exact": True, "because": [1]}):
+        with pytest.raises(UnexpectedAnswer):
+            authorization({**answer, "bound": wrong})
+
+
+def test_what_has_no_price_yet_is_recorded_all_the_same() -> None:
+    said = {"id": "msg_1", "status": "recorded", "source": "unpriced", "period": "2026-11"}
+    (result,) = usage_results({"results": [{**said, "amount": None}]}, 1)
+
+    assert (result.status, result.source, result.amount_nanos) == ("recorded", "unpriced", None)
+
+
+def test_why_an_answer_ended_is_sent_with_its_usage(
+    client: Client, headroom: HeadroomServer
+) -> None:
+    refused = event("msg_1", usage={"input_tokens": 5, "output_tokens": 1}, stop_reason="refusal")
+
+    (result,) = client.record([refused])
+
+    assert (result.status, result.amount_nanos) == ("recorded", 0)
+    assert "stop_reason" not in json.loads(event("msg_2").to_json())
 
 
 def result_time(headroom: HeadroomServer) -> datetime:

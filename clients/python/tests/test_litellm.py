@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -27,13 +28,22 @@ from clients.python.tests.fake_messages import (
     Script,
     fake_messages,
 )
-from clients.python.tests.headroom_server import USER, Fault, HeadroomServer, headroom_server
+from clients.python.tests.headroom_server import (
+    USER,
+    Fault,
+    HeadroomServer,
+    headroom_server,
+    wait_until,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "clients/python/README.md").read_text()
 WHOLE = INPUT_TOKENS * 3_000 + OUTPUT_TOKENS * 15_000
 DEAR, WHOLE_DEAR = "claude-opus-4-5", INPUT_TOKENS * 5_000 + OUTPUT_TOKENS * 25_000
 CHEAP, WHOLE_CHEAP = "claude-haiku-4-5", INPUT_TOKENS * 1_000 + OUTPUT_TOKENS * 5_000
+FAST = "claude-opus-5-5"
+# Twice for the speed, and a tenth more for the geography.
+WHOLE_FAST = (INPUT_TOKENS * 4_000 + OUTPUT_TOKENS * 20_000) * 22 // 10
 START_SECONDS = 120
 SETTLE_SECONDS = 15
 MODELS = """
@@ -50,6 +60,8 @@ model_list:
     litellm_params: {{model: anthropic/{dear}, api_base: "{api}", api_key: k}}
   - model_name: cheap
     litellm_params: {{model: anthropic/{cheap}, api_base: "{api}", api_key: k}}
+  - model_name: fast
+    litellm_params: {{model: anthropic/{fast}, api_base: "{api}", api_key: k}}
   - model_name: upward
     litellm_params: {{model: anthropic/{model}, api_base: "{api}", api_key: k}}
   - model_name: downward
@@ -112,7 +124,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     (shown,) = re.findall(r"^```yaml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     with headroom_server() as headroom, fake_messages() as api:
         (folder / "config.yaml").write_text(
-            shown + MODELS.format(model=MODEL, dear=DEAR, cheap=CHEAP, api=api.base_url)
+            shown + MODELS.format(model=MODEL, dear=DEAR, cheap=CHEAP, fast=FAST, api=api.base_url)
         )
         (folder / "keys.py").write_text(KEYS)
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -191,6 +203,57 @@ def test_what_was_cached_is_paid_for_as_that(proxy: Proxy, path: str) -> None:
     assert proxy.post(path, messages=long).status_code == 200
 
     proxy.settled(before + WHOLE + 1000 * 300 + 60 * 3_750 + 40 * 6_000)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_makes_a_request_dearer_is_held_and_paid_for(proxy: Proxy, stream: bool) -> None:
+    before = proxy.charged()
+    said = {"speed": "fast", "inference_geo": "us"}
+    proxy.api.expect(Script(usage=said))
+
+    answer = proxy.post("/v1/messages", model="fast", stream=stream, **said)
+
+    assert answer.status_code == 200, answer.text
+    assert proxy.api.messages()[-1].body.items() >= said.items()
+    asked = json.loads(proxy.headroom.calls("POST", "/v1/authorizations")[-1][3])
+    assert asked.items() >= {**said, "model": f"anthropic/{FAST}"}.items()
+    proxy.settled(before + WHOLE_FAST)
+    assert proxy.headroom.lines()[-1].usage["speed"] == "fast"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_compaction_is_held_and_paid_for(proxy: Proxy, stream: bool) -> None:
+    """LiteLLM may add it to the top-level figures; the ledger must not count it twice."""
+    before = proxy.charged()
+    message = {"type": "message", "input_tokens": INPUT_TOKENS, "output_tokens": OUTPUT_TOKENS}
+    compaction = {"type": "compaction", "input_tokens": 5_000, "output_tokens": 20}
+    usage: Any = {"iterations": [compaction, message]}
+    proxy.api.expect(Script(delta_usage=usage) if stream else Script(usage=usage))
+    edit = {"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}
+    long = [{"role": "user", "content": "x" * 60_000}]
+
+    answer = proxy.post(
+        "/v1/messages", messages=long, stream=stream, context_management={"edits": [edit]}
+    )
+
+    assert answer.status_code == 200, answer.text
+    asked = json.loads(proxy.headroom.calls("POST", "/v1/authorizations")[-1][3])
+    assert asked["compaction"] == {"trigger": 50_000}
+    proxy.settled(before + WHOLE + 5_000 * 3_000 + 20 * 15_000)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refusal_of_the_model_costs_nothing(proxy: Proxy, path: str, stream: bool) -> None:
+    before, lines = proxy.charged(), len(proxy.headroom.lines())
+    proxy.api.expect(Script(stop_reason="refusal", words=(), output_tokens=1))
+
+    answer = proxy.post(path, stream=stream)
+
+    assert answer.status_code == 200, answer.text
+    wait_until(lambda: len(proxy.headroom.lines()) > lines)
+    proxy.settled(before)
+    assert proxy.headroom.lines()[-1].notes == ["refused_before_output"]
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
@@ -338,7 +401,6 @@ def test_a_fallback_that_brings_a_request_of_its_own_is_refused(
     [
         {"no-log": True},
         {"additional_drop_params": ["max_tokens"]},
-        {"inference_geo": "us"},
         {"mcp_servers": [{"type": "url", "url": "https://x.example", "name": "x"}]},
         {"container": "x"},
         {"web_search_options": {}},
@@ -359,7 +421,8 @@ def test_what_would_spend_more_than_is_held_may_not_be_said(
 
 
 @pytest.mark.parametrize(
-    "said", [{"system": "x" * 5000}, {"model": "dear,claude,x/claude-haiku-4-5"}]
+    "said",
+    [{"inference_geo": "us"}, {"system": "x" * 5000}, {"model": "dear,claude,x/claude-haiku-4-5"}],
 )
 def test_what_would_spend_more_than_is_held_may_not_be_said_in_a_chat(
     proxy: Proxy, said: dict[str, Any]

@@ -189,7 +189,6 @@ class Meter(Middleware):
         bound = bound_of(body, self._metering, self._count(request, body))
         ticket = self._authorize(bound)
         try:
-            ticket.warn_of_bound(bound.terms)
             response = call_next(as_authorized(request, body, bound, ticket))
             http = http_response(response)
             if is_stream(http):
@@ -217,7 +216,9 @@ class Meter(Middleware):
             if not unsettled or not self._headroom.flush(SETTLE_SECONDS):
                 raise
             authorization = self._headroom.authorize(**arguments)
-        return Ticket(self._headroom, authorization, self._metering.product)
+        ticket = Ticket(self._headroom, authorization, self._metering.product)
+        ticket.warn_of_bound(bound.terms)
+        return ticket
 
     def _count(self, request: APIRequest, body: Mapping[str, Any]) -> int | None:
         if not self._metering.count_tokens:
@@ -254,7 +255,6 @@ class AsyncMeter(Middleware):
         bound = bound_of(body, self._metering, await self._count(request, body))
         ticket = await self._authorize(bound)
         try:
-            ticket.warn_of_bound(bound.terms)
             response = await call_next(as_authorized(request, body, bound, ticket))
             http = http_response(response)
             if is_stream(http):
@@ -282,7 +282,9 @@ class AsyncMeter(Middleware):
             if not unsettled or not await self._headroom.flush(SETTLE_SECONDS):
                 raise
             authorization = await self._headroom.authorize(**arguments)
-        return Ticket(self._headroom, authorization, self._metering.product)
+        ticket = Ticket(self._headroom, authorization, self._metering.product)
+        ticket.warn_of_bound(bound.terms)
+        return ticket
 
     async def _count(self, request: APIRequest, body: Mapping[str, Any]) -> int | None:
         if not self._metering.count_tokens:

@@ -268,7 +268,9 @@ class HeadroomHandler(CustomLogger):
             if not unsettled or not await self._headroom.flush(SETTLE_SECONDS):
                 raise
             authorization = await self._headroom.authorize(**arguments)
-        return Ticket(self._headroom, authorization, "litellm")
+        ticket = Ticket(self._headroom, authorization, "litellm")
+        ticket.warn_of_bound(bound.terms)
+        return ticket
 
     def _forget_expired(self, now: float) -> None:
         """Let go of what LiteLLM never reported on; its hold has expired by now."""

@@ -48,14 +48,23 @@ class Ticket:
         return not self._settled
 
     def warn_of_bound(self, terms: Mapping[str, Any]) -> None:
-        """Warn of a hold that is no upper bound, unless the caller bounded the server's tools."""
+        """Warn of a hold that is no upper bound, unless the caller bounded the server's tools.
+
+        Raises:
+            InexactBound: the application made the warning an error; the money is given back.
+        """
         because = set(self.authorization.bound_because)
         if "server_tools" not in terms:
             because.discard("server_tools")
-        if because:
-            reasons = ", ".join(sorted(because))
+        if not because:
+            return
+        reasons = ", ".join(sorted(because))
+        try:
             said = f"nobody bounds what a request can cost: {reasons}"
             warnings.warn(said, InexactBound, stacklevel=2)
+        except InexactBound:
+            self.release()
+            raise
 
     def record(
         self, usage: Mapping[str, Any], event_id: str | None, stop_reason: str | None = None
