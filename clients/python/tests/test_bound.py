@@ -170,6 +170,14 @@ def test_the_least_output_leaves_room_for_the_thinking(thinking: Any, least: int
     assert bound_request(body(thinking=thinking)).min_tokens is None
 
 
+def test_the_least_output_leaves_room_for_the_thinking_of_fallbacks_too() -> None:
+    thinks = {"model": "n", "thinking": {"type": "enabled", "budget_tokens": 80}}
+    its_own = {**thinks, "max_tokens": 90}
+
+    assert bound_request(body(fallbacks=[thinks]), min_tokens=50).min_tokens == 81
+    assert bound_request(body(fallbacks=[its_own]), min_tokens=50).min_tokens == 50
+
+
 def test_warming_a_cache_generates_nothing_and_is_authorized_for_one_token() -> None:
     assert bound_request({**body(), "max_tokens": 0}, min_tokens=7).max_tokens == 1
     assert bound_request({**body(), "max_tokens": 0}, min_tokens=7).min_tokens == 1

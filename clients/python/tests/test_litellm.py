@@ -221,6 +221,23 @@ def test_what_makes_a_request_dearer_is_held_and_paid_for(proxy: Proxy, stream: 
     assert proxy.headroom.lines()[-1].usage["speed"] == "fast"
 
 
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "web_fetch_20260318", "name": "web_fetch", "max_uses": 1},
+        {"type": "advisor_20260301", "name": "advisor", "model": "claude-fable-5-1"},
+    ],
+)
+def test_tools_that_the_api_runs_are_the_operators_to_allow(proxy: Proxy, tool: Any) -> None:
+    asked = len(proxy.api.messages())
+
+    answer = proxy.post("/v1/messages", tools=[tool])
+
+    assert answer.status_code == 403, answer.text
+    assert "no bound" in answer.text
+    assert len(proxy.api.messages()) == asked
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_compaction_is_held_and_paid_for(proxy: Proxy, stream: bool) -> None:
     """LiteLLM may add it to the top-level figures; the ledger must not count it twice."""

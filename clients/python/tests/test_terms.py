@@ -178,6 +178,7 @@ def test_the_terms_are_the_members_of_the_contract() -> None:
         ({"context_management": [{"type": "compaction"}]}, "context_management"),
         ({"tools": [ADVISOR, ADVISOR]}, "advisor"),
         ({"fallbacks": ["claude-opus-4-8"]}, "fallbacks"),
+        ({"fallbacks": [1]}, "fallbacks"),
         ({"fallbacks": {"model": "claude-opus-4-8"}}, "fallbacks"),
         ({"tools": [{"type": "of_tomorrow_20300101", "name": "t"}]}, "of_tomorrow"),
         ({"tools": [{"type": "web_fetch_20260318", "max_uses": "2"}]}, "max_uses"),

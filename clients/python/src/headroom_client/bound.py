@@ -158,16 +158,28 @@ def _server_tools(body: Mapping[str, Any], server_tool_tokens: int | None) -> tu
 
 
 def _has_formats(fallbacks: object) -> bool:
-    return isinstance(fallbacks, list) and any("output_config" in each for each in fallbacks)
+    return any(fallback.get("output_config") for fallback in _listed(fallbacks))
+
+
+def _listed(fallbacks: object) -> list[Mapping[str, Any]]:
+    """Return the fallbacks that a body lists; what is wrong with others is said elsewhere."""
+    listed = fallbacks if isinstance(fallbacks, list) else []
+    return [fallback for fallback in listed if isinstance(fallback, Mapping)]
 
 
 def _least(body: Mapping[str, Any], min_tokens: int | None, max_tokens: int) -> int | None:
     """The least max_tokens: the API refuses one that is not above the budget for thinking."""
     if min_tokens is None:
         return None
-    thinking = body.get("thinking")
-    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
-    least = max(min_tokens, budget + 1 if type(budget) is int else 1)
+    # What a fallback does not say of itself is the request's own.
+    follows = [each for each in _listed(body.get("fallbacks")) if not each.get("max_tokens")]
+    budgets = [
+        thinking["budget_tokens"]
+        for each in (body, *follows)
+        if isinstance(thinking := each.get("thinking"), Mapping)
+        and type(thinking.get("budget_tokens")) is int
+    ]
+    least = max(min_tokens, 1, *(budget + 1 for budget in budgets))
     return min(least, max_tokens)
 
 

@@ -113,7 +113,11 @@ class _Open:
 
 
 class HeadroomHandler(CustomLogger):
-    """The hooks of LiteLLM's proxy. `headroom` is the client to authorize and record with."""
+    """The hooks of LiteLLM's proxy. `headroom` is the client to authorize and record with.
+
+    `server_tools` lets clients use tools that the API runs, an advisor among them: nobody bounds
+    what these read, and Headroom holds for it by a cautious factor.
+    """
 
     def __init__(
         self,
@@ -122,8 +126,10 @@ class HeadroomHandler(CustomLogger):
         end_user: bool = False,
         min_tokens: int | None = None,
         max_tokens_default: int = MAX_TOKENS_DEFAULT,
+        server_tools: bool = False,
     ) -> None:
         super().__init__()
+        self._server_tools = server_tools
         self._headroom = headroom
         self._end_user = end_user
         self._min_tokens = min_tokens
@@ -245,7 +251,10 @@ class HeadroomHandler(CustomLogger):
         # LiteLLM's own: each is authorized when its turn comes.
         body.pop("fallbacks", None)
         if call_type == "anthropic_messages":
-            return bound_request(body, min_tokens=self._min_tokens)
+            bound = bound_request(body, min_tokens=self._min_tokens)
+            if not self._server_tools and bound.terms.keys() & {"server_tools", "advisor"}:
+                raise Unbounded("tools: what tools of the API's own read has no bound")
+            return bound
         if call_type not in _CHAT:
             raise Unmetered(f"{call_type} is not metered")
         limit = data.get("max_tokens") or data.get("max_completion_tokens")
@@ -435,6 +444,7 @@ def _from_env(environment: Mapping[str, str]) -> HeadroomHandler:
         ),
         end_user=environment.get("HEADROOM_LITELLM_MEMBER") == "end_user",
         min_tokens=int(least) if least else None,
+        server_tools=environment.get("HEADROOM_LITELLM_SERVER_TOOLS") == "allow",
     )
 
 
