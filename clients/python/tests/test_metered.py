@@ -85,6 +85,8 @@ def test_a_message_is_paid_for(claude: Anthropic, settled: Any, headroom: Headro
     assert settled() == WHOLE
     (line,) = headroom.lines()
     assert (line.event_id, line.model) == (message.id, MODEL)
+    ((_, _, _, sent),) = headroom.calls("POST", "/v1/usage/events")
+    assert json.loads(sent)["events"][0]["stop_reason"] == "end_turn"
 
 
 @pytest.mark.parametrize("way", ["create", "stream", "text", "final", "raw", "streaming_response"])

@@ -63,6 +63,7 @@ TABLE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (edits(COMPACT), {"compaction": {"trigger": 150_000}}),
     (edits({**COMPACT, "trigger": None}), {"compaction": {"trigger": 150_000}}),
     (edits({**COMPACT, **AT_80K}), {"compaction": {"trigger": 80_000}}),
+    (edits(COMPACT, {**COMPACT, **AT_80K}), {"compaction": {"trigger": 80_000}}),
     (edits({"type": "clear_tool_uses_20250919"}, {"type": "clear_thinking_20251015"}), {}),
     ({"context_management": {}}, {}),
     ({"context_management": None, "compaction": None}, {}),
@@ -120,6 +121,15 @@ TABLE: list[tuple[dict[str, Any], dict[str, Any]]] = [
                 "tool_search": {},
             }
         },
+    ),
+    (
+        {
+            "tools": [
+                {"type": f"web_fetch_{day}", "name": "f", "max_uses": uses}
+                for day, uses in (("20260309", 2), ("20260318", 3))
+            ]
+        },
+        {"server_tools": {"web_fetch": {"max_uses": 5}}},
     ),
     (
         {"mcp_servers": [MCP], "tools": [{"type": "mcp_toolset", "mcp_server_name": "m"}]},
