@@ -173,7 +173,7 @@ def _least(body: Mapping[str, Any], min_tokens: int | None, max_tokens: int) -> 
         return None
     # What a fallback does not say of itself is the request's own.
     follows = [each for each in _listed(body.get("fallbacks")) if not each.get("max_tokens")]
-    budgets = [
+    budgets: list[int] = [
         thinking["budget_tokens"]
         for each in (body, *follows)
         if isinstance(thinking := each.get("thinking"), Mapping)
