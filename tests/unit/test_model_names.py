@@ -48,6 +48,7 @@ ARN = "arn:aws:bedrock:us-east-1:123456789012:"
         ("anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
         ("openrouter/anthropic/claude-sonnet-4.5:thinking", "claude-sonnet-4-5"),
         ("anthropic/claude-opus-4.8-fast", "claude-opus-4-8"),
+        ("openai/claude-opus-5-5", "claude-opus-5-5"),
         # Claude Code.
         ("claude-haiku-5-5[1m]", "claude-haiku-5-5"),
         ("claude-sonnet-4-6[1m]", "claude-sonnet-4-6"),

@@ -27,7 +27,7 @@ PREFIXES: Final[tuple[re.Pattern[str], ...]] = tuple(
         # Google: the whole resource name of a publisher's model.
         r"(?:projects/[^/]+/)?(?:locations/[^/]+/)?publishers/anthropic/models/",
         # Gateways: LiteLLM's providers and routes, OpenRouter's vendor.
-        r"(?:openrouter|litellm_proxy|bedrock|vertex_ai|azure_ai|anthropic)/",
+        r"(?:openrouter|litellm_proxy|openai|databricks|bedrock|vertex_ai|azure_ai|anthropic)/",
         r"(?:converse|converse_like|invoke)/",
         r"[a-z]{2}(?:-[a-z]+)+-[0-9]/",  # A region of Amazon's, as in bedrock/us-west-2/…
         # Amazon: a cross-region inference profile, and the vendor.
