@@ -173,14 +173,15 @@ def _least(body: Mapping[str, Any], min_tokens: int | None, max_tokens: int) -> 
         return None
     # What a fallback does not say of itself is the request's own.
     follows = [each for each in _listed(body.get("fallbacks")) if not each.get("max_tokens")]
-    budgets: list[int] = [
-        thinking["budget_tokens"]
-        for each in (body, *follows)
-        if isinstance(thinking := each.get("thinking"), Mapping)
-        and type(thinking.get("budget_tokens")) is int
-    ]
-    least = max(min_tokens, 1, *(budget + 1 for budget in budgets))
+    budgets = [_thinking_budget(each) for each in (body, *follows)]
+    least = max(min_tokens, *(budget + 1 for budget in budgets))
     return min(least, max_tokens)
+
+
+def _thinking_budget(request: Mapping[str, Any]) -> int:
+    thinking = request.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+    return budget if type(budget) is int else 0
 
 
 def _measure(value: object) -> int:
