@@ -17,7 +17,7 @@ from tests.e2e.governed import House
 
 FIRST_PAINT_MILLIS_MAX = 1500
 BYTES_MAX = 100_000
-VIEWS = ("usage", "members", "requests", "invoices", "activity", "mail", "own")
+VIEWS = ("usage", "members", "requests", "invoices", "prices", "activity", "mail", "own")
 
 
 @pytest.fixture(scope="module")

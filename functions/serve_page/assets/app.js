@@ -13,6 +13,7 @@ import { invoices } from "./views/invoices.js";
 import { mail } from "./views/mail.js";
 import { members } from "./views/members.js";
 import { own } from "./views/own.js";
+import { prices } from "./views/prices.js";
 import { requests } from "./views/requests.js";
 import { usage } from "./views/usage.js";
 import { wallet } from "./views/wallet.js";
@@ -26,12 +27,12 @@ let config = null;
 // What every view knows: who reads the page, what they may do, and the organization's plan.
 let reader = null;
 
-const VIEWS = { usage, members, wallet, requests, invoices, activity, mail, own };
+const VIEWS = { usage, members, wallet, requests, invoices, prices, activity, mail, own };
 
 function viewsOf({ plan, mayRead, mayChange }) {
   if (!mayRead) return ["own"];
   const billing = plan === "team" ? ["wallet"] : ["requests"];
-  return ["usage", "members", ...billing, "invoices", "activity", ...(mayChange ? ["mail"] : []), "own"];
+  return ["usage", "members", ...billing, "invoices", "prices", "activity", ...(mayChange ? ["mail"] : []), "own"];
 }
 
 async function start() {

@@ -195,7 +195,9 @@ function line(each) {
           { class: "soft small" },
           [
             moment(each.occurred_at),
+            each.model_named !== each.model && t("lines.named", { name: each.model_named }),
             each.product && known("product", each.product),
+            ...each.modifiers.map(applied),
             t("lines.tokens", { count: number(tokens) }),
           ]
             .filter(Boolean)
@@ -221,7 +223,7 @@ function line(each) {
             h(
               "tr",
               {},
-              h("th", { scope: "row" }, known("token", part.kind)),
+              h("th", { scope: "row" }, known("token", part.kind), differing(part, each)),
               h("td", { class: "num" }, number(part.quantity)),
               h("td", { class: "num" }, price(part.unit_price, part.per, part.kind)),
               h("td", { class: "num" }, money(part.amount, { exact: true })),
@@ -232,6 +234,16 @@ function line(each) {
       h("p", { class: "soft small" }, t("lines.price", { version: each.price_version }), " · ", h("code", {}, each.id)),
     ),
   );
+}
+
+// What multiplied a price: "Fast mode × 2".
+const applied = ({ kind, value, factor }) => `${known(`modifier.${kind}`, value)} × ${factor}`;
+
+// Of a component that is another model's than the line's, or at other factors: whose, and which.
+function differing(part, each) {
+  if (part.price_version === each.price_version) return null;
+  const said = [part.model, ...part.modifiers.map(applied)].join(" · ");
+  return h("span", { class: "soft small" }, ` · ${said}`);
 }
 
 // Why a line was extra usage: the API says "included_window_exhausted:PT5H", for one.
