@@ -112,6 +112,23 @@ def test_an_aliased_profile_is_held_for_and_charged_as_its_model(site: Site) -> 
     assert (line["model"], line["model_named"]) == (HAIKU, PROFILE)
 
 
+def test_a_hold_is_prolonged_whose_model_has_lost_its_name(site: Site) -> None:
+    """More of it cannot be priced any more; more time costs nothing."""
+    put(site, model_aliases={PROFILE: HAIKU})
+    asked = {"user_id": MEMBER, "model": PROFILE, "input_tokens": 1000, "max_tokens": 100}
+    hold = site.call("POST", "/v1/authorizations", asked).body
+    put(site, model_aliases={})
+
+    def extended(**wanted: int) -> Any:
+        rule = "/v1/authorizations/<authorization_id>/extend"
+        return site.call("POST", rule, wanted, authorization_id=hold["id"])
+
+    longer = extended(ttl_seconds=1200)
+    assert (longer.status, longer.body["amount"]) == (200, hold["amount"])
+    larger = extended(max_tokens=200)
+    assert (larger.status, larger.error["details"]["field"]) == (400, "model")
+
+
 def test_an_alias_is_known_as_an_advisor_and_as_a_fallback(site: Site) -> None:
     put(site, model_aliases={PROFILE: HAIKU})
 

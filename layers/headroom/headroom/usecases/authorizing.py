@@ -221,16 +221,13 @@ def extend(
             last = to_millis(hold.taken_at + HOLD_LIFE_MAX)
             until_millis = max(until_millis, min(to_millis(now + ttl), last))
         request = replace(hold.request, max_tokens=max(hold.request.max_tokens, max_tokens or 0))
-        bound = bound_of(organization, request, now)
-        larger = replace(
-            hold,
-            until_millis=until_millis,
-            request=request,
-            amount_nanos=max(hold.amount_nanos, bound.amount(request.max_tokens))
-            if request != hold.request
-            else hold.amount_nanos,
-        )
-        if larger.amount_nanos > hold.amount_nanos:
+        larger = replace(hold, until_millis=until_millis, request=request)
+        # More time is not priced: what the request names may have no price any more.
+        bound = bound_of(organization, request, now) if request != hold.request else None
+        if bound is not None:
+            amount = max(hold.amount_nanos, bound.amount(request.max_tokens))
+            larger = replace(larger, amount_nanos=amount)
+        if bound is not None and larger.amount_nanos > hold.amount_nanos:
             if found.is_past:
                 raise _taken_earlier()
             outcome = _enlarge(table, organization, authorization, hold, larger, now, ask_reload)
