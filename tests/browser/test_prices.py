@@ -14,19 +14,23 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 AGREED = [{"id": "all-2026", "model": None, "from": "2026-04-01", "discount_percent": 20}]
 
 
+def rows(visitor: Any, table: str) -> Any:
+    return visitor.page.get_by_role("group", name=table).locator("tbody tr")
+
+
 def test_the_list_says_rates_modifiers_and_what_was_agreed_on(
     stack: dict[str, Any], visit: Visit
 ) -> None:
     visitor = visit(provision(stack, "enterprise", contract_prices=AGREED), "owner")
     visitor.go("prices")
 
-    row = visitor.page.locator("#list-prices tbody tr").filter(has_text="claude-opus-5-5")
+    row = rows(visitor, "List prices").filter(has_text="claude-opus-5-5")
     expect(row).to_have_text("claude-opus-5-5The beginning$4.00$20.00$0.20$5.00$8.00$0.01")
-    ended = visitor.page.locator("#price-modifiers tbody tr").filter(has_text="claude-opus-4-7")
+    ended = rows(visitor, "What multiplies them").filter(has_text="claude-opus-4-7")
     expect(ended.first).to_contain_text("Fast mode")
     expect(ended.first).to_contain_text(f"{TIMES} 6")
     expect(ended.first).to_contain_text("Jul 24, 2026")
-    own = visitor.page.locator("#contract-prices tbody tr")
+    own = rows(visitor, "Your own prices")
     expect(own).to_contain_text("20% off the list price")
     visitor.picture("prices")
 

@@ -111,6 +111,6 @@ const table = (label, columns, rows) =>
 const scrolled = (label, columns, rows) =>
   h(
     "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
+    { class: "scroll", tabindex: 0, role: "group", "aria-label": label },
     h("table", {}, h("thead", {}, h("tr", {}, columns)), h("tbody", {}, rows)),
   );
