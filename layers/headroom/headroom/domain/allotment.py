@@ -120,11 +120,14 @@ class Claim:
 
     `fit(available)` is the largest acceptable amount within `available`, 0 if there is none.
     `chooses` is the member's choice for this request alone, None if they made none.
+    `has_happened` says that it is for usage, which is decided on even if the member has left since;
+    a request of theirs is not.
     """
 
     wanted: int
     fit: Callable[[int], int]
     chooses: bool | None = None
+    has_happened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,8 +148,8 @@ def format_duration(minutes: int) -> str:
 
 
 def admits(organization: Organization, member: Member) -> bool:
-    """Tell whether the owner lets this member use extra usage at all."""
-    return organization.admission == "everyone" or member.admitted
+    """Tell whether the owner lets this member use extra usage at all; nobody who left may."""
+    return member.active and (organization.admission == "everyone" or member.admitted)
 
 
 def effective_limits(organization: Organization, member: Member) -> tuple[EffectiveLimit, ...]:

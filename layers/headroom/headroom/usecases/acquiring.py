@@ -10,7 +10,7 @@ from typing import Final
 
 from headroom.domain.allotment import HOLDS_MAX, Claim, Grant, Refusal, Shortage, decide
 from headroom.domain.authorization import Source
-from headroom.domain.budget import Budget, refresh
+from headroom.domain.budget import Budget, refresh, turn
 from headroom.domain.organization import Organization
 from headroom.domain.periods import period_of, time_zone
 from headroom.errors import NotFound
@@ -105,7 +105,8 @@ def acquire(
     brings the wallet to its threshold marks it in the same write, and asks for its reload at once.
 
     Raises:
-        NotFound: the organization has no such member.
+        NotFound: the organization has no such member, or, unless the claim is for what has
+            happened, has no more.
         AlreadyDone: what `spending_of` writes beside it exists already.
     """
     seen = hints.get(org_id, user_id) or find_budget(table, org_id, user_id)
@@ -133,7 +134,7 @@ def acquire(
             return decided
     # Read by itself: a picture would meet the same transactions.
     member = find_member(table, org_id, user_id)
-    if member is None or not member.active:
+    if member is None or not (member.active or claim.has_happened):
         raise _no_member(user_id)
     return Refusal("contended", "organization", user_id, member.seat_tier)
 
@@ -141,13 +142,16 @@ def acquire(
 def bring_up_to_date(table: Table, org_id: str, user_id: str, now: datetime) -> Budget:
     """Return a member's budget of the period that runs, begun if it was not.
 
+    That of somebody who left is begun closed.
+
     Raises:
-        NotFound: the organization has no such member.
+        NotFound: the organization never had such a member.
         Contended: others are on the pool or the budget.
     """
     for _ in range(ATTEMPTS_MAX):
         try:
-            picture = _brought_up_to_date(table, _picture(table, org_id, user_id), now)
+            picture = _picture(table, org_id, user_id, has_happened=True)
+            picture = _brought_up_to_date(table, picture, now)
         except Refused:
             continue
         if picture.budget is not None:
@@ -216,7 +220,7 @@ def _take_cold(
     Raises:
         Contended: others are on the pool or the budget.
     """
-    picture = _picture(table, org_id, user_id, look)
+    picture = _picture(table, org_id, user_id, look, has_happened=claim.has_happened)
     if picture.pool.is_being_enforced(now) and picture.budget and picture.budget.allotment:
         # It is about to be taken back: whoever does that should not meet us there.
         return Refusal("contended", "organization", user_id, picture.member.seat_tier)
@@ -227,7 +231,8 @@ def _take_cold(
     budget = picture.budget
     if budget is None:
         return None
-    if budget.included_left > 0:
+    # The seat of somebody who left includes nothing any more.
+    if budget.included_left > 0 and picture.member.active:
         spending = spending_of("included", budget, budget.epoch, claim.wanted)
         if refusal := _too_many(spending, budget):
             return refusal
@@ -255,11 +260,18 @@ def _take_cold(
             return Taken(_after(budget, decision), spending, decision.asks_reload)
 
 
-def _picture(table: Table, org_id: str, user_id: str, look: Look = see_nothing) -> Picture:
+def _picture(
+    table: Table,
+    org_id: str,
+    user_id: str,
+    look: Look = see_nothing,
+    *,
+    has_happened: bool = False,
+) -> Picture:
     picture = take_picture(table, org_id, user_id)
     if picture is not None and picture.budget is not None:
         look(picture.budget)
-    if picture is None or not picture.member.active:
+    if picture is None or not (picture.member.active or has_happened):
         raise _no_member(user_id)
     return picture
 
@@ -271,7 +283,8 @@ def _no_member(user_id: str) -> NotFound:
 def _brought_up_to_date(table: Table, picture: Picture, now: datetime) -> Picture:
     """Return the picture with the current period, no overdue holds and an open epoch.
 
-    Its budget is None when there was so much to do that the picture has to be taken again.
+    That of somebody who left is never opened: hot writes do not look at the member. The picture's
+    budget is None when there was so much to do that the picture has to be taken again.
 
     Raises:
         Refused: something moved meanwhile.
@@ -289,14 +302,26 @@ def _brought_up_to_date(table: Table, picture: Picture, now: datetime) -> Pictur
         lying = [budget, *find_past_budgets(table, budget)]
         if any(expire_overdue(table, each, budget, now) for each in lying):
             return again
-    if budget is not None and budget.is_open(now) and budget.period == pool.period:
+    left = not picture.member.active
+    if budget is not None and budget.period == pool.period and (left or budget.is_open(now)):
         return picture
     if budget is not None and budget.allotment:
         recall_member(table, budget, now)
         return again
-    fresh = refresh(budget, organization, picture.member, now, pool_period=pool.period)
+    if left:
+        fresh = _closed(budget, picture)
+    else:
+        fresh = refresh(budget, organization, picture.member, now, pool_period=pool.period)
     refresh_budget(table, budget, fresh, next_look(fresh, now))
     return replace(picture, budget=replace(fresh, registered=True))
+
+
+def _closed(budget: Budget | None, picture: Picture) -> Budget:
+    """Return the budget of somebody who left as the pool's period begins without a request."""
+    member, period = picture.member, picture.pool.period
+    if budget is not None:
+        return turn(budget, period)
+    return Budget(member.org_id, member.user_id, period, member.seat_tier, epoch=1, answers={})
 
 
 def _period(organization: Organization, budget: Budget | None, now: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from headroom.domain.authorization import AuthorizationId, Source
 from headroom.domain.budget import Budget
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization, SeatTier, format_duration
+from headroom.domain.periods import period_of, time_zone
 from headroom.domain.usage import PricedUsage, Usage, price
 from headroom.errors import Conflict, HeadroomError, InvalidRequest, NotFound, Overloaded
 from headroom.gateways.reloads import AskReload, ask_nobody
@@ -31,6 +32,8 @@ from headroom.usecases.settling import ATTEMPTS_MAX, Found, close_hold, find_hol
 
 # How far the clock of the process that took a hold may be ahead of ours.
 CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
+# The note of a line whose hold was gone when the event came, or whose period was.
+LATE: Final = "late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class _Filing:
         exhausted_minutes: int,
         charged: int,
         unbilled: int,
+        notes: tuple[str, ...] = (),
     ) -> Put:
         event = self.event
         return put_line(
@@ -93,12 +97,12 @@ class _Filing:
                 period=period,
                 occurred_at=event.occurred_at,
                 recorded_at=self.now,
-                priced=self.priced,
+                priced=replace(self.priced, notes=(*self.priced.notes, *notes)),
                 usage=event.raw_usage,
             )
         )
 
-    def line_in(self, budget: Budget, source: str, charged: int, unbilled: int) -> Put:
+    def line_in(self, budget: Budget, source: str, charged: int, unbilled: int, *notes: str) -> Put:
         return self.line(
             source=source,
             seat_tier=budget.seat_tier,
@@ -106,7 +110,21 @@ class _Filing:
             exhausted_minutes=budget.exhausted_minutes,
             charged=charged,
             unbilled=unbilled,
+            notes=notes,
         )
+
+    def line_on_arrival(self, budget: Budget, source: str, unbilled_for: str = "") -> Put:
+        """Return the line of usage that nothing is held for, which says so if something was."""
+        zone = time_zone(self.organization.time_zone)
+        is_late = (
+            self.event.authorization_id is not None
+            or period_of(self.event.occurred_at, zone) < budget.period
+        )
+        notes = [LATE] if is_late else []
+        if unbilled_for:
+            notes.append(f"unbilled:{unbilled_for}")
+        charged, unbilled = (0, self.cost) if unbilled_for else (self.cost, 0)
+        return self.line_in(budget, source, charged, unbilled, *notes)
 
 
 class _Moved(Exception):
@@ -240,7 +258,9 @@ def _overrun(table: Table, filing: _Filing, found: Found) -> bool:
     if found.current.included_left > 0:
         # The seat has something left again, but an event has one source: the excess is unbilled.
         return False
-    claim = Claim(excess, lambda left: excess if excess <= left else 0, chooses=True)
+    claim = Claim(
+        excess, lambda left: excess if excess <= left else 0, chooses=True, has_happened=True
+    )
     outcome = acquire(
         table,
         Hints(),
@@ -266,11 +286,11 @@ def _charge_on_arrival(table: Table, hints: Hints, filing: _Filing) -> dict[str,
     def spending_of(source: Source, budget: Budget, epoch: int, amount: int) -> Spending:
         nonlocal taken
         taken = source, budget.period
-        return as_charge(cost, source, filing.line_in(budget, source, cost, 0))
+        return as_charge(cost, source, filing.line_on_arrival(budget, source))
 
     if not cost:
         return _file_free(table, filing)
-    claim = Claim(cost, lambda left: cost if cost <= left else 0)
+    claim = Claim(cost, lambda left: cost if cost <= left else 0, has_happened=True)
     for _ in range(ATTEMPTS_MAX):
         try:
             outcome = acquire(
@@ -296,7 +316,7 @@ def _charge_on_arrival(table: Table, hints: Hints, filing: _Filing) -> dict[str,
             ask_for_reload(table, filing.organization, filing.now, filing.ask_reload)
         budget = find_budget(table, org_id, user_id)
         assert budget is not None, "a refusal looked at the budget"
-        line = filing.line_in(budget, "unbilled", 0, cost)
+        line = filing.line_on_arrival(budget, "unbilled", outcome.reason)
         try:
             record_unbilled(table, budget, cost, line)
         except Refused:
@@ -317,7 +337,7 @@ def _file_free(table: Table, filing: _Filing) -> dict[str, Any]:
     for _ in range(ATTEMPTS_MAX):
         budget = bring_up_to_date(table, org_id, user_id, filing.now)
         try:
-            record_unbilled(table, budget, 0, filing.line_in(budget, "included", 0, 0))
+            record_unbilled(table, budget, 0, filing.line_on_arrival(budget, "included"))
         except Refused:
             if duplicate := _duplicate(table, filing):
                 return duplicate
