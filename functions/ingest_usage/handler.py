@@ -24,6 +24,7 @@ from headroom.gateways.reloads import LambdaReloads
 from headroom.settings import IdentitySettings, ReloadSettings, Settings
 from headroom.store.connect import connect
 from headroom.store.organizations import find_organization
+from headroom.store.unpriced import UNPRICED
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.recording import record, rejected
@@ -114,4 +115,6 @@ def _record(organization: Organization, raw: object, now: datetime) -> dict[str,
     else:
         result = record(table, hints, organization, event, now, ask_reload=reloads.ask)
     metrics.add_metric(f"UsageEvent{result['status'].title()}", MetricUnit.Count, 1)
+    if (result["status"], result.get("source")) == ("recorded", UNPRICED):
+        metrics.add_metric("UsageUnpriced", MetricUnit.Count, 1)
     return result

@@ -20,6 +20,7 @@ from headroom.price_book import PRICE_BOOK
 from headroom.settings import DocumentSettings, IdentitySettings, Settings, TermsSettings
 from headroom.store.connect import connect
 from headroom.store.invoices import invoices_of, invoices_page, read_invoice
+from headroom.store.unpriced import unpriced_of, unpriced_to_wire
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.closing import organization_of
 from headroom.usecases.gathering import Shelf
@@ -82,6 +83,23 @@ def get_usage_report(caller: Caller, now: datetime) -> dict[str, Any] | Content 
         files.put_stream(name, report_csv(made), CSV)
         return Elsewhere(files.link(name, REPORT))
     return Content(CSV, b"".join(report_csv(made)), REPORT)
+
+
+@api.route("GET", "/v1/organizations/unpriced_usage")
+def get_unpriced_usage(caller: Caller, now: datetime) -> dict[str, Any]:
+    single = api.request.query(frozenset({"limit", "page"}))
+    listed = unpriced_of(caller.org_id)
+    page = parse_page(
+        single,
+        org_id=caller.org_id,
+        route="unpriced_usage",
+        filters=None,
+        fits=listed.goes_on_behind,
+    )
+    found = table.query(listed, limit=page.limit, start=page.start)
+    return list_answer(
+        [unpriced_to_wire(item) for item in found.items], page.cursor(found.next_key)
+    )
 
 
 @api.route("GET", "/v1/organizations/invoices")

@@ -1,4 +1,7 @@
-"""Every minute: free the money of holds that nobody settled, and take back what lies idle."""
+"""Every minute: free the money of holds that nobody settled, and take back what lies idle.
+
+Then the usage that waits for a price is recorded, if it has one by now.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from headroom.clock import Clock
 from headroom.settings import Settings
 from headroom.store.connect import connect
 from headroom.usecases.sweeping import sweep
+from headroom.usecases.unpriced_usage import price_waiting
+from headroom.wire.usage_events import parse_event
 
 # What is not done by then is done by the next run.
 SPARE_MILLIS = 5_000
@@ -26,7 +31,7 @@ clock = Clock.from_env(os.environ)
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Look at every member who is due."""
+    """Look at every member, and at all usage without a price, that is due."""
 
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > SPARE_MILLIS
@@ -34,4 +39,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     looked = sweep(table, clock.now(), may_go_on)
     metrics.add_metric("ScheduledRuns", MetricUnit.Count, 1)
     metrics.add_metric("MembersSwept", MetricUnit.Count, looked)
-    return {"looked_at": looked}
+    # After it: money that waits to be free comes first.
+    priced = price_waiting(table, clock.now(), may_go_on, parse_event)
+    metrics.add_metric("UsagePriced", MetricUnit.Count, priced)
+    return {"looked_at": looked, "priced": priced}

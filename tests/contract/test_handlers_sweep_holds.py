@@ -37,7 +37,7 @@ def test_the_schedules_event_frees_what_nobody_settled(
 
     answer = app.sweep()
 
-    assert answer == {"looked_at": 3}
+    assert answer == {"looked_at": 3, "priced": 0}
     assert [app.holds(acme, name) for name in ("ada", "ben", "dora")] == [0, 0, 1]
     assert app.budget(acme).held == 0
     assert app.budget(acme, "dora").held == 214_880_000

@@ -23,6 +23,7 @@ from headroom.store.models import (
     read_budget,
 )
 from headroom.store.table import Item
+from headroom.store.unpriced import UNPRICED
 from headroom.store.wallets import read_wallet
 
 
@@ -88,6 +89,8 @@ def read(items: Iterable[Item]) -> Ledger:
             ledger.of(owner[0]).budgets.append(read_budget(item, *owner))
         elif sk == "LINE":
             line = LineRecord.of(item)
+            if line.source == UNPRICED:
+                continue
             ledger.lines += 1
             included = line.cost - line.charged - line.unbilled
             used = ledger.of(line.org_id).used

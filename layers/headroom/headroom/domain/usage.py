@@ -11,7 +11,7 @@ attempt's tokens lie beside them. `MEMBERS` says of every member of the object w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -178,7 +178,8 @@ def parse_usage(value: object, field: str = "usage") -> Usage:
     5-minute ones, the API's default; a breakdown that is more than its total is believed.
 
     Raises:
-        Unpriceable: a service tier, speed, geography or type of iteration without a price.
+        Unpriceable: a service tier, speed, geography or type of iteration without a price, in an
+            object that is well formed otherwise.
         InvalidRequest: names the member that is missing, of the wrong type, or out of range.
     """
     raw = _object(value, field)
@@ -191,7 +192,8 @@ def parse_usage(value: object, field: str = "usage") -> Usage:
     tokens = _tokens(raw, field, notes)
     tools = _object(raw.get("server_tool_use"), f"{field}.server_tool_use") or {}
     searches = _count_or_zero(tools, "web_search_requests", f"{field}.server_tool_use")
-    iterations = _iterations(raw.get("iterations"), f"{field}.iterations", notes)
+    unpriced: list[Unpriceable] = []
+    iterations = _iterations(raw.get("iterations"), f"{field}.iterations", notes, unpriced)
     credit = _object(raw.get("fallback_credit"), f"{field}.fallback_credit") or {}
     status = _object(credit.get("status"), f"{field}.fallback_credit.status") or {}
     if status.get("type") == "redeemed":
@@ -200,15 +202,31 @@ def parse_usage(value: object, field: str = "usage") -> Usage:
     if isinstance(counted, Mapping) and "output_tokens" in counted:
         # The stream was cut off before the API said how much output there was.
         notes.append("output_tokens_counted_by_client")
-    return Usage(
+    usage = Usage(
         tokens=tokens,
         web_search_requests=searches,
-        service_tier=parse_service_tier(raw.get("service_tier"), f"{field}.service_tier"),
-        speed=parse_speed(raw.get("speed"), f"{field}.speed"),
-        inference_geo=parse_geography(raw.get("inference_geo"), f"{field}.inference_geo"),
         iterations=iterations,
         notes=tuple(notes),
     )
+    try:
+        usage = replace(
+            usage, service_tier=parse_service_tier(raw.get("service_tier"), f"{field}.service_tier")
+        )
+    except Unpriceable as error:
+        unpriced.append(error)
+    try:
+        usage = replace(usage, speed=parse_speed(raw.get("speed"), f"{field}.speed"))
+    except Unpriceable as error:
+        unpriced.append(error)
+    try:
+        usage = replace(
+            usage, inference_geo=parse_geography(raw.get("inference_geo"), f"{field}.inference_geo")
+        )
+    except Unpriceable as error:
+        unpriced.append(error)
+    if unpriced:
+        raise unpriced[0]
+    return usage
 
 
 def parse_count(value: object, field: str) -> int:
@@ -464,14 +482,23 @@ def _sum(tokens: Sequence[Tokens]) -> Tokens:
     return total
 
 
-def _iterations(value: object, field: str, notes: list[str]) -> tuple[Iteration, ...]:
+def _iterations(
+    value: object, field: str, notes: list[str], unpriced: list[Unpriceable]
+) -> tuple[Iteration, ...]:
+    """Read iterations; those that nobody has a price of are left out, and told in `unpriced`."""
     if value is None:
         return ()
     if not isinstance(value, list):
         raise InvalidRequest(field, "must be a list")
     if len(value) > ITERATIONS_MAX:
         raise InvalidRequest(field, f"must have at most {ITERATIONS_MAX} entries")
-    return tuple(_iteration(each, f"{field}[{index}]", notes) for index, each in enumerate(value))
+    found = []
+    for index, each in enumerate(value):
+        try:
+            found.append(_iteration(each, f"{field}[{index}]", notes))
+        except Unpriceable as error:
+            unpriced.append(error)
+    return tuple(found)
 
 
 def _iteration(value: object, field: str, notes: list[str]) -> Iteration:

@@ -110,6 +110,11 @@ def lines_of(org_id: str, user_id: str, period: str) -> str:
     return f"ORG#{org_id}#MEMBER#{user_id}#{period}"
 
 
+def unpriced_of(org_id: str) -> str:
+    """The partition of index `by_member` with the usage that has no price yet."""
+    return f"ORG#{org_id}#UNPRICED"
+
+
 def receipt(org_id: str, idempotency_key: str) -> Key:
     """The first answer to a request that came with an Idempotency-Key."""
     return Key(f"ORG#{org_id}#IDEMPOTENCY#{idempotency_key}", "RECEIPT")
@@ -254,6 +259,16 @@ def payment_event_shard(event_id: str) -> str:
 def unfinished_shard(shard: int) -> str:
     """A partition of index `by_due` with events of the processor that wait to be acted on."""
     return f"PAYMENT_EVENTS#{shard}"
+
+
+def unpriced_shard(org_id: str, event_id: str) -> str:
+    """The partition of index `by_due` that an event without a price is found in."""
+    return unpriced_due(zlib.crc32(f"{org_id}#{event_id}".encode()) % DUE_SHARDS)
+
+
+def unpriced_due(shard: int) -> str:
+    """A partition of index `by_due` with events without a price and when to try each again."""
+    return f"UNPRICED#{shard}"
 
 
 def due_shard(shard: int) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
+from pynamodb.expressions.condition import Condition
+
 from headroom.domain.modifiers import applied_modifiers
 from headroom.domain.money import format_amount
 from headroom.domain.organization import SeatTier
@@ -50,7 +52,11 @@ class UsageLine:
 
 
 def put_line(line: UsageLine) -> Put:
-    """Return the write of a line, refused if the event was recorded before."""
+    """Return the write of a line, refused if the event was recorded before.
+
+    If all that is recorded is that this very event has no price, its line takes that one's place:
+    so there is one of them at every instant, whoever prices it, and however often.
+    """
     key = keys.line(line.org_id, line.event_id)
     record = LineRecord(
         key.pk,
@@ -78,7 +84,8 @@ def put_line(line: UsageLine) -> Put:
         usage=line.usage,
         member_period=keys.lines_of(line.org_id, line.user_id, line.period),
     )
-    return Put(key, record.to_item(), LineRecord.pk.does_not_exist())
+    is_new: Condition = LineRecord.pk.does_not_exist()
+    return Put(key, record.to_item(), is_new | (LineRecord.unpriced_digest == line.digest))
 
 
 def _packed(part: Component, line: UsageLine) -> list[str | int]:

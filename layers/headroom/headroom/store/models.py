@@ -503,7 +503,11 @@ class RegistrationRecord(Record):
 
 
 class LineRecord(Record):
-    """A usage line of the ledger. Amounts are nanos; `usage` and `components` are kept whole."""
+    """A usage line of the ledger. Amounts are nanos; `usage` and `components` are kept whole.
+
+    One of usage without a price has the source "unpriced", no amounts, no period and no tier, and
+    what only it has: its event as it was sent, why it has no price, when to try again.
+    """
 
     org_id = UnicodeAttribute()
     user_id = UnicodeAttribute()
@@ -527,6 +531,12 @@ class LineRecord(Record):
     notes = JSONAttribute(null=True)
     usage = JSONAttribute()
     member_period = UnicodeAttribute()
+    unpriced_digest = UnicodeAttribute(null=True)
+    unpriced = JSONAttribute(null=True)
+    as_sent = JSONAttribute(null=True)
+    attempts = IntegerAttribute(null=True)
+    due_shard = UnicodeAttribute(null=True)
+    due_at = IntegerAttribute(null=True)
 
 
 class ReceiptRecord(Record):

@@ -28,6 +28,7 @@ from headroom.store.organizations import (
 )
 from headroom.store.refusals import RefusalNote, last_refusals
 from headroom.store.table import Table
+from headroom.store.unpriced import count_unpriced
 from headroom.store.wallets import find_wallet
 from headroom.usecases.governing import Reason, change_organization, set_enabled
 from headroom.usecases.limiting import set_limit
@@ -58,7 +59,8 @@ OVERWRITING: Final = frozenset({"pause", "resume", "set_limit", "set_tax"})
 class Inspection:
     """An organization as it stands. `holders` are some of those who hold money, most first.
 
-    `names` are those of the members in its lists, by their ids.
+    `names` are those of the members in its lists, by their ids. `unpriced` is how much usage waits
+    for a price, 100 if there is more.
     """
 
     organization: Organization
@@ -70,6 +72,7 @@ class Inspection:
     wallet: Wallet | None
     reload: ReloadState | None
     names: dict[str, str]
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def inspect(table: Table, organization: Organization, now: datetime) -> Inspecti
         closings=last_closings(table, org_id, limit=CLOSINGS_SHOWN),
         wallet=wallet,
         reload=reload_state(wallet, month, now) if wallet else None,
+        unpriced=count_unpriced(table, org_id),
         names=_names(
             table,
             org_id,

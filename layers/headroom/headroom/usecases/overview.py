@@ -22,6 +22,7 @@ from headroom.errors import NotFound
 from headroom.store.budgets import Picture, take_picture
 from headroom.store.increases import find_pending, list_pending
 from headroom.store.table import Table
+from headroom.store.unpriced import count_unpriced
 from headroom.usecases.empty_wallets import find_coming_reload, reload_to_wire
 from headroom.usecases.totals import is_anything_idle, total
 from headroom.usecases.wallet_view import auto_reload_to_wire
@@ -63,6 +64,7 @@ def extra_usage(table: Table, organization: Organization, now: datetime) -> dict
             "enabled": organization.requests_enabled,
             "pending": sum(1 for _ in list_pending(table, organization.org_id)),
         },
+        "unpriced": {"events": count_unpriced(table, organization.org_id)},
     }
     if wallet is not None:
         answer["wallet"] = {

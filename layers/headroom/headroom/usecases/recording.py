@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from headroom.domain.allotment import Claim, Refusal
 from headroom.domain.authorization import AuthorizationId, Source
@@ -12,6 +13,7 @@ from headroom.domain.budget import Budget
 from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization, SeatTier, format_duration
 from headroom.domain.periods import period_of, time_zone
+from headroom.domain.prices import Unpriceable
 from headroom.domain.usage import PricedUsage, Usage, price
 from headroom.errors import Conflict, HeadroomError, InvalidRequest, NotFound, Overloaded
 from headroom.gateways.reloads import AskReload, ask_nobody
@@ -25,7 +27,9 @@ from headroom.store.budgets import (
 )
 from headroom.store.ledger import UsageLine, find_line, put_line
 from headroom.store.models import LineRecord
+from headroom.store.organizations import find_member
 from headroom.store.table import Contended, Put, Refused, Table
+from headroom.store.unpriced import UNPRICED, UnpricedEvent, put_unpriced
 from headroom.usecases.acquiring import AlreadyDone, Hints, acquire, bring_up_to_date
 from headroom.usecases.empty_wallets import ask_for_reload
 from headroom.usecases.settling import ATTEMPTS_MAX, Found, close_hold, find_hold, settle_at_once
@@ -38,7 +42,11 @@ LATE: Final = "late"
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """What a client says was used. `digest` is the hash of the event as it was sent."""
+    """What a client says was used. `digest` is the hash of the event as it was sent.
+
+    `unpriced` is why its usage has no price, if that can be told without looking one up; then
+    nothing is in `usage`.
+    """
 
     event_id: str
     user_id: str
@@ -50,6 +58,8 @@ class UsageEvent:
     raw_usage: dict[str, Any]
     digest: str
     stop_reason: str | None = None
+    as_sent: Mapping[str, Any] = field(default_factory=dict)
+    unpriced: Unpriceable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +152,9 @@ def record(
 ) -> dict[str, Any]:
     """Record one usage event and return its result, as the wire has it.
 
-    A second delivery finds the line of the first. An event that is wrong in itself is rejected
-    with its error, and spoils nothing else.
+    Usage that has no price is kept as unpriced, until it is sent again, or tried again, when it
+    has one; its hold is left to be settled or to expire. A second delivery finds the line of the
+    first. An event that is wrong in itself is rejected with its error, and spoils nothing else.
 
     Raises:
         Overloaded: the store could not decide; nothing was recorded, and a retry is safe.
@@ -187,14 +198,19 @@ def _record(
             raise NotFound("authorization: there is none with this id")
         # The hold was bounded from its own moment on; a client's clock may be behind ours.
         at = max(at, authorization.taken_at)
-    priced = price(
-        event.usage,
-        book=PRICE_BOOK,
-        model=organization.pricing.model_meant(event.model),
-        at=at,
-        contract=organization.contract,
-        refused=event.stop_reason == "refusal",
-    )
+    try:
+        if event.unpriced is not None:
+            raise event.unpriced
+        priced = price(
+            event.usage,
+            book=PRICE_BOOK,
+            model=organization.pricing.model_meant(event.model),
+            at=at,
+            contract=organization.contract,
+            refused=event.stop_reason == "refusal",
+        )
+    except Unpriceable as error:
+        return _keep_unpriced(table, organization, event, error, now)
     filing = _Filing(organization, event, priced, now, ask_reload)
     if authorization is not None:
         result = _settle(table, filing, authorization)
@@ -346,16 +362,57 @@ def _file_free(table: Table, filing: _Filing) -> dict[str, Any]:
     raise Contended
 
 
+def _keep_unpriced(
+    table: Table,
+    organization: Organization,
+    event: UsageEvent,
+    reason: Unpriceable,
+    now: datetime,
+) -> dict[str, Any]:
+    """Keep usage that has no price, and move no money, until it has one."""
+    org_id = organization.org_id
+    if find_member(table, org_id, event.user_id) is None:
+        raise NotFound(f"user_id: the organization has no member {event.user_id}")
+    unpriced = UnpricedEvent(
+        org_id=org_id,
+        event_id=event.event_id,
+        user_id=event.user_id,
+        authorization_id=event.authorization_id,
+        digest=event.digest,
+        model=event.model,
+        product=event.product,
+        occurred_at=event.occurred_at,
+        recorded_at=now,
+        usage=event.raw_usage,
+        as_sent=dict(event.as_sent),
+        field=reason.field,
+        message=str(reason),
+    )
+    try:
+        table.transact([put_unpriced(unpriced)])
+    except Refused:
+        line = _line_of(table, org_id, event)
+        assert line is not None, "the line that refused the write exists"
+        return _result_of(line)
+    return _unpriced(event.event_id, "recorded", reason.field, str(reason))
+
+
 def _duplicate(table: Table, filing: _Filing) -> dict[str, Any] | None:
-    line = find_line(table, filing.organization.org_id, filing.event.event_id)
-    if line is None:
-        return None
-    if line.digest != filing.event.digest:
+    line = _line_of(table, filing.organization.org_id, filing.event)
+    # One without a price is not done yet: this line takes its place.
+    return None if line is None or line.source == UNPRICED else _result_of(line)
+
+
+def _line_of(table: Table, org_id: str, event: UsageEvent) -> LineRecord | None:
+    line = find_line(table, org_id, event.event_id)
+    if line is not None and line.digest != event.digest:
         raise Conflict("id: an event with this id was recorded with another content")
-    return _result_of(line)
+    return line
 
 
 def _result_of(line: LineRecord) -> dict[str, Any]:
+    if line.source == UNPRICED:
+        return _unpriced(line.event_id, "duplicate", *cast("list[str]", line.unpriced))
     amount = line.cost if line.source in ("included", "unbilled") else line.charged
     return _wire(line.event_id, "duplicate", line.source, amount, line.unbilled, line.period)
 
@@ -365,6 +422,18 @@ def _result(
 ) -> dict[str, Any]:
     amount = filing.cost if source in ("included", "unbilled") else charged
     return _wire(filing.event.event_id, "recorded", source, amount, unbilled, period)
+
+
+def _unpriced(event_id: str, status: str, field_: str, message: str) -> dict[str, Any]:
+    return {
+        "type": "usage_event",
+        "id": event_id,
+        "status": status,
+        "source": UNPRICED,
+        "amount": format_amount(0),
+        "period": None,
+        "unpriced": {"field": field_, "message": message},
+    }
 
 
 def _wire(

@@ -8,6 +8,7 @@ from typing import Final
 
 from headroom.domain.instants import from_millis, to_wire
 from headroom.domain.organization import SEAT_TIERS, Organization
+from headroom.store.unpriced import COUNTED_MAX
 from headroom.usecases.operating import Inspection, Order
 from headroom.wire.orders import NO_TAX, SCOPES
 from headroom.wire.saying import consequence, dollars, outcome, sentence
@@ -173,6 +174,9 @@ def _state(inspection: Inspection) -> list[tuple[str, object]]:
     if cap is not None:
         left = max(cap - totals.spent - totals.held, 0)
         shown.append(("Left under the limit (USD)", dollars(left)))
+    if inspection.unpriced:
+        many = f"{inspection.unpriced} or more" if inspection.unpriced >= COUNTED_MAX else ""
+        shown.append(("Usage events without a price", many or inspection.unpriced))
     if organization.plan == "team":
         shown += _wallet(inspection)
     shown += [

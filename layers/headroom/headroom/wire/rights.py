@@ -71,6 +71,7 @@ RIGHTS: Final[Mapping[tuple[str, str], Right]] = {
     ("DELETE", f"{_ORGANIZATION}/api_keys/<key_id>"): _OWNERS_ONLY,
     ("GET", f"{_ORGANIZATION}/audit"): _READ_BILLING,
     ("GET", f"{_ORGANIZATION}/usage_report"): _READ_BILLING,
+    ("GET", f"{_ORGANIZATION}/unpriced_usage"): _READ_BILLING,
     ("GET", f"{_ORGANIZATION}/invoices"): _READ_BILLING,
     ("GET", f"{_ORGANIZATION}/invoices/<invoice_id>"): _READ_BILLING,
     ("GET", f"{_ORGANIZATION}/invoices/<invoice_id>/pdf"): _READ_BILLING,

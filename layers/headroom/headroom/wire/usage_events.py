@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from headroom.domain.authorization import USER_ID
-from headroom.domain.usage import parse_usage
+from headroom.domain.prices import Unpriceable
+from headroom.domain.usage import Usage, parse_usage
 from headroom.errors import InvalidRequest
 from headroom.usecases.recording import UsageEvent
 from headroom.wire.authorizations import MODEL_LENGTH_MAX, USER_ID_LENGTH_MAX
@@ -66,7 +67,7 @@ def parse_batch(body: object) -> Sequence[object]:
 
 
 def parse_event(raw: object, now: datetime) -> UsageEvent:
-    """Read one usage event.
+    """Read one usage event. One whose usage has no price says so as its `unpriced`.
 
     Raises:
         InvalidRequest: a member is missing or wrong; the error names it.
@@ -79,7 +80,11 @@ def parse_event(raw: object, now: datetime) -> UsageEvent:
         raise InvalidRequest("occurred_at", "lies in the future")
     if occurred_at < now - LATE_MAX:
         raise InvalidRequest("occurred_at", f"lies more than {LATE_MAX.days} days back")
-    usage = parse_usage(fields.get("usage"))
+    unpriced = None
+    try:
+        usage = parse_usage(fields.get("usage"))
+    except Unpriceable as error:
+        usage, unpriced = Usage(), error
     raw_usage = dict(as_object(fields.get("usage"), "usage"))
     if not nests_within(raw_usage, USAGE_LEVELS_MAX):
         raise InvalidRequest("usage", f"must nest at most {USAGE_LEVELS_MAX} levels")
@@ -98,6 +103,8 @@ def parse_event(raw: object, now: datetime) -> UsageEvent:
         raw_usage=raw_usage,
         digest=digest_of(fields),
         stop_reason=optional_text(fields, "stop_reason", length_max=STOP_REASON_LENGTH_MAX),
+        as_sent=fields,
+        unpriced=unpriced,
     )
 
 
