@@ -169,10 +169,11 @@ def spend(handler: ModuleType, provision: Provision) -> None:
 
 
 def ingest(handler: ModuleType, provision: Provision) -> None:
-    recorded, rejected = usage_event("msg_1"), usage_event("msg_2", model="none")
+    recorded, rejected = usage_event("msg_1"), usage_event("msg_2", model="")
+    unpriced = usage_event("msg_3", model="none")
     event = sample("ingest_usage/record_usage")
     event["headers"]["x-api-key"] = provision()
-    for together in ([recorded], [recorded, rejected]):
+    for together in ([recorded], [recorded, rejected, unpriced]):
         body = json.dumps({"events": together})
         assert invoke(handler, {**event, "body": body})["statusCode"] == 200
     crash(handler, event)

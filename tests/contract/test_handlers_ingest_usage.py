@@ -107,7 +107,7 @@ def test_results_come_in_order_and_a_bad_event_spoils_no_other(
 
     assert [(result["id"], result["status"]) for result in results] == [
         ("msg_1", "recorded"),
-        ("msg_2", "rejected"),
+        ("msg_2", "recorded"),
         ("msg_3", "rejected"),
         (None, "rejected"),
         ("msg_5", "recorded"),
@@ -115,11 +115,11 @@ def test_results_come_in_order_and_a_bad_event_spoils_no_other(
     assert results[1] == {
         "type": "usage_event",
         "id": "msg_2",
-        "status": "rejected",
-        "error": {
-            "type": "invalid_request_error",
-            "message": "model: no price is known for 'gpt-4'",
-        },
+        "status": "recorded",
+        "source": "unpriced",
+        "amount": "0",
+        "period": None,
+        "unpriced": {"field": "model", "message": "model: no price is known for 'gpt-4'"},
     }
     assert {line.event_id for line in app.lines(acme)} == {"msg_1", "msg_5"}
 

@@ -27,6 +27,7 @@ from headroom.domain.reload import ReloadState
 from headroom.domain.requests import CacheLifetime
 from headroom.domain.usage import COUNT_MAX, ITERATIONS_MAX, Geography, IterationType, Speed
 from headroom.domain.wallet import EntryKind, IntentKind, LotKind
+from headroom.store.unpriced import COUNTED_MAX
 from headroom.usecases.increasing import NOTE_LENGTH_MAX
 from headroom.wire.authorizations import (
     FALLBACKS_MAX,
@@ -367,6 +368,21 @@ class RecordedUsageEvent(Body):
     ] = "0"
 
 
+class NoPrice(Body):
+    field: Annotated[str, Field(description="The member of the event that has no price.")]
+    message: str
+
+
+class UnpricedUsageEvent(Body):
+    type: Literal["usage_event"]
+    id: str
+    status: Literal["recorded", "duplicate"]
+    source: Literal["unpriced"]
+    amount: Annotated[Exact, Field(description="Nothing, until it has a price.")]
+    period: None
+    unpriced: NoPrice
+
+
 class RejectedUsageEvent(Body):
     type: Literal["usage_event"]
     id: str | None
@@ -377,7 +393,7 @@ class RejectedUsageEvent(Body):
 class UsageEventResults(Body):
     type: Literal["usage_events"]
     results: Annotated[
-        list[RecordedUsageEvent | RejectedUsageEvent],
+        list[RecordedUsageEvent | UnpricedUsageEvent | RejectedUsageEvent],
         Field(description="One an event, in the order of the request."),
     ]
 
@@ -625,6 +641,18 @@ class SetupStep(Body):
     ]
 
 
+class UnpricedState(Body):
+    events: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=COUNTED_MAX,
+            description=f"Usage events that wait for a price; {COUNTED_MAX} stands for as many or "
+            "more.",
+        ),
+    ]
+
+
 class ExtraUsage(Body):
     type: Literal["extra_usage"]
     plan: Plan
@@ -643,6 +671,7 @@ class ExtraUsage(Body):
     spend_limit: SpendLimitState
     seat_tiers: SeatTierStates
     requests: RequestsState
+    unpriced: UnpricedState
     wallet: Annotated[WalletState | None, Field(description="Team only.")] = None
 
 
@@ -958,6 +987,23 @@ class IncreaseRequestList(Page):
 
 class UsageLineList(Page):
     data: list[UsageLine]
+
+
+class UnpricedUsage(Body):
+    type: Literal["unpriced_usage"]
+    id: str
+    authorization_id: str | None
+    user_id: UserId
+    model: Model
+    product: str | None
+    occurred_at: Moment
+    recorded_at: Moment
+    unpriced: NoPrice
+    usage: Annotated[dict[str, Any], Field(description="The `usage` object as it was sent.")]
+
+
+class UnpricedUsageList(Page):
+    data: list[UnpricedUsage]
 
 
 # Prices.

@@ -332,6 +332,12 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
         other_media=("text/csv",),
         elsewhere=True,
     ),
+    ("GET", f"{_ORGANIZATION}/unpriced_usage"): Endpoint(
+        BILLING,
+        "List usage that waits for a price, the latest first; nothing of it is charged yet",
+        bodies.UnpricedUsageList,
+        parameters=_PAGING,
+    ),
     ("GET", f"{_ORGANIZATION}/notifications"): Endpoint(
         NOTIFICATIONS,
         "See which mail is sent",

@@ -3,7 +3,7 @@
 import { get, post } from "../api.js";
 import { h } from "../dom.js";
 import { add, isZero, limit, money, share } from "../money.js";
-import { badge, button, card, facts, iconButton, meter, region, say } from "../parts.js";
+import { badge, button, card, facts, iconButton, meter, notice, region, say } from "../parts.js";
 import { confirm } from "../dialog.js";
 import { t } from "../words.js";
 import { adjustOrganizationCap, adjustSeatCap } from "./caps.js";
@@ -23,8 +23,10 @@ export function usage(reader) {
 
 function draw(state, reader, refresh) {
   const steps = setup(state, reader, refresh);
-  if (!state.enabled) return [enableCard(state, reader, refresh)];
+  const unpriced = unpricedNotice(state);
+  if (!state.enabled) return [unpriced, enableCard(state, reader, refresh)];
   return [
+    unpriced,
     steps,
     h(
       "div",
@@ -34,6 +36,11 @@ function draw(state, reader, refresh) {
     ),
     extraCard(state, reader, refresh),
   ];
+}
+
+function unpricedNotice({ unpriced }) {
+  if (!unpriced.events) return null;
+  return h("div", { id: "unpriced" }, notice("warn", h("p", {}, t("extra.unpriced", { count: unpriced.events }))));
 }
 
 function enableCard(state, reader, refresh) {

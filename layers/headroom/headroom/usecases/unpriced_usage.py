@@ -63,4 +63,4 @@ def _price(
         result = record(table, Hints(), organization, read, now)
     except (InvalidRequest, Overloaded):
         return False
-    return result["status"] != "rejected" and result["source"] != UNPRICED
+    return bool(result["status"] != "rejected" and result["source"] != UNPRICED)
