@@ -168,7 +168,7 @@ def opened(cursor: str) -> Any:
 
 
 def test_the_lists_are_those_of_the_handlers() -> None:
-    assert len(PAGED) == 11
+    assert len(PAGED) == 12
     assert {("GET", rule) for rule in PAGED} <= set(ROUTES)
     assert set(FILTERS) <= set(PAGED)
 

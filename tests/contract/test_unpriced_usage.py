@@ -303,44 +303,42 @@ LATER: Final = NOW + timedelta(minutes=11)
 def test_a_pass_that_is_cut_off_anywhere_is_finished_by_the_next(holds: bool, after: bool) -> None:
     for die_at in range(1, 60):
         house = waiting(holds=holds)
-        calls = 0
-
-        def step(name: str, die_at: int = die_at) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == die_at:
-                raise Killed
-
-        killing = house.table
-        if after:
-            original = killing.transact
-            writes = 0
-
-            def transact(changes: Any, die_at: int = die_at, original: Any = original) -> None:
-                nonlocal writes
-                original(changes)
-                writes += 1
-                if writes == die_at:
-                    raise Killed
-
-            killing.transact = transact  # type: ignore[method-assign]
-        else:
-            killing.step = step
-        try:
-            try_again(house, LATER)
-            died = False
-        except Killed:
-            died = True
-        killing.step = lambda name: None
-        if after:
-            killing.transact = original  # type: ignore[method-assign]
+        died = die_in(house, die_at, after=after)
         sweep(house.table, LATER + timedelta(hours=1), lambda: True)
         price_all(house, LATER)
         is_priced_once(house)
         if not died:
-            break
-    assert die_at > 1
-    assert not died
+            assert die_at > 1
+            return
+    pytest.fail("a pass makes too many calls")
+
+
+def die_in(house: House, die_at: int, *, after: bool) -> bool:
+    """Run a pass that dies before its nth call, or after its nth write; tell whether it did."""
+    calls = 0
+
+    def count() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == die_at:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patching:
+        if after:
+            write = house.table.transact
+
+            def transact(changes: Any) -> None:
+                write(changes)
+                count()
+
+            patching.setattr(house.table, "transact", transact)
+        else:
+            patching.setattr(house.table, "step", lambda name: count())
+        try:
+            try_again(house, LATER)
+        except Killed:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("other", ["pass", "delivery"])
