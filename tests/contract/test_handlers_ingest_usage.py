@@ -415,7 +415,7 @@ class TestUsageObject:
                 "usage.server_tool_use",
             ),
             (
-                {"input_tokens": 1, "output_tokens": 1, "service_tier": "gratis"},
+                {"input_tokens": 1, "output_tokens": 1, "service_tier": 7},
                 "usage.service_tier",
             ),
         ],
