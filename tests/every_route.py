@@ -15,9 +15,10 @@ from typing import Any, Final
 import pytest
 
 from headroom.domain.identity import Person
+from headroom.domain.scopes import SERVICE_SCOPES
 from headroom.store.credentials import put_key
 from headroom.usecases.authenticating import Callers
-from headroom.usecases.keys import SERVICE_SCOPES, new_key
+from headroom.usecases.keys import new_key
 from headroom.usecases.provisioning import provision
 from headroom.wire.api import Api
 from headroom.wire.organizations import parse_provisioning

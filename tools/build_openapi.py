@@ -319,13 +319,14 @@ _API_ERROR: Final = _envelope("Unexpected", "api_error", "An unexpected failure;
 
 def _who_may(right: Right) -> str:
     roles = ", ".join(f"`{role}`" for role in ROLES if role in right.roles)
-    keys = "Every key." if right.scope == ANY else f"Keys with scope `{right.scope}`."
-    who = [keys] if right.scope else []
+    scopes = " or ".join(f"`{scope}`" for scope in right.scopes)
+    keys = "Every key." if ANY in right.scopes else f"Keys with scope {scopes}."
+    who = [keys] if scopes else []
     return " ".join([*who, *([f"People as {roles}."] if roles else [])])
 
 
 def _security(right: Right) -> list[dict[str, list[str]]]:
-    schemes = [*(["key"] if right.scope else []), *(["person"] if right.roles else [])]
+    schemes = [*(["key"] if right.scopes else []), *(["person"] if right.roles else [])]
     return [{scheme: []} for scheme in schemes]
 
 

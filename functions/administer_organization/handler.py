@@ -24,6 +24,7 @@ from headroom.domain.organization import (
     Role,
     SeatTier,
 )
+from headroom.domain.scopes import SCOPES
 from headroom.errors import InvalidRequest, NotFound, RateLimited
 from headroom.gateways.identity import connect_identity
 from headroom.price_book import PRICE_BOOK
@@ -39,7 +40,7 @@ from headroom.store.table import Range
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.governing import Reason, change_organization, set_enabled
 from headroom.usecases.increasing import approve, deny, show
-from headroom.usecases.keys import SCOPES, create_key, key_to_wire, keys_page, revoke
+from headroom.usecases.keys import create_key, key_to_wire, keys_page, revoke
 from headroom.usecases.limiting import limit_to_wire, remove_override, set_limit
 from headroom.usecases.listing import (
     current_page,
@@ -81,11 +82,13 @@ from headroom.wire.limits import (
 from headroom.wire.organizations import parse_member
 from headroom.wire.pages import PageRequest, list_answer, parse_page
 from headroom.wire.pricing import parse_pricing, pricing_to_wire
+from headroom.wire.rights import check_fields, check_scopes
 
 CALLS_A_MINUTE = 60
 KEY_NAME_LENGTH_MAX = 100
 KEY_ID = re.compile(r"key_[0-9a-f]{20}")
 PAGING = frozenset({"limit", "page"})
+MEMBERS = "/v1/organizations/members"
 
 pause = time.sleep
 
@@ -213,6 +216,8 @@ def get_members(caller: Caller, now: datetime) -> dict[str, Any]:
 @api.route("POST", "/v1/organizations/members", once=True)
 def post_member(caller: Caller, now: datetime) -> dict[str, Any]:
     member = parse_member(api.request.json(), caller.org_id)
+    if member.admitted:
+        check_fields(caller, "POST", MEMBERS, ["extra_usage"])
     return member_to_wire(add_member(table, caller.organization, member, caller.actor, now))
 
 
@@ -221,6 +226,7 @@ def put_member(caller: Caller, now: datetime, user_id: str) -> dict[str, Any]:
     body = _body("extra_usage", "seat_tier", "role")
     if not body:
         raise InvalidRequest("body", "must have extra_usage, seat_tier or role")
+    check_fields(caller, "PUT", f"{MEMBERS}/<user_id>", body)
     member = change_seat(
         table,
         caller.organization,
@@ -256,6 +262,7 @@ def post_key(caller: Caller, now: datetime) -> dict[str, Any]:
     scopes = body.get("scopes")
     if not isinstance(scopes, list) or not scopes or any(scope not in SCOPES for scope in scopes):
         raise InvalidRequest("scopes", f"must be a list of some of {', '.join(SCOPES)}")
+    check_scopes(caller, scopes)
     name = line(body, "name", length_max=KEY_NAME_LENGTH_MAX)
     return create_key(table, caller.org_id, name, sorted(set(scopes)), now, api.keyed)
 

@@ -16,11 +16,12 @@ import pytest
 from headroom.clock import Clock
 from headroom.domain.invoice import Additions, Invoice, invoice_id
 from headroom.domain.organization import ROLES
+from headroom.domain.scopes import SCOPES
 from headroom.gateways.oidc import OidcIdentity, fetch_keys_from
 from headroom.store.credentials import put_key
 from headroom.store.invoices import issue
 from headroom.usecases.authenticating import Callers
-from headroom.usecases.keys import SCOPES, new_key
+from headroom.usecases.keys import new_key
 from headroom.usecases.provisioning import provision
 from headroom.usecases.publishing import paper_name
 from headroom.usecases.totalling import Share
@@ -234,7 +235,7 @@ def test_a_key_may_what_its_scope_may(
 
     status, body = call(module, method, filled(rule), house.key(scope), {})
 
-    if RIGHTS[method, rule].scope in (ANY, scope):
+    if {ANY, scope}.intersection(RIGHTS[method, rule].scopes):
         assert status in {200, 400, 404, 409}
     else:
         assert (status, body["error"]["type"]) == (403, "permission_error")
@@ -275,18 +276,19 @@ def test_members_reach_only_what_is_about_themselves() -> None:
 
 def test_what_reads_asks_for_a_reading_scope_and_what_changes_for_a_writing_one() -> None:
     for (method, rule), right in RIGHTS.items():
-        if right.scope == ANY:
-            assert method == "GET", rule
-        elif right.scope is not None:
-            assert right.scope.startswith("read:" if method == "GET" else "write:"), rule
+        for scope in right.scopes:
+            if scope == ANY:
+                assert method == "GET", rule
+            else:
+                assert scope.startswith("read:" if method == "GET" else "write:"), rule
 
 
 def test_service_keys_do_not_administer_and_admin_keys_do_not_meter() -> None:
     for (_, rule), right in RIGHTS.items():
-        if right.scope == ANY:
+        if ANY in right.scopes:
             continue
         administers = rule.startswith(("/v1/organizations", "/v1/me"))
-        assert administers == (right.scope != "write:usage"), rule
+        assert administers == ("write:usage" not in right.scopes), rule
 
 
 def objects_of(house: House, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
@@ -395,13 +397,13 @@ def test_another_organizations_object_is_not_there(
     right = RIGHTS[method, rule]
 
     def credential() -> dict[str, str]:
-        return house.person("owner") if right.scope is None else house.key(right.scope)
+        return house.key(*right.scopes) if right.scopes else house.person("owner")
 
     own = credential()
     house.org_id, ours = house.foreign_org_id, house.org_id
     foreign = (
         {"authorization": f"Bearer {house.issuer.token(house.org_id, 'user_foreign_owner')}"}
-        if right.scope is None
+        if not right.scopes
         else credential()
     )
     house.org_id = ours

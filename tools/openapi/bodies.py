@@ -102,7 +102,12 @@ ServiceTierName = Annotated[
 Alias = Annotated[str, Field(pattern=rf"^{ALIAS.pattern}$")]
 Uses = Annotated[int, Field(ge=0, le=USES_MAX)]
 KeyScope = Literal[
-    "write:usage", "read:spend_limits", "write:spend_limits", "read:billing", "write:billing"
+    "write:usage",
+    "read:spend_limits",
+    "write:spend_limits",
+    "read:billing",
+    "write:billing",
+    "write:members",
 ]
 UsageSource = Literal["included", "extra_usage", "unbilled"]
 

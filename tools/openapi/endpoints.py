@@ -280,7 +280,7 @@ ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
     ),
     ("PUT", f"{_ORGANIZATION}/members/<user_id>"): Endpoint(
         MEMBERS,
-        "Admit a member, change their seat tier or role",
+        "Admit a member (`write:spend_limits`), change their seat tier or role (`write:members`)",
         bodies.Member,
         body=bodies.MemberChange,
         errors=(NotFound,),

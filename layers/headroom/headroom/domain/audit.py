@@ -89,8 +89,9 @@ def organization_facts(organization: Organization) -> Facts:
 
 def member_facts(member: Member) -> Facts:
     """Return a member's settings, flat."""
+    # Whoever is no member has no role: so joining shows which one was given, leaving which is gone.
     facts: dict[str, Any] = {
-        "role": member.role,
+        **({"role": member.role} if member.active else {}),
         "seat_tier": member.seat_tier,
         "extra_usage": member.admitted,
         "continue_with_extra_usage": member.continues,

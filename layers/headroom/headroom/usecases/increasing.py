@@ -11,7 +11,7 @@ from headroom.domain.actor import Actor
 from headroom.domain.instants import to_millis
 from headroom.domain.money import format_limit
 from headroom.domain.organization import LimitPeriod, Member, Organization
-from headroom.errors import Conflict, InvalidRequest, NotFound, Overloaded
+from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded
 from headroom.store.announcements import put_announcement
 from headroom.store.budgets import find_budget
 from headroom.store.increases import (
@@ -102,8 +102,13 @@ def approve(
     Raises:
         NotFound: there is no such request, or the requester has left.
         InvalidRequest: the request was denied.
+        Forbidden: it is the actor's own, who may not set limits otherwise.
     """
     request = _open(table, organization, request_id, "approved")
+    if actor == Actor("user", request.user_id):
+        asker = find_member(table, organization.org_id, request.user_id)
+        if asker is None or asker.role not in ("owner", "primary_owner"):
+            raise Forbidden("request_id: somebody else has to approve your own request")
     place = LimitPlace(organization.org_id, "user", request.user_id, period or request.period)
 
     def also() -> Sequence[Change]:

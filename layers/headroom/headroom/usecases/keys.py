@@ -5,22 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
+from headroom.domain.scopes import SERVICE_SCOPES
 from headroom.errors import NotFound, Overloaded
 from headroom.store.credentials import ApiKey, KeyPage, list_keys, put_key, revoke_key
 from headroom.store.table import Change, Contended, Item, Refused, Table
 from headroom.usecases.authenticating import KEY_PREFIX, digest_of
 from headroom.usecases.replaying import Keyed
-
-SERVICE_SCOPES: Final = ("write:usage",)
-ADMIN_SCOPES: Final = (
-    "read:spend_limits",
-    "write:spend_limits",
-    "read:billing",
-    "write:billing",
-)
-SCOPES: Final = (*SERVICE_SCOPES, *ADMIN_SCOPES)
 
 
 def new_key(org_id: str, name: str, scopes: Sequence[str]) -> tuple[str, ApiKey]:

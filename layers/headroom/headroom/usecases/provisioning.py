@@ -11,6 +11,7 @@ from typing import Any
 from headroom.domain.allotment import Pool
 from headroom.domain.organization import UNLIMITED_NANOS, Member, Organization
 from headroom.domain.periods import period_of, time_zone
+from headroom.domain.scopes import ADMIN_SCOPES, SERVICE_SCOPES
 from headroom.errors import Conflict, InvalidRequest
 from headroom.store.closings import put_closing
 from headroom.store.credentials import put_key
@@ -24,7 +25,7 @@ from headroom.store.organizations import (
     put_member,
 )
 from headroom.store.table import Change, Put, Refused, Table
-from headroom.usecases.keys import ADMIN_SCOPES, SERVICE_SCOPES, new_key
+from headroom.usecases.keys import new_key
 from headroom.usecases.opening import first_closing
 from headroom.usecases.wallets import opening_writes
 

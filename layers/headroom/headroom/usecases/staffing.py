@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from headroom.domain.actor import Actor
 from headroom.domain.organization import LIMIT_PERIODS, Member, Organization, Role, SeatTier
+from headroom.domain.roles import Giver, check_role_change
 from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded
 from headroom.store.limits import LimitPlace, delete_limit
 from headroom.store.organizations import find_member, put_member
@@ -25,12 +26,15 @@ def add_member(
 
     Raises:
         Conflict: there is an active member with this id and other settings.
+        Forbidden: the role is not the actor's to give.
     """
     if member.role == "primary_owner":
         raise InvalidRequest("role", "an organization has one primary owner")
     if member.limits:
         raise InvalidRequest("spend_limit", "is set by POST /v1/organizations/spend_limits")
     existing = find_member(table, organization.org_id, member.user_id)
+    if existing is None or not existing.active:
+        check_role_change(_giver(table, organization, actor), None, member.role)
     if existing is None:
         try:
             table.transact([put_member(replace(member, active=False))])
@@ -43,12 +47,22 @@ def add_member(
             raise Conflict("user_id: there is a member with this id and other settings")
         # Perhaps by a run that was cut off before it closed what they held when they left.
         return change_person(table, organization.org_id, member.user_id, lambda old: old, now)
+
+    def join(old: Member) -> Member:
+        if old.active:
+            # By somebody else meanwhile.
+            if replace(old, limits={}) != member:
+                raise Conflict("user_id: there is a member with this id and other settings")
+            return old
+        check_role_change(_giver(table, organization, actor), None, member.role)
+        return member
+
     # Only this write makes them a member, with its audit entry.
     return change_person(
         table,
         organization.org_id,
         member.user_id,
-        lambda old: member,
+        join,
         now,
         Reason(actor, "member.added"),
     )
@@ -61,11 +75,16 @@ def remove_member(
 
     Raises:
         NotFound: there never was such a member.
-        Forbidden: they are the primary owner.
+        Forbidden: they are the primary owner, or their role is not the actor's to take.
     """
-    member = find_member(table, organization.org_id, user_id)
-    if member is not None and member.role == "primary_owner":
-        raise Forbidden("user_id: the primary owner cannot be removed")
+
+    def leave(old: Member) -> Member:
+        if old.role == "primary_owner":
+            raise Forbidden("user_id: the primary owner cannot be removed")
+        if old.active:
+            giver = _giver(table, organization, actor)
+            check_role_change(giver, old.role, None, field="user_id")
+        return replace(old, active=False, limits={})
 
     def also() -> Sequence[Change]:
         # All there may be: one could have been set since the member was read.
@@ -78,7 +97,7 @@ def remove_member(
         table,
         organization.org_id,
         user_id,
-        lambda old: replace(old, active=False, limits={}),
+        leave,
         now,
         Reason(actor, "member.removed", also),
     )
@@ -99,13 +118,16 @@ def change_seat(
 
     Raises:
         NotFound: the organization has no such member.
-        Forbidden: the primary owner's role cannot be changed, nor given away here.
+        Forbidden: the primary owner's role cannot be changed, nor given away here; or one of the
+            roles is not the actor's to take or to give.
     """
     require_active(table, organization, user_id)
 
     def change(old: Member) -> Member:
         if role is not None and role != old.role and "primary_owner" in (role, old.role):
             raise Forbidden("role: the primary owner's role cannot be changed")
+        if role is not None and role != old.role:
+            check_role_change(_giver(table, organization, actor), old.role, role)
         return replace(
             old,
             admitted=old.admitted if admitted is None else admitted,
@@ -144,6 +166,23 @@ def require_active(table: Table, organization: Organization, user_id: str) -> Me
     if member is None or not member.active:
         raise NotFound(f"user_id: the organization has no member {user_id}")
     return member
+
+
+def _giver(table: Table, organization: Organization, actor: Actor) -> Giver:
+    """Return as what an actor gives and takes roles, read anew for each attempt.
+
+    A change of any member makes a new version of the settings. So a change that is decided on this
+    and written under the version read before it is written while its actor has this role.
+
+    Raises:
+        Forbidden: the actor has left.
+    """
+    if actor.type != "user":
+        return None
+    member = find_member(table, organization.org_id, actor.id)
+    if member is None or not member.active:
+        raise Forbidden("Authorization: you are not a member of the organization any more")
+    return member.role
 
 
 def member_to_wire(member: Member) -> dict[str, Any]:
