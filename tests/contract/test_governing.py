@@ -193,7 +193,7 @@ CHANGES: dict[str, tuple[Callable[[House], object], str | None]] = {
     "override weekly": (lambda house: house.limit("user", ANN, 0, "weekly"), "spend_limit.changed"),
     "selected": (lambda house: admission(house, "selected"), None),
     "seat": (lambda house: seat(house, seat_tier="premium"), None),
-    "role": (lambda house: seat(house, role="owner"), None),
+    "role": (lambda house: seat(house, role="owner"), "member.role_raised"),
     "admitted": (lambda house: seat(house, admitted=True), None),
     "added": (add, None),
     "removed": (remove, None),

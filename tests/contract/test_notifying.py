@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -15,16 +16,18 @@ from moto import mock_aws
 from functions.notify_people import handler as notify_people
 from headroom.domain.actor import Actor
 from headroom.domain.letters.letter import Letter
-from headroom.domain.letters.notices import _READERS
+from headroom.domain.letters.notices import _READERS, TOPICS
+from headroom.domain.organization import Member, Role
 from headroom.errors import Overloaded
 from headroom.gateways.mail import MailNotSent, MailRefused, MailUnknown, SesMailer
+from headroom.store.announcements import read_announcement
 from headroom.store.audit import entry_to_wire, list_entries
 from headroom.store.organizations import find_organization
 from headroom.store.table import Key
 from headroom.usecases.increasing import request_increase
 from headroom.usecases.notifying import Told, notify
 from headroom.usecases.preferences import change_preferences, preferences_to_wire
-from headroom.usecases.staffing import change_seat, remove_member
+from headroom.usecases.staffing import add_member, change_seat, remove_member
 from tests.contract.governing import ANN, BEN, NOW, OLGA, OWNER, PAM, House
 from tests.in_process import Application, Context, sample
 from tests.template import template
@@ -63,6 +66,56 @@ def test_owners_hear_of_the_wallet_and_nobody_else(house: House) -> None:
     post = Post()
     assert tell(house, post, "wallet.low", WALLET_LOW).sent == 1
     assert post.receivers == [OLGA]
+
+
+MUTED: dict[str, bool] = dict.fromkeys(TOPICS, False)
+
+
+def announced(house: House) -> list[tuple[str, dict[str, Any]]]:
+    """What the table's stream has passed on of changes of settings, the latest first."""
+    items = list_entries(house.table, house.org_id, limit=50).items
+    return [read_announcement(item) for item in items if "detail_type" in item]
+
+
+def test_every_owner_hears_of_a_role_with_more_rights_whatever_is_switched_off(
+    house: House,
+) -> None:
+    change_preferences(house.table, house.org_id, MUTED, OWNER, NOW)
+
+    def seat(user_id: str, role: Role) -> None:
+        change_seat(
+            house.table,
+            house.organization,
+            user_id,
+            OWNER,
+            NOW,
+            admitted=None,
+            seat_tier=None,
+            role=role,
+        )
+
+    seat(PAM, "owner")
+    new = Member(house.org_id, "user_new", "Nele", "n@x.example", "admin", "standard", True, True)
+    add_member(house.table, house.organization, new, OWNER, NOW)
+    raised = announced(house)
+    assert [(kind, detail["subject"]) for kind, detail in raised] == [
+        ("member.role_raised", "user_new"),
+        ("member.role_raised", PAM),
+    ]
+    assert raised[0][1]["after"]["role"] == "admin"
+    assert "role" not in raised[0][1]["before"]
+    post = Post()
+    for kind, detail in raised:
+        assert notify(house.table, post, kind, detail, "https://h.example", NOW).sent == 2
+    assert post.receivers == [OLGA, OLGA, PAM, PAM]
+    assert f"{OLGA} gave Nele a role with more rights in House: Admin." in post.sent[0].text
+
+    seat(PAM, "member")
+    seat(BEN, "member")
+    remove_member(house.table, house.organization, "user_new", OWNER, NOW)
+    plain = replace(new, user_id="user_plain", role="member")
+    add_member(house.table, house.organization, plain, OWNER, NOW)
+    assert len(announced(house)) == 2
 
 
 def test_requests_are_told_to_admins_too_with_the_names_of_those_who_ask(house: House) -> None:

@@ -25,6 +25,12 @@ THRESHOLD = {
 }
 # One event of each kind that is told, with the facts that it carries.
 EVENTS: dict[str, dict[str, Any]] = {
+    "member.role_raised": {
+        "actor": {"type": "user", "id": "user_olga"},
+        "subject": "user_ada",
+        "before": {"role": "member"},
+        "after": {"role": "owner"},
+    },
     "spend_limit.threshold_reached": THRESHOLD,
     "spend_limit.increase_requests_outstanding": {"pending": 2, "request_ids": ["slir_1"]},
     "spend_limit.increase_approved": {"user_id": "user_ada", "period": "weekly", "amount": "500"},
@@ -78,7 +84,8 @@ def letter(
 ) -> Letter:
     notice = notice_of(detail_type, detail)
     assert notice is not None
-    return compose(notice, organization(language=language), member(), **changes)
+    people = {"member": "Ada", "by": "Olga"} if notice.by else {}
+    return compose(notice, organization(language=language), member(), people=people, **changes)
 
 
 def test_a_letter_says_what_was_spent_of_what() -> None:
@@ -185,7 +192,20 @@ def test_every_wording_is_told_by_some_event_and_every_topic_has_one() -> None:
         notice_of("wallet.empty", {"balance": "9", "free": "1"}),
     ]
     assert {notice.name for notice in notices if notice} == LANGUAGES["en"].wordings.keys()
-    assert {notice.topic for notice in notices if notice} == set(TOPICS)
+    # One that has no topic cannot be switched off.
+    assert {notice.topic for notice in notices if notice} == {*TOPICS, None}
+
+
+def test_a_role_is_named_as_people_name_it_with_whose_it_is_and_who_gave_it() -> None:
+    told = letter("member.role_raised", EVENTS["member.role_raised"])
+    french = letter("member.role_raised", EVENTS["member.role_raised"], "fr")
+
+    assert told.subject == "Ada has a new role in Acme: Owner"
+    assert "Olga gave Ada a role with more rights" in told.text
+    assert (
+        "Olga a donné à Ada un rôle avec plus de droits chez Acme\u00a0: Propriétaire."
+        in french.text
+    )
 
 
 def test_a_line_whose_value_is_not_known_is_left_out() -> None:

@@ -32,6 +32,7 @@ EVENT_TYPES: Final = (
     "invoice.finalized",
     "invoice.paid",
     "invoice.past_due",
+    "member.role_raised",
     "spend_limit.changed",
     "spend_limit.increase_approved",
     "spend_limit.increase_denied",

@@ -24,6 +24,7 @@ from headroom.domain.audit import (
 )
 from headroom.domain.budget import Budget
 from headroom.domain.organization import Member, Organization
+from headroom.domain.roles import raises_rights
 from headroom.errors import NotFound, Overloaded, Overtaken
 from headroom.store.audit import put_entry
 from headroom.store.budgets import close_budget, find_budget
@@ -46,6 +47,8 @@ ENFORCING_TAKES_MAX: Final = timedelta(seconds=10)
 
 # What a change is called in the audit, and whether the event bus hears of it under that name.
 ANNOUNCED: Final = frozenset({"extra_usage.enabled", "extra_usage.disabled", "spend_limit.changed"})
+# However somebody came to a role with more rights.
+ROLE_RAISED: Final = "member.role_raised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,9 @@ def _entry(
     entry = Entry(
         organization.org_id, version, now, reason.actor, reason.action, subject, was, now_is
     )
-    detail_type = reason.action if reason.action in ANNOUNCED else None
+    detail_type: str | None = reason.action if reason.action in ANNOUNCED else None
+    if raises_rights(was.get("role"), now_is.get("role")):
+        detail_type = ROLE_RAISED
     return [put_entry(entry, detail_type), *writes]
 
 

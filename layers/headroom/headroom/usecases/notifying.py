@@ -53,11 +53,17 @@ def notify(
     if notice is None or organization is None or notice.topic in organization.muted:
         return told
     requesters = list(_requesters(table, organization, notice))
+    people = _people(table, organization, notice)
     later: MailNotSent | None = None
     for recipient in _recipients(table, organization, notice):
         place = (organization.org_id, detail["id"], recipient.user_id)
         letter = compose(
-            notice, organization, recipient, requesters=requesters, settings_url=settings_url
+            notice,
+            organization,
+            recipient,
+            requesters=requesters,
+            people=people,
+            settings_url=settings_url,
         )
         if not claim_mail(table, *place, now):
             continue
@@ -87,6 +93,17 @@ def _recipients(table: Table, organization: Organization, notice: Notice) -> Ite
     for member in list_staff(table, organization.org_id):
         if notice.audience == "reviewers" or member.role in OWNERS:
             yield member
+
+
+def _people(table: Table, organization: Organization, notice: Notice) -> dict[str, str]:
+    """Return the names of whom a notice is about and who did it; who has no name has their id."""
+    asked = {"member": notice.user_id, "by": notice.by}
+    people: dict[str, str] = {}
+    for word, some_id in asked.items():
+        if some_id is not None:
+            member = find_member(table, organization.org_id, some_id)
+            people[word] = some_id if member is None else member.name
+    return people
 
 
 def _requesters(table: Table, organization: Organization, notice: Notice) -> Iterator[str]:

@@ -31,7 +31,16 @@ class English:
     link = "Open usage settings"
     footer = "You get this because of your role in {organization}. Owners choose what is sent."
     periods: Mapping[str, str] = {"monthly": "monthly", "weekly": "weekly", "daily": "daily"}
+    roles: Mapping[str, str] = {"admin": "Admin", "owner": "Owner"}
     wordings: Mapping[str, Wording] = {
+        "role_raised": Wording(
+            "{member} has a new role in {organization}: {role}",
+            (
+                "{by} gave {member} a role with more rights in {organization}: {role}.",
+                "If that is not right, take the role back and look through the API keys.",
+                "This message goes to every owner and cannot be switched off.",
+            ),
+        ),
         "organization_limit_near": Wording(
             "{organization} has used {percent}% of its spend limit",
             (

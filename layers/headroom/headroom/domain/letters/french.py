@@ -40,7 +40,17 @@ class French:
         "weekly": "hebdomadaire",
         "daily": "quotidienne",
     }
+    roles: Mapping[str, str] = {"admin": "Administrateur", "owner": "Propriétaire"}
     wordings: Mapping[str, Wording] = {
+        "role_raised": Wording(
+            "{member} a un nouveau rôle chez {organization}\u00a0: {role}",
+            (
+                "{by} a donné à {member} un rôle avec plus de droits chez {organization}\u00a0: "
+                "{role}.",
+                "Si ce n’est pas voulu, retirez ce rôle et passez en revue les clés d’API.",
+                "Ce message va à chaque propriétaire et ne peut pas être désactivé.",
+            ),
+        ),
         "organization_limit_near": Wording(
             "{organization} a utilisé {percent}\u00a0% de sa limite de dépenses",
             (

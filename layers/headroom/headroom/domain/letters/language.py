@@ -30,6 +30,8 @@ class Language(Protocol):
     footer: str
     # "day", "week", "month" as in "your daily limit", by limit period.
     periods: Mapping[str, str]
+    # The roles that a letter may name.
+    roles: Mapping[str, str]
 
     def money(self, cents: int, currency: str) -> str:
         """Print an amount as people write it."""

@@ -65,9 +65,13 @@ def compose(
     recipient: Member,
     *,
     requesters: Sequence[str] = (),
+    people: Mapping[str, str] | None = None,
     settings_url: str = "",
 ) -> Letter:
-    """Write the letter that tells a member of a notice, in their organization's language."""
+    """Write the letter that tells a member of a notice, in their organization's language.
+
+    `people` are the names of those whom its words name, by the words' own name for them.
+    """
     language = LANGUAGES[organization.language]
     wording = language.wordings[notice.name]
     values = _values(notice.facts, language, organization)
@@ -75,6 +79,7 @@ def compose(
     values["recipient"] = _one_line(recipient.name)
     if requesters:
         values["requesters"] = ", ".join(_one_line(name) for name in requesters)
+    values |= {word: _one_line(name) for word, name in (people or {}).items()}
     lines = [
         language.greeting.format_map(values),
         *(line.format_map(values) for line in wording.lines if _is_known(line, values)),
@@ -107,6 +112,8 @@ def _values(
     for name, fact in _TEXTS.items():
         if facts.get(fact) is not None:
             values[name] = _one_line(str(facts[fact]))
+    if (role := language.roles.get(str(facts.get("role")))) is not None:
+        values["role"] = role
     period = facts.get("period")
     if not isinstance(period, str):
         return values

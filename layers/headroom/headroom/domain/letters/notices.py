@@ -34,14 +34,16 @@ class Notice:
     """An event as people are told of it; `name` says which words.
 
     `facts` are the event's own, as the bus carries them. `user_id` is whom it is about, if that
-    is one member.
+    is one member, and `by` who did it, if the letter says so. Without a topic nobody can switch it
+    off.
     """
 
     name: str
-    topic: Topic
+    topic: Topic | None
     audience: Audience
     facts: Mapping[str, Any]
     user_id: str | None = None
+    by: str | None = None
 
 
 def notice_of(detail_type: str, detail: Mapping[str, Any]) -> Notice | None:
@@ -100,6 +102,12 @@ def _money_returned(detail: Mapping[str, Any]) -> Notice:
     return Notice(name, "payments", "owners", detail)
 
 
+def _role_raised(detail: Mapping[str, Any]) -> Notice:
+    """Whoever has taken an owner's account must not be able to keep the owners from hearing it."""
+    facts = {**detail, "role": detail["after"]["role"]}
+    return Notice("role_raised", None, "owners", facts, detail["subject"], by=detail["actor"]["id"])
+
+
 def _finalized(detail: Mapping[str, Any]) -> Notice:
     kind = detail.get("kind", "invoice")
     return Notice(f"{kind}_ready", "invoices", "owners", detail)
@@ -112,6 +120,7 @@ def _told(
 
 
 _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Notice | None]]] = {
+    "member.role_raised": _role_raised,
     "spend_limit.threshold_reached": _threshold,
     "spend_limit.increase_requests_outstanding": _told(
         "requests_outstanding", "increase_requests", "reviewers"
