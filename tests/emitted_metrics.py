@@ -287,6 +287,8 @@ def acted(handler: ModuleType, _: Provision) -> None:
     with (
         patch.object(handler, "look_up"),
         patch.object(handler, "parse_confirmed"),
+        patch.object(handler, "read_key"),
+        patch.object(handler, "check_confirmation"),
         patch.object(handler, "carry_out"),
         patch.object(handler, "done_page"),
     ):

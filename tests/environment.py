@@ -48,6 +48,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "RELOAD_COOL_DOWN_SECONDS": "60",
     "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/headroom-test",
     "ACT_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:act",
+    "CONSOLE_KEY_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:headroom-console",
     "RELEASED_VERSIONS": "{}",
     "RELOAD_FUNCTION": "headroom-test-reload",
     "STAGE": "local",

@@ -12,11 +12,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from headroom.clock import Clock
 from headroom.domain.actor import Actor
 from headroom.errors import HeadroomError
-from headroom.settings import Settings
+from headroom.gateways.webhook_key import read_key_of
+from headroom.settings import ConfirmationSettings, Settings
 from headroom.store.connect import connect
 from headroom.usecases.operating import carry_out, look_up
+from headroom.wire.confirmations import check_confirmation
 from headroom.wire.console import done_page, problem_page
-from headroom.wire.orders import parse_confirmed, read_event
+from headroom.wire.orders import parse_confirmed, read_pressed
 
 DESCRIPTION = """\
 ## Headroom: act on an organization
@@ -28,6 +30,7 @@ logger = Logger()
 metrics = Metrics()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
+read_key = read_key_of(ConfirmationSettings.from_env(os.environ).key_arn)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -36,10 +39,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> str:
     """Carry out an order and return as HTML what became of it."""
     if event.get("describe"):
         return DESCRIPTION
+    now = clock.now()
     try:
-        asked = read_event(event)
+        asked = read_pressed(event)
         order = parse_confirmed(asked, look_up(table, asked.get("organization", "")))
-        organization = carry_out(table, order, _operator(context), clock.now())
+        check_confirmation(read_key(), order, asked["token"], now)
+        organization = carry_out(table, order, _operator(context), now)
     except HeadroomError as error:
         logger.warning("operator's order not carried out", error=str(error))
         return problem_page(str(error))

@@ -10,9 +10,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.clock import Clock
 from headroom.errors import HeadroomError
+from headroom.gateways.webhook_key import read_key_of
 from headroom.settings import ConsoleSettings, Settings
 from headroom.store.connect import connect
 from headroom.usecases.operating import inspect, limit_at, look_up
+from headroom.wire.confirmations import confirmation_token
 from headroom.wire.console import (
     DESCRIPTION,
     organization_page,
@@ -26,6 +28,7 @@ logger = Logger()
 table = connect(Settings.from_env(os.environ))
 clock = Clock.from_env(os.environ)
 console = ConsoleSettings.from_env(os.environ)
+read_key = read_key_of(console.key_arn)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -35,17 +38,19 @@ def handler(event: dict[str, Any], context: LambdaContext) -> str:
         return DESCRIPTION
     endpoint = context.invoked_function_arn
     words = ""
+    now = clock.now()
     try:
         asked = read_event(event)
         words = asked.get("organization", "")[:ORGANIZATION_LENGTH_MAX]
         if not words:
             return search_page(endpoint)
-        inspection = inspect(table, look_up(table, words), clock.now())
+        inspection = inspect(table, look_up(table, words), now)
         if asked.get("view") != "preview":
             return organization_page(inspection, endpoint)
         order = parse_order(asked, inspection.organization)
         present = limit_at(table, inspection.organization, order.place) if order.place else None
-        return preview_page(order, inspection, present, console.act_function_arn)
+        token = confirmation_token(read_key(), order, now)
+        return preview_page(order, inspection, present, console.act_function_arn, token)
     except HeadroomError as error:
         if event.get("view") == "preview":
             return problem_page(str(error))

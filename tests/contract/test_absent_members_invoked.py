@@ -15,7 +15,7 @@ from headroom.store.organizations import find_organization
 from headroom.usecases.provisioning import provision
 from headroom.wire import invoices, organizations, wallets
 from headroom.wire.invoices import parse_settlement
-from headroom.wire.orders import parse_confirmed, read_event
+from headroom.wire.orders import parse_confirmed, read_pressed
 from headroom.wire.organizations import parse_provisioning
 from headroom.wire.wallets import parse_adjustment
 from tests.contract.governing import House
@@ -223,8 +223,8 @@ def order(name: str, *rows: Row) -> Form:
     return Form(
         f"act_from_console ({name})",
         sample(f"act_from_console/{name}") | {"organization": ORGANIZATION.org_id},
-        lambda body: parse_confirmed(read_event(body), ORGANIZATION),
-        (Row("act"), Row("version", zero=TAKEN), *rows),
+        lambda body: parse_confirmed(read_pressed(body), ORGANIZATION),
+        (Row("act"), Row("version", zero=TAKEN), Row("token"), *rows),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,16 +15,23 @@ from headroom.store.audit import entry_to_wire, list_entries
 from headroom.store.organizations import find_organization
 from headroom.store.refusals import last_refusals
 from headroom.usecases.noticing import Noticed
-from tests.console import ACCOUNT, Context, Reading, pressed
+from headroom.wire.confirmations import confirmation_token
+from headroom.wire.orders import parse_confirmed, read_pressed
+from tests.console import ACCOUNT, Action, Context, Reading, pressed
 from tests.in_process import Application, Organization, sample
 
 MARKUP = '<img src=x onerror="alert(1)"></table>&amp;'
+
+
+KEY = b"the deployment's key"
 
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has organizations of the same ids, and a process remembers whom it noted."""
     monkeypatch.setattr(authorize_spend, "noticed", Noticed())
+    for handler in (show_console_widget, act_from_console):
+        monkeypatch.setattr(handler, "read_key", lambda: KEY)
 
 
 def show(event: dict[str, Any]) -> Reading:
@@ -122,7 +129,7 @@ def test_a_close_is_prepared_and_ordered_like_any_act(app: Application, acme: Or
     event = sample("act_from_console/pause") | {"organization": acme.id, "act": "rerun_close"}
     month = f"{datetime.now(UTC):%Y-%m}"
 
-    preview = show({"view": "preview", **event, "period": month})
+    preview = show({**event, "view": "preview", "period": month})
     done = act(pressed(preview.action("Do it")))
 
     assert "there is one invoice" in preview.text
@@ -280,13 +287,156 @@ def test_the_sample_orders_are_carried_out(app: Application, acme: Organization)
     for name in ("set_limit", "pause"):
         organization = find_organization(app.table, acme.id)
         assert organization is not None
-        given = {"organization": acme.id, "version": organization.version}
-        page = act(sample(f"act_from_console/{name}") | given)
+        event = sample(f"act_from_console/{name}")
+        event |= {"organization": acme.id, "version": organization.version}
+        order = parse_confirmed(read_pressed(event), organization)
+        page = act(event | {"token": confirmation_token(KEY, order, datetime.now(UTC))})
         assert "Not done" not in page.text
 
     assert not enabled(app, acme)
     preview = show(sample("show_console_widget/preview_limit") | {"organization": acme.id})
     assert "from 250.00 to 250.00" in preview.text
+
+
+def cap(app: Application, acme: Organization) -> int | None:
+    organization = find_organization(app.table, acme.id)
+    assert organization is not None
+    return organization.cap_nanos
+
+
+@pytest.mark.parametrize("missing", ["version", "token"])
+def test_an_act_without_what_its_preview_gave_is_none(
+    app: Application, acme: Organization, missing: str
+) -> None:
+    event = pressed(prepare_limit(acme, "unlimited").action("Do it"))
+    del event[missing]
+    before = cap(app, acme)
+
+    page = act(event)
+
+    assert f"Not done. {missing}: must be" in page.text
+    assert (cap(app, acme), audit(app, acme)) == (before, [])
+
+
+def test_what_is_typed_into_forms_never_acts(app: Application, acme: Organization) -> None:
+    """Whatever else a widget shows, what is typed there is not what its button was pressed for."""
+    event = pressed(prepare_limit(acme, "unlimited").action("Do it"))
+    typed = {name: value for name, value in event.items() if name != "widgetContext"}
+
+    for given in ({}, {"act": "set_limit"}, {"act": "set_limit", "organization": acme.id}):
+        page = act({**given, "widgetContext": {"forms": {"all": typed}}})
+        assert "Not done." in page.text
+
+    # Nor does it change what the button was pressed for.
+    assert (
+        "The limit is unlimited." in act(pressed(prepared(event), amount="5.00", act="pause")).text
+    )
+    assert (cap(app, acme), enabled(app, acme)) == (None, True)
+
+
+def prepared(event: dict[str, Any]) -> Action:
+    return Action("Do it", {}, {name: event[name] for name in event if name != "widgetContext"})
+
+
+@pytest.mark.parametrize("minutes", [0, 60])
+def test_a_dashboard_that_calls_what_acts_does_not_act_by_being_opened(
+    app: Application, acme: Organization, minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its widget keeps the parameters of a button that somebody might have pressed."""
+    event = pressed(prepare_limit(acme, "unlimited").action("Do it"))
+    kept = prepared(event).params
+    before = cap(app, acme)
+    monkeypatch.setattr(
+        act_from_console, "clock", At(datetime.now(UTC) + timedelta(minutes=minutes))
+    )
+
+    for context in ({"params": kept}, {"params": kept, "forms": {"all": kept}}):
+        page = act({**kept, "widgetContext": context})
+        assert "Not done. token: is kept by the dashboard" in page.text
+    assert "Not done." in act({"widgetContext": {"params": {}}}).text
+
+    assert (cap(app, acme), audit(app, acme)) == (before, [])
+
+
+class At:
+    """A clock that stands."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+def test_a_token_is_of_one_order_and_of_a_while(
+    app: Application, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = pressed(prepare_limit(acme, "250.00").action("Do it"))
+    other = app.provision()
+
+    for changed in (
+        {"amount": "250.01"},
+        {"amount": "unlimited"},
+        {"scope": "user", "user_id": "user_ada"},
+        {"act": "pause"},
+        {"version": 2},
+        {"organization": other.id},
+        {"token": event["token"][:-1] + ("0" if event["token"][-1] != "0" else "1")},
+        {"token": f"9{event['token'][1:]}"},
+    ):
+        assert "Not done. token: is of another order" in act({**event, **changed}).text, changed
+    now = datetime.now(UTC)
+    monkeypatch.setattr(act_from_console, "clock", At(now + timedelta(minutes=16)))
+    assert "Not done. token: is too old" in act(event).text
+    assert audit(app, acme) == audit(app, other) == []
+    monkeypatch.setattr(act_from_console, "clock", At(now + timedelta(minutes=14)))
+    assert "The limit is 250.00 USD." in act(event).text
+
+
+def test_a_preview_is_of_the_settings_as_they_are_and_of_no_version_that_is_asked_for(
+    app: Application, acme: Organization
+) -> None:
+    event = {"view": "preview", "act": "pause", "organization": acme.id, "version": 7}
+
+    button = show({**event, "widgetContext": {"forms": {"all": {"version": "8"}}}}).action("Do it")
+
+    assert button.params["version"] == 1
+
+
+@pytest.mark.parametrize("hostile", ["\ud800", "a\udfffb", "x" * 5000, "a\x00", "1\n2"], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["organization", "act", "scope", "user_id", "amount", "version", "token", "period"]
+)
+def test_hostile_text_is_a_clear_error_and_does_nothing(
+    app: Application, acme: Organization, name: str, hostile: str
+) -> None:
+    event = pressed(prepare_limit(acme, "250.00").action("Do it"))
+
+    done = act({**event, name: hostile})
+    shown = show({**event, "view": "preview", name: hostile})
+
+    for page in (done, shown):
+        assert f"{name}: must" in page.text
+        page.html.encode()
+    assert audit(app, acme) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"\ud800": 1.5}, {"x" * 5000: None}, {"version": 10**5000}, {"act": True}, {"act": ["pause"]}],
+    ids=["surrogate", "long", "large", "truth", "list"],
+)
+def test_nothing_but_text_and_numbers_is_taken(
+    app: Application, acme: Organization, given: dict[str, Any]
+) -> None:
+    event = {"act": "pause", "organization": acme.id, **given}
+
+    done, shown = act(event), show({**event, "view": "preview"})
+
+    for page in (done, shown):
+        assert "must be" in page.text
+        assert len(page.html.encode()) < 1000
+    assert audit(app, acme) == []
 
 
 def test_names_are_text_wherever_they_are_shown(app: Application) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from headroom.errors import InvalidRequest
 from headroom.wire.invoices import parse_settlement
-from headroom.wire.orders import parse_confirmed, read_event
+from headroom.wire.orders import parse_confirmed, read_pressed
 from headroom.wire.organizations import parse_provisioning
 from headroom.wire.wallets import parse_adjustment
 from tests.contract.test_absent_members import with_form
@@ -47,7 +47,7 @@ INVOKED: Final[list[tuple[Any, dict[str, Any], tuple[str, ...]]]] = [
     ),
     (parse_settlement, sample("settle_invoice/credit"), ("reference", "operator")),
     (
-        lambda body: parse_confirmed(read_event(body), ORGANIZATION),
+        lambda body: parse_confirmed(read_pressed(body), ORGANIZATION),
         sample("act_from_console/set_tax") | {"organization": ORGANIZATION.org_id},
         ("tax_name",),
     ),

@@ -42,7 +42,7 @@ def test_a_month_of_a_stack_is_counted_in_the_template() -> None:
     alarms = Resolved(Stage="prod", GradualDeployments="true").resources("AWS::CloudWatch::Alarm")
 
     assert costs["dashboard"] == Decimal("3.00")
-    assert costs["secrets"] == Decimal("0.80")
+    assert costs["secrets"] == Decimal("1.20")
     # One over an expression is charged for each metric in it.
     assert costs["alarms"] > len(alarms) * Decimal("0.10")
     assert costs["metrics of our own"] > 0

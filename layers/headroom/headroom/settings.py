@@ -142,9 +142,17 @@ class ReloadSettings(FromEnvironment):
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSettings(FromEnvironment):
-    """Which function the console's buttons call to change something."""
+    """Which function the console's buttons call to change something, and what signs previews."""
 
     act_function_arn: Annotated[str, "ACT_FUNCTION_ARN"]
+    key_arn: Annotated[str, "CONSOLE_KEY_ARN"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationSettings(FromEnvironment):
+    """The ARN of the key that signs what an operator was shown."""
+
+    key_arn: Annotated[str, "CONSOLE_KEY_ARN"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""The deployment's key from which the secrets of webhook endpoints are derived."""
+"""A key of the deployment: the secrets of webhook endpoints are derived from one.
+
+The previews of the operator's widget are signed with another.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ ReadKey = Callable[[], bytes]
 def read_key_of(secret_arn: str) -> ReadKey:
     """Return a reader of the key in Secrets Manager, which is asked for it once in a process.
 
-    The key never changes: every endpoint's secrets would change with it.
+    The key never changes: whatever is derived from it or signed with it would change too.
     """
 
     @cache

@@ -113,11 +113,14 @@ def organization_page(inspection: Inspection, endpoint: str) -> Html:
     )
 
 
-def preview_page(order: Order, inspection: Inspection, present: int | None, act_arn: str) -> Html:
+def preview_page(
+    order: Order, inspection: Inspection, present: int | None, act_arn: str, token: str
+) -> Html:
     """Return what an order would do, said before it is done, and the button that does it."""
     asked = sentence(order, present)
     params: dict[str, object] = {
         "act": order.act,
+        "token": token,
         "organization": order.org_id,
         "version": order.version,
         "period": order.period,

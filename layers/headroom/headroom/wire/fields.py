@@ -54,7 +54,7 @@ def known_only(fields: Fields, known: frozenset[str], path: str = "") -> None:
     """
     for name in fields:
         if name not in known:
-            raise InvalidRequest(f"{path}{_legible(name[:64])}", "is not a member of this request")
+            raise InvalidRequest(f"{path}{legible(name[:64])}", "is not a member of this request")
 
 
 def text(
@@ -78,7 +78,7 @@ def text(
         raise InvalidRequest(field, f"must have 1 to {length_max} characters")
     if pattern is not None and not pattern.fullmatch(value):
         raise InvalidRequest(field, f"must match {pattern.pattern}")
-    if _legible(value) != value:
+    if legible(value) != value:
         raise InvalidRequest(field, "must be Unicode text, without lone surrogates")
     return value
 
@@ -241,6 +241,6 @@ def _finite(text: str) -> float:
     return value
 
 
-def _legible(text: str) -> str:
+def legible(text: str) -> str:
     """Replace lone surrogates, which JSON can escape but no UTF-8 can carry."""
     return text if text.isascii() else text.encode(errors="replace").decode()

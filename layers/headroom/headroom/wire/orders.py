@@ -14,10 +14,14 @@ from headroom.domain.tax import Tax, parse_rate
 from headroom.errors import InvalidRequest
 from headroom.store.limits import LimitPlace, ScopeType
 from headroom.usecases.operating import ACTS, Order
-from headroom.wire.fields import as_object, one_line
+from headroom.wire.confirmations import TOKEN
+from headroom.wire.fields import Fields, as_object, legible, line
 from headroom.wire.organizations import TAX_NAME_LENGTH_MAX
 
 ORGANIZATION_LENGTH_MAX: Final = 128
+# More than anything that an order takes.
+TEXT_LENGTH_MAX: Final = 1000
+NUMBER_MAX: Final = 10**15
 SCOPES: Final[Mapping[str, str]] = {
     "organization": "the organization's spend limit",
     "standard": "each standard seat's limit",
@@ -34,22 +38,29 @@ def read_event(event: Mapping[str, Any]) -> dict[str, str]:
     """Return what a widget was called with: its form's inputs, and over them its parameters.
 
     Raises:
-        InvalidRequest: a value is no text.
+        InvalidRequest: a value is no line of text, or too long.
     """
-    context = as_object(event.get("widgetContext") or {}, "widgetContext")
-    forms = as_object(context.get("forms") or {}, "forms")
-    given = {**as_object(forms.get("all") or {}, "forms.all"), **event}
-    given.pop("widgetContext", None)
-    asked: dict[str, str] = {}
-    for name, value in given.items():
-        if not isinstance(value, str | int):
-            raise InvalidRequest(name[:64], "must be text")
-        asked[name] = str(value).strip()
-    return asked
+    forms = as_object(_context(event).get("forms") or {}, "forms")
+    return _texts({**as_object(forms.get("all") or {}, "forms.all"), **event})
+
+
+def read_pressed(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the button that acts was pressed with: its own parameters, and nothing typed.
+
+    A dashboard that is opened calls its widget's function with the parameters that it keeps. What
+    it keeps was not pressed by anybody.
+
+    Raises:
+        InvalidRequest: a value is no line of text, or too long; or the dashboard keeps a token.
+    """
+    kept = as_object(_context(event).get("params") or {}, "widgetContext.params")
+    if "token" in kept:
+        raise InvalidRequest("token", "is kept by the dashboard; only a preview's button acts")
+    return _texts(event)
 
 
 def parse_order(asked: Mapping[str, str], organization: Organization) -> Order:
-    """Read what an operator wants done to the organization that they were shown.
+    """Read what an operator wants done to an organization as it is now, which they are shown.
 
     Raises:
         InvalidRequest: it is no act, or its scope or amount cannot be read.
@@ -57,10 +68,7 @@ def parse_order(asked: Mapping[str, str], organization: Organization) -> Order:
     act = next((act for act in ACTS if act == asked.get("act")), None)
     if act is None:
         raise InvalidRequest("act", f"must be one of {', '.join(ACTS)}")
-    version = asked.get("version", str(organization.version))
-    if not _VERSION.fullmatch(version):
-        raise InvalidRequest("version", "must be the version of the settings")
-    order = Order(act, organization.org_id, int(version))
+    order = Order(act, organization.org_id, organization.version)
     if act == "rerun_close":
         period = asked.get("period", "")
         if not _PERIOD.fullmatch(period):
@@ -81,11 +89,36 @@ def parse_confirmed(asked: Mapping[str, str], organization: Organization) -> Ord
     """Read an order that is to be carried out: it says what the operator had seen.
 
     Raises:
-        InvalidRequest: as for `parse_order`, or it names no version of the settings.
+        InvalidRequest: as for `parse_order`, or it names no version of the settings, or has no
+            token of a preview.
     """
-    if "version" not in asked:
+    version = asked.get("version", "")
+    if not _VERSION.fullmatch(version):
         raise InvalidRequest("version", "must be given: the version of the settings that you saw")
-    return parse_order(asked, organization)
+    order = replace(parse_order(asked, organization), version=int(version))
+    if not TOKEN.fullmatch(asked.get("token", "")):
+        raise InvalidRequest("token", "must be that of the preview: look at what will happen first")
+    return order
+
+
+def _context(event: Mapping[str, Any]) -> Fields:
+    return as_object(event.get("widgetContext") or {}, "widgetContext")
+
+
+def _texts(given: Mapping[str, Any]) -> dict[str, str]:
+    asked: dict[str, str] = {}
+    for name, value in given.items():
+        if name == "widgetContext":
+            continue
+        field = legible(name[:64])
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise InvalidRequest(field, "must be text")
+        if isinstance(value, int) and abs(value) > NUMBER_MAX:
+            raise InvalidRequest(field, "must be a smaller number")
+        written = f"{value}".strip()
+        # Nothing typed is nothing said.
+        asked[name] = written and line({field: written}, field, length_max=TEXT_LENGTH_MAX)
+    return asked
 
 
 def _parse_place(asked: Mapping[str, str], organization: Organization) -> LimitPlace:
@@ -109,7 +142,7 @@ def _parse_tax(asked: Mapping[str, str]) -> Tax | None:
         return None
     if not 0 < len(name) <= TAX_NAME_LENGTH_MAX:
         raise InvalidRequest("tax_name", f"must be 1 to {TAX_NAME_LENGTH_MAX} letters")
-    return Tax(one_line(name, "tax_name"), parse_rate(rate, "tax_rate"))
+    return Tax(name, parse_rate(rate, "tax_rate"))
 
 
 def _parse_dollars(amount: str) -> int | None:
