@@ -7,6 +7,7 @@ got a role or a key by that makes every change in turn, until nobody gets anythi
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -261,6 +262,15 @@ def test_the_page_on_security_says_what_each_credential_reaches_in_the_end(
     end = end_of(Walk(House(issuer), start, monkeypatch))
 
     assert f"| {named} | {reads} | {len(calls) - reads} | {end} |" in page
+
+
+def test_every_test_that_the_page_on_security_names_is_there() -> None:
+    root = Path(__file__).resolve().parents[2]
+    named = re.findall(r"`(\w+/test_\w+\.py)(?:::(\w+))?`", (root / "docs/security.md").read_text())
+    assert len(named) > 30
+    for file, test in named:
+        found = (root / "tests" / file).read_text()
+        assert not test or f"def {test}(" in found, (file, test)
 
 
 @pytest.mark.parametrize("giver", ["primary_owner", "owner", "admin", "member", "key"])
