@@ -167,3 +167,21 @@ def test_a_seat_is_changed(house: House, visit: Visit) -> None:
     expect(row(owner, house, "m0").locator('[data-label="Seat"]')).to_have_text("Standard")
     own = house.send("GET", "/v1/me/extra_usage", person="m0").json()
     assert own["seat_tier"] == "standard"
+
+
+def test_a_role_is_given_by_whoever_may_and_offered_to_nobody_else(
+    house: House, visit: Visit
+) -> None:
+    owner = visit(house, "owner")
+    owner.go("members")
+    choose(owner, house, "m0", "Make admin")
+    owner.confirm("Change role")
+    shown = house.send("GET", "/v1/me/extra_usage", person="m0").json()
+    assert shown["role"] == "admin"
+
+    owner.page.locator(f"#actions-{house.people['owner']}").click()
+    expect(owner.page.get_by_role("menuitem", name="Edit limit")).to_be_visible()
+    expect(owner.page.get_by_role("menuitem", name="Make")).to_have_count(0)
+    admin = visit(house, "m0")
+    admin.go("members")
+    expect(admin.page.locator(f"#actions-{house.people['m1']}")).to_have_count(0)

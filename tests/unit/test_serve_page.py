@@ -15,6 +15,7 @@ import pytest
 from functions.serve_page.handler import HERE, release
 from functions.serve_page.handler import handler as serve
 from headroom.domain.audit import Action, member_facts, organization_facts
+from headroom.domain.roles import MAY_GIVE
 from headroom.store.organizations import find_member
 from headroom.wire.static import Release
 from tests.contract.governing import ANN, House
@@ -126,6 +127,17 @@ def test_every_change_that_is_audited_has_words(language: str) -> None:
         else f"fact.{name}"
         for name in facts
     } <= words.keys()
+
+
+def test_the_page_offers_the_roles_that_the_api_lets_people_give() -> None:
+    module = (ASSETS / "views" / "members.js").read_text()
+    table = re.search(r"const MAY_GIVE = (\{.*\});", module)
+    assert table is not None
+    offered = json.loads(table[1])
+
+    assert {role: set(given) for role, given in offered.items()} == {
+        role: given for role, given in MAY_GIVE.items() if role is not None and given
+    }
 
 
 def test_a_first_visit_is_light() -> None:

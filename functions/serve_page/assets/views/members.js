@@ -12,6 +12,8 @@ import { adjustMemberCap } from "./caps.js";
 
 const PAGE = 20;
 const TYPING_PAUSE_MS = 250;
+// What the API lets people of a role give to others; a test compares it with the API's own table.
+const MAY_GIVE = { "primary_owner": ["owner", "admin", "member"], "owner": ["admin", "member"] };
 
 export function members(reader) {
   const body = h("div", { class: "member-rows" });
@@ -198,7 +200,27 @@ export function members(reader) {
             },
           ),
       },
+      ...rolesFor(row).map((role) => ({
+        label: t("members.role", { role: t(`value.${role}`) }),
+        act: () =>
+          confirm(
+            t("members.role.title", { name: row.name }),
+            t(`members.role.what.${role}`),
+            t("members.role.do"),
+            async () => {
+              keep(await put(`organizations/members/${row.user_id}`, { role }));
+              await refresh();
+              say(t("members.role.done", { name: row.name, role: t(`value.${role}`) }));
+            },
+          ),
+      })),
     ];
+  }
+
+  // Nobody takes the primary owner's role, nor gives up their own by a slip here.
+  function rolesFor(row) {
+    if (row.role === "primary_owner" || row.user_id === reader.self.user_id) return [];
+    return (MAY_GIVE[reader.self.role] ?? []).filter((role) => role !== row.role);
   }
 
   async function admit(row, on) {
