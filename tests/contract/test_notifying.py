@@ -77,24 +77,26 @@ def announced(house: House) -> list[tuple[str, dict[str, Any]]]:
     return [read_announcement(item) for item in items if "detail_type" in item]
 
 
+def seat(house: House, user_id: str, role: Role) -> None:
+    """Let the primary owner give somebody a role."""
+    change_seat(
+        house.table,
+        house.organization,
+        user_id,
+        OWNER,
+        NOW,
+        admitted=None,
+        seat_tier=None,
+        role=role,
+    )
+
+
 def test_every_owner_hears_of_a_role_with_more_rights_whatever_is_switched_off(
     house: House,
 ) -> None:
     change_preferences(house.table, house.org_id, MUTED, OWNER, NOW)
 
-    def seat(user_id: str, role: Role) -> None:
-        change_seat(
-            house.table,
-            house.organization,
-            user_id,
-            OWNER,
-            NOW,
-            admitted=None,
-            seat_tier=None,
-            role=role,
-        )
-
-    seat(PAM, "owner")
+    seat(house, PAM, "owner")
     new = Member(house.org_id, "user_new", "Nele", "n@x.example", "admin", "standard", True, True)
     add_member(house.table, house.organization, new, OWNER, NOW)
     raised = announced(house)
@@ -110,8 +112,8 @@ def test_every_owner_hears_of_a_role_with_more_rights_whatever_is_switched_off(
     assert post.receivers == [OLGA, OLGA, PAM, PAM]
     assert f"{OLGA} gave Nele a role with more rights in House: Admin." in post.sent[0].text
 
-    seat(PAM, "member")
-    seat(BEN, "member")
+    seat(house, PAM, "member")
+    seat(house, BEN, "member")
     remove_member(house.table, house.organization, "user_new", OWNER, NOW)
     plain = replace(new, user_id="user_plain", role="member")
     add_member(house.table, house.organization, plain, OWNER, NOW)
@@ -146,22 +148,10 @@ def test_a_decision_is_told_to_whoever_asked(house: House) -> None:
 
 
 def test_somebody_promoted_hears_and_somebody_who_left_does_not(house: House) -> None:
-    def seat(user_id: str, role: Any) -> None:
-        change_seat(
-            house.table,
-            house.organization,
-            user_id,
-            OWNER,
-            NOW,
-            admitted=None,
-            seat_tier=None,
-            role=role,
-        )
-
-    seat(ANN, "owner")
-    seat(BEN, "owner")
-    seat(BEN, "member")
-    seat(PAM, "owner")
+    seat(house, ANN, "owner")
+    seat(house, BEN, "owner")
+    seat(house, BEN, "member")
+    seat(house, PAM, "owner")
     remove_member(house.table, house.organization, PAM, OWNER, NOW)
     post = Post()
 
