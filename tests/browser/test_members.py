@@ -179,9 +179,11 @@ def test_a_role_is_given_by_whoever_may_and_offered_to_nobody_else(
     shown = house.send("GET", "/v1/me/extra_usage", person="m0").json()
     assert shown["role"] == "admin"
 
+    owner.page.get_by_label("Search members").fill("Olga")
     owner.page.locator(f"#actions-{house.people['owner']}").click()
     expect(owner.page.get_by_role("menuitem", name="Edit limit")).to_be_visible()
     expect(owner.page.get_by_role("menuitem", name="Make")).to_have_count(0)
     admin = visit(house, "m0")
     admin.go("members")
+    expect(row(admin, house, "m1")).to_be_visible()
     expect(admin.page.locator(f"#actions-{house.people['m1']}")).to_have_count(0)
