@@ -48,6 +48,7 @@ class Means:
 Outcome = Means | int
 TAKEN: Final = Means("the value itself")
 AS_ABSENT: Final = Means("as if left out")
+UNPRICED: Final = Means("kept until it has a price")
 
 
 @dataclass(frozen=True)
@@ -305,7 +306,7 @@ SCENES: Final = (
             Row("events.0.id", zero=TAKEN),
             optional("events.0.authorization_id", "charged on arrival", zero=404),
             Row("events.0.user_id"),
-            Row("events.0.model"),
+            Row("events.0.model", zero=UNPRICED),
             optional("events.0.product", "none", zero=TAKEN),
             Row("events.0.occurred_at"),
             Row("events.0.usage"),
@@ -320,12 +321,17 @@ SCENES: Final = (
             optional("events.0.usage.cache_creation.ephemeral_1h_input_tokens", "0"),
             optional("events.0.usage.server_tool_use", "none", object=AS_ABSENT),
             optional("events.0.usage.server_tool_use.web_search_requests", "0"),
-            optional("events.0.usage.service_tier", "standard"),
-            optional("events.0.usage.speed", "standard"),
-            optional("events.0.usage.inference_geo", "anywhere", empty=AS_ABSENT),
+            optional("events.0.usage.service_tier", "standard", zero=UNPRICED, empty=UNPRICED),
+            optional("events.0.usage.speed", "standard", zero=UNPRICED, empty=UNPRICED),
+            optional("events.0.usage.inference_geo", "anywhere", zero=UNPRICED, empty=AS_ABSENT),
             optional("events.0.usage.iterations", "one sampling", list=AS_ABSENT),
-            Row("events.0.usage.iterations.0.type"),
-            optional("events.0.usage.iterations.0.model", "the model that was asked"),
+            Row("events.0.usage.iterations.0.type", zero=UNPRICED, empty=UNPRICED),
+            optional(
+                "events.0.usage.iterations.0.model",
+                "the model that was asked",
+                zero=UNPRICED,
+                empty=UNPRICED,
+            ),
             *(
                 optional(f"events.0.usage.iterations.0.{count}", "0")
                 for count in (
