@@ -44,6 +44,7 @@ BODIES: Final[dict[tuple[str, str], list[Any]]] = {
     ("POST", f"{API}/extra_usage/disable"): [None],
     ("PUT", f"{API}/extra_usage/members"): [{"mode": "everyone"}],
     ("PUT", f"{API}/extra_usage/requests"): [{"enabled": True}],
+    ("PUT", f"{API}/pricing"): [{"loop_rounds": 4}],
     ("PUT", f"{API}/spend_limit"): [{"amount": None}],
     ("PUT", f"{API}/seat_tiers/<seat_tier>/spend_limit"): [{"amount": None}],
     ("POST", f"{API}/members"): [
