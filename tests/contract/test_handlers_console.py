@@ -111,7 +111,7 @@ def test_holds_refusals_and_figures_are_shown_as_they_stand(
     page = look(acme.id)
 
     assert "Held (USD) 0.21488" in page.text
-    assert "Ada Flores (user_ada) extra_usage 0.21488 claude-sonnet-4-5" in page.text
+    assert "Ada Flores (user_ada) extra_usage 0.21488 claude-sonnet-4-6" in page.text
     assert "Dora Lind (user_dora) user_limit_reached user" in page.text
 
 
