@@ -45,7 +45,7 @@ def test_the_sample_event_is_held_and_answered_as_the_contract_has_it(
     assert body == {
         "type": "authorization",
         "user_id": "user_ada",
-        "model": "claude-sonnet-4-5",
+        "model": "claude-sonnet-4-6",
         "source": "extra_usage",
         "amount": SAMPLE_AMOUNT,
         "max_tokens": 8192,
