@@ -344,7 +344,8 @@ def _observe(watch: Watch, books: Books) -> None:
     """Strike what is not in the request's favour at this instant."""
     budget = books.budgets.get(watch.user_id)
     lacking = _lacking(watch, books, budget)
-    seat_has_some = _included_left(watch, books, budget)
+    has_seat = books.members[watch.user_id].active
+    seat_has_some = has_seat and _included_left(watch, books, budget)
     watch.always -= lacking
     watch.seat_had_some &= seat_has_some
     watch.met_a_cut |= books.pool.is_being_enforced(watch.now)
@@ -359,7 +360,8 @@ def _lacking(watch: Watch, books: Books, budget: Budget | None) -> set[str]:
         lacking.add("enabled")
     if organization.past_due:
         lacking.add("paid")
-    if not admits(organization, member):
+    # Whoever left has neither a seat nor extra usage; what they used all the same is kept.
+    if not member.active or not admits(organization, member):
         lacking.add("admitted")
     is_open = budget is not None and budget.is_open(watch.now)
     consents = member.continues and not (budget and is_open and not budget.consents)
@@ -476,4 +478,7 @@ def _turn(budget: Budget, period: LimitPeriod) -> str:
 
 
 def _monday(day: str) -> str:
+    if not day:
+        # A budget that only keeps what somebody used who had left never had a day.
+        return ""
     return week_of(datetime.fromisoformat(f"{day}T00:00:00+00:00"))

@@ -83,7 +83,8 @@ def deaf(stack: dict[str, Any]) -> Iterator[None]:
     client = boto3.client("lambda", endpoint_url=stack["aws_endpoint_url"])
     name = stack["functions"]["ReloadWallet"]
     found = client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-    assert len(found) == 2
+    # The stream reaches it by the queue as well.
+    assert len(found) == 1
     try:
         for mapping in found:
             client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
