@@ -42,7 +42,7 @@ def test_a_teams_month_is_a_statement_of_its_wallet(stack: dict[str, Any], visit
     owner.button("This month so far").click()
     expect(owner.dialog).to_contain_text("Statement")
     expect(owner.dialog).to_contain_text("Closing balance")
-    expect(owner.dialog).to_contain_text("$249.70")
+    expect(owner.dialog).to_contain_text("$249.697")
     owner.picture("statement-draft")
 
 

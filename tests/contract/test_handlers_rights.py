@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -14,13 +15,18 @@ from functions.authorize_spend import handler as authorize_spend
 from functions.ingest_usage import handler as ingest_usage
 from functions.provision_organization import handler as provision_organization
 from functions.sweep_holds import handler as sweep_holds
+from headroom.domain.pricing_terms import PricingTerms
 from headroom.store import keys
 from headroom.store.closings import last_closings
+from headroom.store.ledger import find_line
 from headroom.store.organizations import find_organization
 from headroom.store.table import Delete
 from headroom.usecases.acquiring import Hints
 from headroom.usecases.authorizing import authorize
+from headroom.usecases.governing import change_organization
+from headroom.usecases.recording import record
 from headroom.wire.authorizations import parse_authorization_request
+from headroom.wire.usage_events import parse_event
 from tests.in_process import Application, Organization, sample, sample_body, usage_event
 from tests.template import template
 
@@ -121,6 +127,24 @@ def ingest_everything(app: Application, acme: Organization) -> None:
     app.record(acme, usage_event("msg_2", app.held(acme, user_id="user_ben"), user_id="user_ben"))
 
 
+def wait_for_a_price(app: Application, acme: Organization) -> None:
+    """Leave usage that has a price by now, and needs what another member has idle."""
+    leave_something_idle(app, acme)
+    profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+    usage = {"input_tokens": 0, "output_tokens": 50_000 * 10_000_000 // 15_000}
+    came_at = datetime.now(UTC) - timedelta(hours=1)
+    raw = usage_event("msg_waits", user_id="user_emil", model=profile, usage=usage)
+    event = parse_event(raw | {"occurred_at": came_at.isoformat()}, came_at)
+    organization = find_organization(app.table, acme.id)
+    assert organization is not None
+    kept = record(app.table, Hints(), organization, event, came_at)
+    assert kept["source"] == "unpriced"
+    terms = PricingTerms(model_aliases={profile: "claude-sonnet-4-6"})
+    change_organization(
+        app.table, acme.id, lambda old: replace(old, pricing=terms), datetime.now(UTC)
+    )
+
+
 def sweep_everything(app: Application, acme: Organization) -> None:
     for name in ("ada", "ben", "emil"):
         held_long_ago(app, acme, name)
@@ -131,6 +155,11 @@ def sweep_everything(app: Application, acme: Organization) -> None:
     app.sweep()
     assert not any(app.budget(acme, name).registered for name in ("ada", "ben", "emil"))
     assert last_closings(app.table, acme.id, limit=9)
+    wait_for_a_price(app, acme)
+    app.sweep()
+    line = find_line(app.table, acme.id, "msg_waits")
+    assert line is not None
+    assert line.source != "unpriced"
 
 
 def provision_everything(app: Application, acme: Organization) -> None:

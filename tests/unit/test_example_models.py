@@ -18,10 +18,16 @@ from tests.documents import DOCUMENTS, ROOT
 from tools.example_models import MODELS
 
 NAME = re.compile(r"claude-[a-z]*-?[0-9][a-z0-9.@-]*", re.IGNORECASE)
-# The list of prices has every model that was ever sold, and the program that makes it names some.
+# Prices are of every model that was ever sold, and so is what tells of them.
 PRICES = {
+    ROOT / "docs" / "adr" / "0030-a-price-is-a-function-of-the-whole-request.md",
+    ROOT / "docs" / "prices.md",
+    ROOT / "layers" / "headroom" / "headroom" / "domain" / "bounds.py",
+    ROOT / "layers" / "headroom" / "headroom" / "domain" / "model_names.py",
     ROOT / "layers" / "headroom" / "headroom" / "price_book.json",
+    ROOT / "layers" / "headroom" / "headroom" / "price_modifiers.json",
     ROOT / "tools" / "build_price_book.py",
+    ROOT / "tools" / "prices" / "additions.json",
 }
 # Beside the documents, which tests/documents.py lists.
 FOLDERS = ("clients/python/src", "events", "functions", "layers/headroom/headroom", "tools")
@@ -30,7 +36,7 @@ SUFFIXES = {".py", ".json", ".html", ".js", ".csv", ".yaml"}
 
 def examples() -> Iterator[Path]:
     """Every text that may name a model to follow."""
-    yield from DOCUMENTS
+    yield from (path for path in DOCUMENTS if path not in PRICES)
     yield from (ROOT / "template.yaml", ROOT / "samconfig.toml", ROOT / "Makefile")
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):

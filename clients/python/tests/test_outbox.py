@@ -133,7 +133,7 @@ def test_what_headroom_rejects_is_parked_with_its_reason_and_spoils_nothing_else
     poison = [
         event(1, usage={"input_tokens": 99, "output_tokens": 9}),
         event(2, user_id="user_nobody"),
-        event(3, model="gpt-unheard-of"),
+        event(3, model=""),
         event(4, usage={"input_tokens": -1, "output_tokens": 1}),
         event(5, authorization_id="auth_made_up"),
     ]
