@@ -2,8 +2,8 @@
 
     python governing_clients.py ENDPOINT TABLE ORG_ID FIRST CLIENTS MEMBERS
 
-Says "spending" when they do; once standard input closes, prints a JSON list of [started,
-succeeded], one for each authorization.
+Says "spending" after two successes for each client. When standard input closes, each client makes
+one more attempt; then prints a JSON list of [started, succeeded], one for each authorization.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     endpoint, name, org_id, *numbers = sys.argv[1:]
     first, clients, members = map(int, numbers)
     outcomes: list[tuple[float, bool]] = []
-    ended = threading.Event()
+    ended, spending = threading.Event(), threading.Semaphore(0)
     found = find_organization(table_at(endpoint, name), org_id)
     assert found is not None
     organization: Organization = found
@@ -36,8 +36,9 @@ def main() -> None:
     def spend(client: int) -> None:
         table, hints = table_at(endpoint, name), Hints()
         turn = client
-        while not ended.is_set():
-            turn += clients
+        answered = last = False
+        while not (last and answered):
+            turn, last, answered = turn + clients, ended.is_set(), False
             body = {
                 "user_id": f"user_{turn % members}",
                 "model": "claude-sonnet-4-5",
@@ -56,12 +57,15 @@ def main() -> None:
                 )
             except SpendRefused as refused:
                 outcomes.append((started, False))
+                answered = True
                 if refused.retryable:
                     ended.wait(refused.retry_after_seconds)
                 continue
             except HeadroomError:
                 continue
             outcomes.append((started, True))
+            answered = True
+            spending.release()
             release(table, org_id, held["id"])
 
     threads = [
@@ -69,6 +73,8 @@ def main() -> None:
     ]
     for thread in threads:
         thread.start()
+    for _ in range(2 * clients):
+        spending.acquire()
     print("spending", flush=True)  # noqa: T201 - whoever started us waits for it
     sys.stdin.read()
     ended.set()
