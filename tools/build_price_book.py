@@ -20,9 +20,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import genai_prices
+from anthropic.types import Model
 from genai_prices.data import providers
 from genai_prices.types import (
     ConditionalPrice,
@@ -34,7 +35,7 @@ from genai_prices.types import (
 )
 
 from headroom.domain.modifiers import HALF, MODIFIER_VALUES, PLAIN, Factor
-from headroom.domain.prices import TOKEN_KINDS, PriceBook, unit_price
+from headroom.domain.prices import TOKEN_KINDS, PriceBook, UnknownModel, unit_price
 from headroom.errors import InvalidRequest
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -121,6 +122,27 @@ def build(
     _check_fractions(book, modifiers)
     _check_fast(provider, modifiers)
     return book
+
+
+def check_names(book: Mapping[str, Any], modifiers: Mapping[str, Any]) -> None:
+    """Refuse a book without a price for a model that the SDK names.
+
+    Raises:
+        Unbuildable: names the models.
+    """
+    read = PriceBook.from_dict(book, modifiers)
+    (literal, _) = get_args(Model)
+    missing = []
+    for name in get_args(literal):
+        try:
+            read.find(name)
+        except UnknownModel:
+            missing.append(name)
+    if missing:
+        raise Unbuildable(
+            f"{', '.join(missing)}: the SDK names it, and nothing has a price for it; add it to "
+            "the additions"
+        )
 
 
 def _put_before(model: dict[str, Any], earlier: Mapping[str, Any]) -> None:
@@ -220,6 +242,8 @@ def changes(book: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
             )
         elif was.get("windows") != model["windows"]:
             said.append(f"{model['id']}: window {was.get('windows')} becomes {model['windows']}")
+        elif was != model:
+            said.append(f"{model['id']}: the same prices, from another source")
     return said + [f"{name}: gone" for name in old]
 
 
@@ -388,6 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             json.loads(file.read_text(encoding="utf-8")) for file in (ADDITIONS, MODIFIERS)
         )
         book = build(anthropic, genai_prices.__version__, additions, modifiers)
+        check_names(book, modifiers)
         lose_nothing(book, before)
         text = render(book)
     except Unbuildable as problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from anthropic.types.model import Model
 
-from headroom.domain.model_names import is_opaque, read_model_name
+from headroom.domain.model_names import read_model_name
 from headroom.domain.prices import UnknownModel
 from headroom.price_book import PRICE_BOOK
 
@@ -108,13 +108,6 @@ def test_every_model_that_the_sdk_names_has_a_price() -> None:
     literal = Model.__args__[0]  # type: ignore[attr-defined]
     for name in literal.__args__:
         assert PRICE_BOOK.find(name).prices, name
-
-
-def test_names_that_only_their_owner_knows_are_told_from_slips() -> None:
-    assert is_opaque(f"{ARN}application-inference-profile/abcdef123456")
-    assert is_opaque(f"bedrock/{ARN}provisioned-model/x1y2z3")
-    assert not is_opaque(f"{ARN}inference-profile/us.anthropic.claude-opus-5")
-    assert not is_opaque("claude-opus-4-65")
 
 
 def test_only_names_that_end_so_ask_for_fast_mode() -> None:

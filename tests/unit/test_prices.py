@@ -347,6 +347,42 @@ def test_a_price_that_is_not_whole_nanos_stops_the_build(prices: ModelPrice, mes
     assert str(problem.value).startswith(message)
 
 
+def test_a_refresh_says_of_each_model_what_changes() -> None:
+    before = json.loads(render(built(PLAIN)))
+    (model,) = before["models"]
+    assert build_price_book.changes(before, before) == []
+    assert build_price_book.changes(before, {"models": []}) == [
+        f"{MODEL}: new, 3000/15000/300/3750/6000"
+    ]
+
+    dearer = built(changed(PLAIN, input_mtok=Decimal(4)))
+    assert build_price_book.changes(dearer, before) == [
+        f"{MODEL}: 3000/15000/300/3750/6000\n    becomes 4000/15000/300/3750/6000"
+    ]
+    wider = {"models": [model | {"windows": [[None, 1_000_000]]}]}
+    assert build_price_book.changes(wider, before) == [
+        f"{MODEL}: window [[None, 200000]] becomes [[None, 1000000]]"
+    ]
+    moved = {"models": [model | {"prices": [price | {"source": "x"} for price in model["prices"]]}]}
+    assert build_price_book.changes(moved, before) == [
+        f"{MODEL}: the same prices, from another source"
+    ]
+    assert build_price_book.changes({"models": []}, before) == [f"{MODEL}: gone"]
+
+
+def test_a_book_without_a_model_that_the_sdk_names_is_not_built() -> None:
+    book = json.loads(build_price_book.PRICE_BOOK.read_text())
+    modifiers = json.loads(build_price_book.MODIFIERS.read_text())
+    build_price_book.check_names(book, modifiers)
+
+    book["models"] = [each for each in book["models"] if each["id"] != "claude-mythos-5"]
+    modifiers["modifiers"] = [
+        each for each in modifiers["modifiers"] if each["model"] != "claude-mythos-5"
+    ]
+    with pytest.raises(Unbuildable, match=r"^claude-mythos-5: the SDK names it"):
+        build_price_book.check_names(book, modifiers)
+
+
 def test_a_stopped_build_says_so_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

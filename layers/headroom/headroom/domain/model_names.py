@@ -65,10 +65,6 @@ _PLAIN: Final = {
     "claude-mythos-preview": "claude-mythos-preview",
 }
 _VISIBLE: Final = re.compile(r"[!-~]+")
-_OPAQUE: Final = re.compile(
-    r"arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:(?:application-inference-profile|provisioned-model|"
-    r"custom-model-deployment|imported-model|prompt-router)/[a-z0-9-]+"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +99,6 @@ def read_model_name(name: str) -> ModelName | None:
         endings.add(kind)
     version = _PLAIN.get(rest) or _version(rest)
     return None if version is None else ModelName(version, fast="fast" in endings)
-
-
-def is_opaque(name: str) -> bool:
-    """Tell a name that only its owner can say the model of, such as an application's profile."""
-    return (
-        _OPAQUE.fullmatch(name.lower().removeprefix("bedrock/").removeprefix("converse/"))
-        is not None
-    )
 
 
 def _ending(rest: str) -> tuple[str, str] | None:
