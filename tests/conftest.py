@@ -24,18 +24,28 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
 os.environ |= ENVIRONMENT
 
 settings.register_profile("dev", max_examples=15, deadline=None)
-settings.register_profile("ci", max_examples=50, deadline=None, print_blob=True)
+settings.register_profile("ci", max_examples=30, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+# By how long their tests take together. Several processes begin with the longest, or one of them
+# would end long after the others.
+LONGEST_FIRST = ("e2e", "browser", "emulator", "property")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests by their folder, so that `-m "not e2e"` needs no mark in any file."""
     for item in items:
         for marker in ("emulator", "e2e", "browser"):
             if marker in item.path.parts:
                 item.add_marker(marker)
-    # The browser's driver keeps an event loop in this thread, in which nobody else can run theirs.
-    items.sort(key=lambda item: "browser" in item.path.parts)
+    if hasattr(config, "workerinput"):
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    folders = [index for index, name in enumerate(LONGEST_FIRST) if name in item.path.parts]
+    return folders[0] if folders else len(LONGEST_FIRST)
 
 
 class ByWhatTheyShare(LoadScopeScheduling):  # type: ignore[misc]
@@ -43,6 +53,11 @@ class ByWhatTheyShare(LoadScopeScheduling):  # type: ignore[misc]
 
     The plugin's own groups go by a part of a test's name that pytest 9.2 does not keep.
     """
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        # Otherwise the files with the most tests would come first, which are quick ones.
+        config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.browser.visitors import Visitor, visiting
 from tests.e2e.governed import House
@@ -29,17 +29,48 @@ FLAGS = [
 Visit = Callable[..., Visitor]
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
+class Driver:
+    """Chromium, started when it is first wanted."""
+
+    def __init__(self) -> None:
+        self._running: tuple[Playwright, Browser] | None = None
+
+    def browser(self, executable: str) -> Browser:
+        if self._running is None:
+            playwright = sync_playwright().start()
+            chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+            self._running = playwright, chromium
+        return self._running[1]
+
+    def stop(self) -> None:
+        if self._running is not None:
+            playwright, browser = self._running
+            self._running = None
+            browser.close()
+            playwright.stop()
+
+
+DRIVER = Driver()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop the driver after the last of its tests.
+
+    It keeps an event loop in this thread, in which no other test could run one.
+    """
+    if nextitem is None or "browser" not in nextitem.path.parts:
+        DRIVER.stop()
+
+
+@pytest.fixture
+def browser() -> Browser:
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    if executable is None:
         if "CI" in os.environ:
             pytest.fail(MISSING)
         pytest.skip(MISSING)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield started
-        started.close()
+    return DRIVER.browser(executable)
 
 
 @pytest.fixture

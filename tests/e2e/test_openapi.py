@@ -85,7 +85,7 @@ def fresh_minute(stack: dict[str, Any], tenant: Tenant) -> None:
 
 @schema.parametrize()
 @settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],

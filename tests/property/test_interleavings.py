@@ -41,6 +41,30 @@ def test_no_key_holds_twice_where_budgets_soon_forget(seed: int, troubled: bool)
         live(World(seed, troubled=troubled))
 
 
+CORNERS = {
+    "included",
+    "extra_usage",
+    "organization_limit_reached",
+    "wallet_empty",
+    "user_limit_reached",
+    "seat_tier_limit_reached",
+    "included_limit_reached",
+    "extra_usage_disabled",
+    "member_not_enabled",
+    "payment_past_due",
+    "recorded included",
+    "recorded extra_usage",
+    "recorded unbilled",
+    "duplicate extra_usage",
+    "extended",
+    "not extended: billing_error",
+    "released",
+    "answered again",
+    "answered anew",
+    "authorize Conflict",
+}
+
+
 def test_the_histories_reach_every_corner() -> None:
     """A model that never met a limit would prove nothing about limits."""
     outcomes: Counter[str] = Counter()
@@ -49,30 +73,10 @@ def test_the_histories_reach_every_corner() -> None:
             world = World(seed)
             live(world)
         outcomes += world.outcomes
-    for corner in (
-        "included",
-        "extra_usage",
-        "organization_limit_reached",
-        "wallet_empty",
-        "user_limit_reached",
-        "seat_tier_limit_reached",
-        "included_limit_reached",
-        "extra_usage_disabled",
-        "member_not_enabled",
-        "payment_past_due",
-        "recorded included",
-        "recorded extra_usage",
-        "recorded unbilled",
-        "duplicate extra_usage",
-        "extended",
-        "not extended: billing_error",
-        "released",
-        "answered again",
-        "answered anew",
-        "authorize Conflict",
-    ):
-        assert outcomes[corner] > 0, corner
-    assert not outcomes["contended"]
+        assert not outcomes["contended"]
+        if outcomes.keys() >= CORNERS:
+            return
+    pytest.fail(f"no history came to {sorted(CORNERS - outcomes.keys())}")
 
 
 @pytest.mark.parametrize("seed", [163, 235, 1247, 1638])

@@ -144,10 +144,11 @@ class Bench:
             closing = spending
         elif kind.table is not None:
             closing = self._organizations(kind.table, LINES)
-        with ProcessPoolExecutor(CLOSING_PROCESSES, self.context) as pool:
+        processes = max(1, min(kind.at_once, CLOSING_PROCESSES))
+        with ProcessPoolExecutor(processes, self.context) as pool:
             if kind.table is not None:
                 # The processes are there, and connected, before anything is measured.
-                places = [(self.endpoint_url, kind.table)] * CLOSING_PROCESSES
+                places = [(self.endpoint_url, kind.table)] * processes
                 list(pool.map(_warm_up, places))
             self.stop.clear()
             started = time.monotonic()
@@ -158,9 +159,9 @@ class Bench:
             else:
                 work = [
                     (self.endpoint_url, kind.table, part, str(folder))
-                    for part in _parts(closing, min(kind.at_once, CLOSING_PROCESSES))
+                    for part in _parts(closing, processes)
                 ]
-                each = -(-kind.at_once // CLOSING_PROCESSES)
+                each = -(-kind.at_once // processes)
                 seen.closes += sum(pool.map(_close_all, work, [each] * len(work)))
             self.stop.set()
             for _ in self.clients:
