@@ -12,7 +12,6 @@ but the counting of tokens.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, cast, overload
 
 import anthropic
@@ -21,9 +20,16 @@ from anthropic import APIRequest, APIResponse, AsyncAPIResponse, Middleware
 from anthropic.types import MessageTokensCount
 
 from headroom_client.bodies import AsyncMeteredBody, MeteredBody
-from headroom_client.bound import Bound, bound_request
+from headroom_client.bound import Bound
 from headroom_client.client import AsyncClient, Client
 from headroom_client.errors import Refused, Unmetered, UsageMissing
+from headroom_client.metering import (
+    Metering,
+    arguments_of,
+    bound_of,
+    check_members,
+    http_response,
+)
 from headroom_client.tally import stop_reason_of
 from headroom_client.ticket import Ticket
 
@@ -32,36 +38,6 @@ SETTLE_SECONDS: Final = 5.0
 MESSAGES: Final = "/v1/messages"
 COUNT: Final = "/v1/messages/count_tokens"
 BATCHES: Final = "/v1/messages/batches"
-# Every other member of a body may change what a request costs, by which nobody knows.
-_KNOWN: Final = frozenset(
-    {
-        "max_tokens",
-        "messages",
-        "model",
-        "cache_control",
-        "compaction",
-        "container",
-        "context_management",
-        "diagnostics",
-        "fallback_credit_token",
-        "fallbacks",
-        "inference_geo",
-        "mcp_servers",
-        "metadata",
-        "output_config",
-        "service_tier",
-        "speed",
-        "stop_sequences",
-        "stream",
-        "system",
-        "temperature",
-        "thinking",
-        "tool_choice",
-        "tools",
-        "top_k",
-        "top_p",
-    }
-)
 _COUNTED: Final = frozenset(
     {
         "messages",
@@ -75,19 +51,6 @@ _COUNTED: Final = frozenset(
         "output_config",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Metering:
-    """For whom, and how, requests are authorized; see `metered`."""
-
-    user_id: str
-    product: str | None
-    min_tokens: int | None
-    count_tokens: bool
-    server_tool_tokens: int | None
-    use_extra_usage: bool | None
-    ttl_seconds: int
 
 
 @overload
@@ -207,7 +170,7 @@ class Meter(Middleware):
         return response
 
     def _authorize(self, bound: Bound) -> Ticket:
-        arguments = arguments_of(bound, self._metering)
+        arguments = arguments_of(bound, self._metering, self._metering.ttl_seconds)
         # Earlier requests may hold more than they used until their usage is delivered.
         unsettled = self._headroom.outbox.waiting()
         try:
@@ -273,7 +236,7 @@ class AsyncMeter(Middleware):
         return response
 
     async def _authorize(self, bound: Bound) -> Ticket:
-        arguments = arguments_of(bound, self._metering)
+        arguments = arguments_of(bound, self._metering, self._metering.ttl_seconds)
         # Earlier requests may hold more than they used until their usage is delivered.
         unsettled = self._headroom.outbox.waiting()
         try:
@@ -318,29 +281,8 @@ def body_to_meter(request: APIRequest) -> Mapping[str, Any] | None:
         raise Unmetered(f"{request.method.upper()} {url.path} is not metered")
     if not isinstance(request.json, Mapping):
         raise Unmetered("a body that is no JSON object is not metered")
-    if unknown := sorted(request.json.keys() - _KNOWN):
-        raise Unmetered(f"{unknown[0]}: a request with it is not metered")
+    check_members(request.json)
     return request.json
-
-
-def bound_of(body: Mapping[str, Any], metering: Metering, counted: int | None) -> Bound:
-    """Return what to hold money for."""
-    return bound_request(
-        body,
-        counted_tokens=counted,
-        min_tokens=metering.min_tokens,
-        server_tool_tokens=metering.server_tool_tokens,
-    )
-
-
-def arguments_of(bound: Bound, metering: Metering) -> dict[str, Any]:
-    """Return what to authorize."""
-    return {
-        "user_id": metering.user_id,
-        **bound.to_authorize(),
-        "use_extra_usage": metering.use_extra_usage,
-        "ttl_seconds": metering.ttl_seconds,
-    }
 
 
 def as_authorized(
@@ -351,13 +293,6 @@ def as_authorized(
     changed = {**body, "max_tokens": allowed} if allowed < bound.max_tokens else dict(body)
     # The usage is read off the body's bytes as they come, so they must not be compressed.
     return request.copy(body=changed, headers={**request.headers, "accept-encoding": "identity"})
-
-
-def http_response(response: object) -> httpx2.Response:
-    """Return the HTTP answer behind what the SDK made of it."""
-    if isinstance(response, httpx2.Response):
-        return response
-    return cast("APIResponse[Any]", response).http_response
 
 
 def is_stream(http: httpx2.Response) -> bool:
