@@ -207,11 +207,15 @@ class _Base:
         self.courier.flush(flush_seconds)
         self.courier.close()
         left = Flushed(tuple(self.outbox.left()))
-        empty = left and not self.outbox.parked()
+        in_batches = self.outbox.open_batch_requests()
+        empty = left and not self.outbox.parked() and not in_batches
         self.outbox.close()
         self._line.close()
         if not left:
             log.warning("not all reached Headroom; %s keeps it; %s", self.outbox.path, left)
+        if self._folder and in_batches:
+            said = "%d requests of batches are held for in %s: read their results with this outbox"
+            log.warning(said, in_batches, self.outbox.path)
         if self._folder and empty:
             for file in Path(self._folder).iterdir():
                 file.unlink()

@@ -19,13 +19,15 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from headroom_client import batch_holds
+from headroom_client.batch_holds import BatchHold, Settlement
 from headroom_client.errors import OutboxFull
 from headroom_client.owners import Owner, is_gone, life_file, owner_ids
 
@@ -183,14 +185,46 @@ class Outbox:
                 raise
             database.execute("COMMIT")
 
-    def check_room(self) -> None:
-        """See that one more entry can be kept.
+    def check_room(self, count: int = 1) -> None:
+        """See that so many more entries can be kept.
 
         Raises:
-            OutboxFull: it cannot.
+            OutboxFull: they cannot.
         """
         with self._reading() as database:
-            self._check_room(database)
+            self._check_room(database, count)
+
+    def keep_batch(self, batch_id: str, holds: Iterable[BatchHold]) -> None:
+        """Keep what is held for the requests of a batch, all of it or nothing."""
+        with self._transaction() as database:
+            batch_holds.keep(database, batch_id, holds, self._clock())
+
+    def find_batch_holds(self, batch_id: str, custom_ids: Iterable[str]) -> dict[str, BatchHold]:
+        """Return what is still to be settled of these requests of a batch, by custom id."""
+        with self._reading() as database:
+            return batch_holds.find(database, batch_id, custom_ids)
+
+    def open_batch_requests(self) -> int:
+        """Return how many requests of batches wait for somebody to read their results."""
+        with self._reading() as database:
+            return batch_holds.count_open(database)
+
+    def settle_batch(self, batch_id: str, settlements: Sequence[Settlement]) -> None:
+        """Keep what follows from results of a batch; what followed from them before stays as it is.
+
+        Raises:
+            OutboxFull: there is no room; none of them is settled.
+        """
+        now = self._clock()
+        with self._transaction() as database:
+            fresh = [
+                each
+                for each in settlements
+                if batch_holds.mark_settled(database, batch_id, each.custom_id, now)
+            ]
+            self._check_room(database, len(fresh))
+            for each in fresh:
+                self._insert(database, each.kind, each.entry_id, each.body, each.hold_until)
 
     def lease(self, kind: Kind, count: int) -> list[Entry]:
         """Take up to `count` entries that are due from others for a while.
@@ -375,7 +409,7 @@ class Outbox:
         # On the disk before `put` returns: a machine that dies loses nothing either.
         self._database.execute("PRAGMA synchronous = FULL")
         with self._transaction() as database:
-            for statement in _SCHEMA:
+            for statement in (*_SCHEMA, *batch_holds.SCHEMA):
                 database.execute(statement)
             found = {row[1] for row in database.execute("PRAGMA table_info(entries)")}
             for name, kind in _COLUMNS_ADDED.items():
@@ -383,6 +417,7 @@ class Outbox:
                     database.execute(f"ALTER TABLE entries ADD COLUMN {name} {kind}")
             for statement in _INDEXES:
                 database.execute(statement)
+            batch_holds.forget_old(database, self._clock())
 
     @contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection | None]:
@@ -506,10 +541,12 @@ class Outbox:
             [kind, entry_id, body, self._clock(), hold_until],
         )
 
-    def _check_room(self, database: sqlite3.Connection) -> None:
+    def _check_room(self, database: sqlite3.Connection, wanted: int = 1) -> None:
         (count,) = database.execute("SELECT count(*) FROM entries").fetchone()
-        if count >= self.entries_max:
-            raise OutboxFull(f"{self.path} keeps {self.entries_max} entries already")
+        if count + wanted > self.entries_max:
+            raise OutboxFull(
+                f"{self.path} keeps {count} entries already, and takes {self.entries_max}"
+            )
 
     @staticmethod
     def _waiting(database: sqlite3.Connection) -> int:
