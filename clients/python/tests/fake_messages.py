@@ -1,12 +1,17 @@
-"""A small fake of the Messages API over HTTP: JSON and server-sent events, failures and aborts."""
+"""A small fake of the Messages API over HTTP: JSON and server-sent events, failures and aborts.
+
+Its message batches have ended as soon as they are created.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from clients.python.tests.http_server import Exchange, serving
@@ -15,6 +20,7 @@ MODEL = "claude-sonnet-4-6"
 INPUT_TOKENS = 25
 WORDS = ("Money", " that", " is", " counted", " exactly", ".")
 OUTPUT_TOKENS = 40
+BATCHES = "/v1/messages/batches"
 
 
 @dataclass
@@ -49,12 +55,29 @@ class Asked:
     headers: dict[str, str]
 
 
+@dataclass
+class Batch:
+    """A batch that was created, and when."""
+
+    id: str
+    requests: list[dict[str, Any]]
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
 class FakeMessages:
-    """Answers by its scripts, one after another, and by the default one when there are no more."""
+    """Answers by its scripts, one after another, and by the default one when there are no more.
+
+    The scripts are for messages and for batches to create. `outcomes` says by custom id how a
+    request of a batch ended, if not well, and `results` how the results of batches are sent: each
+    as one event.
+    """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.scripts: list[Script] = []
+        self.batches: dict[str, Batch] = {}
+        self.outcomes: dict[str, str] = {}
+        self.results = Script()
         self.counted_tokens = INPUT_TOKENS
         self.base_url = ""
         self._lock = threading.Lock()
@@ -69,6 +92,10 @@ class FakeMessages:
         """Return the requests that would have been billed."""
         return [asked for asked in self.asked if asked.path.split("?")[0] == "/v1/messages"]
 
+    def created(self) -> list[Asked]:
+        """Return the requests to create a batch."""
+        return [each for each in self.asked if each.path.split("?")[0] == BATCHES]
+
     def answer(self, exchange: Exchange) -> None:
         body = json.loads(exchange.body or b"{}")
         path = exchange.path
@@ -76,7 +103,7 @@ class FakeMessages:
             self.asked.append(
                 Asked(path, body, {k.lower(): v for k, v in exchange.headers.items()})
             )
-            if path.split("?")[0] == "/v1/messages":
+            if path.split("?")[0] in ("/v1/messages", BATCHES):
                 self._number += 1
                 script = self.scripts.pop(0) if self.scripts else Script()
             else:
@@ -84,6 +111,8 @@ class FakeMessages:
             message_id = f"msg_{id(self):x}_{self._number}"
         if path.split("?")[0] == "/v1/messages/count_tokens":
             _json(exchange, 200, {"input_tokens": self.counted_tokens})
+        elif path.startswith(BATCHES):
+            self._answer_of_batches(exchange, script, body)
         elif path.split("?")[0] != "/v1/messages":
             _json(exchange, 200, {"type": "unexpected"})
         elif script.silent:
@@ -101,6 +130,73 @@ class FakeMessages:
             if script.without_usage:
                 del message["usage"]
             _json(exchange, 200, message)
+
+    def _answer_of_batches(self, exchange: Exchange, script: Script, body: dict[str, Any]) -> None:
+        path = exchange.path.split("?")[0]
+        found = re.fullmatch(rf"{BATCHES}/([^/]+)(/results|/cancel)?", path)
+        if exchange.command == "DELETE":
+            assert found is not None
+            _json(exchange, 200, {"id": found[1], "type": "message_batch_deleted"})
+        elif found is not None and found[2] == "/results":
+            self._send_results(exchange, self.batches[found[1]])
+        elif found is not None:
+            _json(exchange, 200, self._described(self.batches[found[1]]))
+        elif exchange.command == "GET":
+            listed = [self._described(each) for each in self.batches.values()]
+            _json(exchange, 200, {"data": listed, "has_more": False})
+        elif script.status != 200:
+            _json(exchange, script.status, _error("overloaded_error"))
+        else:
+            batch = Batch(f"msgbatch_{id(self):x}_{self._number}", body["requests"])
+            self.batches[batch.id] = batch
+            script.reached.set()
+            if script.hold_after is not None:
+                script.go_on.wait(10)
+            if script.silent:
+                exchange.hang_up()
+            else:
+                _json(exchange, 200, self._described(batch))
+
+    def _described(self, batch: Batch) -> dict[str, Any]:
+        return {
+            "id": batch.id,
+            "type": "message_batch",
+            "processing_status": "ended",
+            "request_counts": {"processing": 0, "succeeded": len(batch.requests)},
+            "created_at": batch.at.isoformat(),
+            "ended_at": batch.at.isoformat(),
+            "expires_at": (batch.at + timedelta(days=1)).isoformat(),
+            "results_url": f"{self.base_url}{BATCHES}/{batch.id}/results",
+        }
+
+    def _send_results(self, exchange: Exchange, batch: Batch) -> None:
+        script = self.results
+        exchange.begin_chunks({"content-type": "application/x-jsonl"})
+        for number, asked in enumerate(batch.requests):
+            if number == script.hold_after:
+                script.reached.set()
+                script.go_on.wait(10)
+            if number == script.cut_after:
+                exchange.hang_up()
+                return
+            result = self._result(batch, asked, script)
+            line = json.dumps({"custom_id": asked["custom_id"], "result": result})
+            is_last = number + 1 == len(batch.requests)
+            exchange.chunk((line if is_last else f"{line}\n").encode())
+        exchange.chunk(b"")
+
+    def _result(self, batch: Batch, asked: dict[str, Any], script: Script) -> dict[str, Any]:
+        custom_id = asked["custom_id"]
+        outcome = self.outcomes.get(custom_id, "succeeded")
+        if outcome == "errored":
+            return {"type": outcome, "error": _error("invalid_request_error")}
+        if outcome != "succeeded":
+            return {"type": outcome}
+        message = _message(f"msg_{batch.id}_{custom_id}", asked["params"], script)
+        message["usage"] |= {"service_tier": "batch", **script.usage}
+        if script.without_usage:
+            del message["usage"]
+        return {"type": outcome, "message": message}
 
 
 @contextmanager

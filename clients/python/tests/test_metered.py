@@ -7,7 +7,7 @@ import gc
 import json
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import anthropic
@@ -51,31 +51,6 @@ ASKED: dict[str, Any] = {
     "max_tokens": 1000,
     "messages": [{"role": "user", "content": "What do you count?"}],
 }
-
-
-@pytest.fixture
-def bare(api: FakeMessages) -> Iterator[Anthropic]:
-    with Anthropic(api_key="sk-test", base_url=api.base_url, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-def claude(bare: Anthropic, client: Client) -> Anthropic:
-    """The SDK as an application has it, metered for one member."""
-    return metered(bare, client, user_id=USER)
-
-
-@pytest.fixture
-def settled(client: Client, headroom: HeadroomServer) -> Any:
-    """Whether everything was delivered and nothing is held; returns what was spent."""
-
-    def look() -> int:
-        assert client.flush(10), client.courier.last_error
-        assert client.outbox.parked() == []
-        assert headroom.holds() == 0
-        return sum(line.charged for line in headroom.lines())
-
-    return look
 
 
 def test_a_message_is_paid_for(claude: Anthropic, settled: Any, headroom: HeadroomServer) -> None:
@@ -431,14 +406,11 @@ def test_holds_of_what_is_not_delivered_yet_refuse_nobody(bare: Anthropic) -> No
 def test_what_is_not_metered_is_not_sent(
     claude: Anthropic, api: FakeMessages, headroom: HeadroomServer
 ) -> None:
-    request: Any = {"custom_id": "a", "params": ASKED}
     calls: list[Callable[[], object]] = [
         lambda: claude.beta.messages.create(**ASKED, thread={"type": "create"}),
         lambda: claude.beta.messages.create(
             **ASKED, billing_policy={"type": "billing_policy", "bill_to": "user_profile"}
         ),
-        lambda: claude.messages.batches.create(requests=[request]),
-        lambda: claude.beta.messages.batches.create(requests=[request]),
         lambda: claude.post("/v1/complete", body={}, cast_to=object),
         lambda: claude.post(f"{api.base_url}/v1/messages/", body=ASKED, cast_to=object),
         lambda: claude.post("/v1/messages", body=[1], cast_to=object),
@@ -450,11 +422,6 @@ def test_what_is_not_metered_is_not_sent(
 
     assert api.asked == []
     assert headroom.asked == []
-
-
-def test_batches_say_what_can_be_done_instead(claude: Anthropic) -> None:
-    with pytest.raises(Unmetered, match="batches are not metered"):
-        claude.messages.batches.create(requests=[])
 
 
 def test_what_costs_nothing_goes_through(claude: Anthropic, headroom: HeadroomServer) -> None:

@@ -4,9 +4,10 @@
 around each HTTP attempt of each call, whichever way the call was made: `messages.create`, streaming
 or not, `messages.stream`, `messages.parse`, `with_raw_response`, `with_streaming_response`, and the
 same of `beta.messages`. Each attempt has an authorization of its own, because each can be billed.
+Message batches are metered by a module of their own, as their answers come when they are read.
 
-What costs money and is not metered here is refused before it is sent: batches, and every other POST
-but the counting of tokens.
+What costs money and is not metered is refused before it is sent: every other POST but the counting
+of tokens.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import httpx2
 from anthropic import APIRequest, APIResponse, AsyncAPIResponse, Middleware
 from anthropic.types import MessageTokensCount
 
+from headroom_client.batches import AsyncBatchMeter, BatchMeter, batch_call, is_cancellation
 from headroom_client.bodies import AsyncMeteredBody, MeteredBody
 from headroom_client.bound import Bound
 from headroom_client.client import AsyncClient, Client
@@ -37,7 +39,6 @@ TTL_SECONDS: Final = 900
 SETTLE_SECONDS: Final = 5.0
 MESSAGES: Final = "/v1/messages"
 COUNT: Final = "/v1/messages/count_tokens"
-BATCHES: Final = "/v1/messages/batches"
 _COUNTED: Final = frozenset(
     {
         "messages",
@@ -111,7 +112,8 @@ def metered(
         server_tool_tokens: The most input that server tools, such as web search, add to a request.
             Without it Headroom holds for them by a cautious factor, with an `InexactBound` warning.
         use_extra_usage: The member's choice for these requests alone.
-        ttl_seconds: How long the money is held; a stream that goes on prolongs it.
+        ttl_seconds: How long the money is held; a stream that goes on prolongs it. For a message
+            batch it is held for a day.
 
     Raises:
         TypeError: such a client is not metered here; those of other platforms are not.
@@ -140,17 +142,20 @@ class Meter(Middleware):
         self._bare = bare
         self._headroom = headroom
         self._metering = metering
+        self._batches = BatchMeter(headroom, metering, self._bound, self._authorize)
 
     def handle(
         self, request: APIRequest, call_next: Callable[[APIRequest], APIResponse[Any]]
     ) -> APIResponse[Any]:
         """Authorize, call, and see to it that what was used is recorded."""
+        if (batch := batch_call(request)) is not None:
+            return self._batches.handle(batch, request, call_next)
         body = body_to_meter(request)
         if body is None:
             return call_next(request)
         self._headroom.outbox.check_room()
-        bound = bound_of(body, self._metering, self._count(request, body))
-        ticket = self._authorize(bound)
+        bound = self._bound(request, body)
+        ticket = self._authorize(bound, self._metering.ttl_seconds)
         try:
             response = call_next(as_authorized(request, body, bound, ticket))
             http = http_response(response)
@@ -169,8 +174,11 @@ class Meter(Middleware):
             raise
         return response
 
-    def _authorize(self, bound: Bound) -> Ticket:
-        arguments = arguments_of(bound, self._metering, self._metering.ttl_seconds)
+    def _bound(self, request: APIRequest, body: Mapping[str, Any]) -> Bound:
+        return bound_of(body, self._metering, self._count(request, body))
+
+    def _authorize(self, bound: Bound, ttl_seconds: int) -> Ticket:
+        arguments = arguments_of(bound, self._metering, ttl_seconds)
         # Earlier requests may hold more than they used until their usage is delivered.
         unsettled = self._headroom.outbox.waiting()
         try:
@@ -204,6 +212,7 @@ class AsyncMeter(Middleware):
         self._bare = bare
         self._headroom = headroom
         self._metering = metering
+        self._batches = AsyncBatchMeter(headroom, metering, self._bound, self._authorize)
 
     async def handle_async(
         self,
@@ -211,12 +220,14 @@ class AsyncMeter(Middleware):
         call_next: Callable[[APIRequest], Awaitable[AsyncAPIResponse[Any]]],
     ) -> AsyncAPIResponse[Any]:
         """Authorize, call, and see to it that what was used is recorded."""
+        if (batch := batch_call(request)) is not None:
+            return await self._batches.handle(batch, request, call_next)
         body = body_to_meter(request)
         if body is None:
             return await call_next(request)
         self._headroom.outbox.check_room()
-        bound = bound_of(body, self._metering, await self._count(request, body))
-        ticket = await self._authorize(bound)
+        bound = await self._bound(request, body)
+        ticket = await self._authorize(bound, self._metering.ttl_seconds)
         try:
             response = await call_next(as_authorized(request, body, bound, ticket))
             http = http_response(response)
@@ -235,8 +246,11 @@ class AsyncMeter(Middleware):
             raise
         return response
 
-    async def _authorize(self, bound: Bound) -> Ticket:
-        arguments = arguments_of(bound, self._metering, self._metering.ttl_seconds)
+    async def _bound(self, request: APIRequest, body: Mapping[str, Any]) -> Bound:
+        return bound_of(body, self._metering, await self._count(request, body))
+
+    async def _authorize(self, bound: Bound, ttl_seconds: int) -> Ticket:
+        arguments = arguments_of(bound, self._metering, ttl_seconds)
         # Earlier requests may hold more than they used until their usage is delivered.
         unsettled = self._headroom.outbox.waiting()
         try:
@@ -270,13 +284,8 @@ def body_to_meter(request: APIRequest) -> Mapping[str, Any] | None:
     if request.method.upper() in ("GET", "HEAD", "DELETE"):
         return None
     url = httpx2.URL(request.url)
-    if url.path == COUNT:
+    if url.path == COUNT or is_cancellation(url.path):
         return None
-    if url.path.startswith(BATCHES):
-        raise Unmetered(
-            "message batches are not metered: they are answered when nobody waits any more. "
-            "Use the bare client, authorize with service_tier='batch', and report each result"
-        )
     if url.path != MESSAGES:
         raise Unmetered(f"{request.method.upper()} {url.path} is not metered")
     if not isinstance(request.json, Mapping):

@@ -30,12 +30,14 @@ class HeadroomError(Exception):
     """Base of all failures. `request_id` names the answer in Headroom's logs, if there was one.
 
     `retry_after_seconds` is what the answer asked to wait, if it did. `may_be_done` says that
-    Headroom may have done all the same what was asked, as the answer was lost.
+    Headroom may have done all the same what was asked, as the answer was lost. `custom_id` names
+    the request of a message batch that could not be authorized.
     """
 
     request_id: str | None = None
     retry_after_seconds: int = 0
     may_be_done: bool = False
+    custom_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
