@@ -103,7 +103,7 @@ def test_it_works_where_nothing_else_is_installed(
     """The README's way without the SDK, from the hold to the line in the ledger."""
     said = run(
         installed,
-        SNIPPETS[2],
+        SNIPPETS[3],
         tmp_path,
         HEADROOM_BASE_URL=headroom.base_url,
         HEADROOM_API_KEY=headroom.key,

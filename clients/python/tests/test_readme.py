@@ -56,7 +56,12 @@ def test_ten_lines_end_with_a_refusal_at_the_cap(api: FakeMessages, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(1, "".join(WORDS)), (2, "recorded 0.4995 cents"), (3, "delivered")],
+    [
+        (1, "".join(WORDS)),
+        (2, "hello-1 succeeded"),
+        (3, "recorded 0.4995 cents"),
+        (4, "delivered"),
+    ],
 )
 def test_the_other_snippets_do_what_they_say(
     headroom: HeadroomServer, api: FakeMessages, tmp_path: Path, number: int, said: str
@@ -66,4 +71,4 @@ def test_the_other_snippets_do_what_they_say(
 
 
 def test_there_is_no_snippet_that_nothing_runs() -> None:
-    assert len(SNIPPETS) == 4
+    assert len(SNIPPETS) == 5
