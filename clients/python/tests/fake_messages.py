@@ -42,6 +42,7 @@ class Script:
     stop_reason: str = "end_turn"
     words: tuple[str, ...] = WORDS
     output_tokens: int = OUTPUT_TOKENS
+    content_encoding: str = "identity"
     go_on: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
 
@@ -171,7 +172,8 @@ class FakeMessages:
 
     def _send_results(self, exchange: Exchange, batch: Batch) -> None:
         script = self.results
-        exchange.begin_chunks({"content-type": "application/x-jsonl"})
+        kind = {"content-type": "application/x-jsonl", "content-encoding": script.content_encoding}
+        exchange.begin_chunks(kind)
         for number, asked in enumerate(batch.requests):
             if number == script.hold_after:
                 script.reached.set()

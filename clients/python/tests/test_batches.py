@@ -108,6 +108,21 @@ def test_half_as_much_is_held_as_for_the_same_message_by_itself(
     assert 2 * in_batch.amount_nanos == single.amount_nanos
 
 
+def test_requests_may_come_from_a_generator(
+    bare: Anthropic, client: Client, api: FakeMessages, settled: Any
+) -> None:
+    """The SDK takes any iterable, and each of its attempts has to see the same requests."""
+    api.scripts = [Script(status=529)]
+    claude = metered(bare.with_options(max_retries=1), client, user_id=USER)
+
+    batch = claude.messages.batches.create(requests=iter(requests("a", "b")))
+    read(claude, batch.id)
+
+    assert settled() == 2 * EACH
+    for created in api.created():
+        assert [each["custom_id"] for each in created.body["requests"]] == ["a", "b"]
+
+
 def test_results_are_recorded_under_the_messages_ids_with_why_they_ended(
     claude: Anthropic, client: Client, api: FakeMessages, headroom: HeadroomServer, settled: Any
 ) -> None:
@@ -233,6 +248,21 @@ def test_a_result_without_usage_keeps_its_hold_and_spoils_no_other(
     assert "a was answered without usage" in caplog.text
     assert client.flush()
     assert (headroom.holds(), client.outbox.open_batch_requests()) == (1, 1)
+
+
+def test_results_that_are_compressed_all_the_same_are_not_read(
+    claude: Anthropic, client: Client, api: FakeMessages, settled: Any
+) -> None:
+    batch = claude.messages.batches.create(requests=requests("a"))
+    api.results = Script(content_encoding="gzip")
+    with pytest.raises(UsageMissing, match="compressed"):
+        read(claude, batch.id)
+    assert client.outbox.open_batch_requests() == 1
+    api.results = Script()
+
+    read(claude, batch.id)
+
+    assert settled() == EACH
 
 
 def test_what_costs_nothing_about_a_batch_goes_through(
