@@ -91,10 +91,17 @@ def post_confirm(caller: Caller, now: datetime, payment_id: str) -> dict[str, An
 
 @api.route("PUT", "/v1/organizations/wallet/auto_reload")
 def put_auto_reload(caller: Caller, now: datetime) -> dict[str, Any]:
-    wanted, keeps_limit = parse_auto_reload(api.request.json())
+    setting = parse_auto_reload(api.request.json())
     organization = _team(caller)
     wallet = set_auto_reload(
-        table, organization, wanted, terms, caller.actor, now, keeps_limit=keeps_limit
+        table,
+        organization,
+        setting.wanted,
+        terms,
+        caller.actor,
+        now,
+        keeps_limit=setting.keeps_limit,
+        said=setting.said,
     )
     return {"type": "auto_reload", **auto_reload_to_wire(organization, wallet, now)}
 

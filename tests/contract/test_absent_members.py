@@ -75,6 +75,11 @@ def kept(member: str, shows: Any, **others: Outcome) -> Row:
     return Row(member, **{"absent": Means("stays as it is", shows), **others})
 
 
+def next_time(member: str, shows: Any) -> Row:
+    """A figure that is said while it is off: it is there the next time."""
+    return optional(member, "stays for the next time", shows, zero=Means("the value itself", "0"))
+
+
 def limit(member: str, **others: Outcome) -> Row:
     """A limit that has to be said."""
     said: dict[str, Outcome] = {
@@ -482,13 +487,40 @@ SCENES: Final = (
         {"enabled": False, "threshold": "2000", "amount": "6000", "monthly_limit": "30000"},
         (
             Row("enabled"),
-            optional("threshold", "stays for the next time", "1000", zero=AS_ABSENT),
-            optional("amount", "stays for the next time", "5000", zero=AS_ABSENT),
-            optional("monthly_limit", "stays for the next time", "20000", zero=AS_ABSENT),
+            next_time("threshold", "1000"),
+            next_time("amount", "5000"),
+            next_time("monthly_limit", "20000"),
         ),
         note="off",
         plan="team",
         before=reloading,
+    ),
+    Scene(
+        "PUT",
+        f"{ORGANIZATION}/wallet/auto_reload",
+        {"enabled": True, "threshold": "2000", "amount": "6000", "monthly_limit": "30000"},
+        (
+            Row("enabled"),
+            Row("threshold", zero=Means("when nothing is left", "0")),
+            Row("amount"),
+            # There is no guard yet that absence could lift, and older programs name three members.
+            optional("monthly_limit", "unlimited, until one is said", None),
+        ),
+        note="on, never set",
+        plan="team",
+    ),
+    Scene(
+        "PUT",
+        f"{ORGANIZATION}/wallet/auto_reload",
+        {"enabled": False, "threshold": "2000", "amount": "6000", "monthly_limit": "30000"},
+        (
+            Row("enabled"),
+            next_time("threshold", None),
+            next_time("amount", None),
+            next_time("monthly_limit", None),
+        ),
+        note="off, never set",
+        plan="team",
     ),
     Scene(
         "POST",

@@ -230,6 +230,34 @@ def test_the_monthly_limit_stays_until_somebody_says_otherwise(scene: Scene) -> 
     assert scene.put_without_limit(amount="30000").body["monthly_limit"] is None
 
 
+def test_a_ceiling_that_is_said_while_it_is_off_holds_the_next_time(scene: Scene) -> None:
+    """Who switches it off and lowers the ceiling at once must find the lower one later."""
+    scene.send("set_auto_reload", monthly_limit="20000")
+
+    off = scene.send("set_auto_reload", enabled=False, monthly_limit="6000").body
+    assert (off["enabled"], off["monthly_limit"]) == (False, "6000")
+    # Said once more of what is off already.
+    again = scene.send("set_auto_reload", enabled=False, monthly_limit="5500", amount=None).body
+    assert (again["amount"], again["monthly_limit"]) == ("5000", "5500")
+    assert scene.send("get_wallet").body["auto_reload"]["monthly_limit"] == "5500"
+
+    assert scene.put_without_limit(amount="6000").error["details"]["field"] == "monthly_limit"
+    assert scene.put_without_limit(amount="5000").body["monthly_limit"] == "5500"
+
+
+def test_a_ceiling_is_said_before_anything_else_was(scene: Scene) -> None:
+    """What no reload could have is not refused while it is off; it is when it goes on."""
+    nothing = {"enabled": False, "threshold": None, "amount": None}
+    off = scene.send("set_auto_reload", **nothing, monthly_limit="1").body
+    shown = scene.send("get_wallet").body["auto_reload"]
+    for each in (off, shown):
+        said = (each["threshold"], each["amount"], each["monthly_limit"])
+        assert said == (None, None, "1")
+
+    assert scene.put_without_limit().error["details"]["field"] == "monthly_limit"
+    assert scene.send("set_auto_reload").body["monthly_limit"] == "50000"
+
+
 def test_a_crossing_off_the_stream_reloads_the_wallet_once(scene: Scene) -> None:
     scene.send("top_up", amount="500")
     scene.send("set_auto_reload", threshold="1500")

@@ -15,6 +15,7 @@ import pytest
 from headroom.domain.instants import to_wire
 from headroom.domain.money import format_amount
 from headroom.domain.payments import Charge
+from headroom.domain.wallet import ReloadFigures
 from headroom.errors import (
     Conflict,
     InvalidRequest,
@@ -34,6 +35,7 @@ from headroom.usecases.confirming import confirm_payment
 from headroom.usecases.governing import set_enabled
 from headroom.usecases.looking_after import due_wallets
 from headroom.usecases.overview import extra_usage
+from headroom.usecases.reloading import set_auto_reload
 from headroom.usecases.wallet_view import show_wallet
 from headroom.usecases.wallets import funds_beside, open_wallet, spent_by_period
 from tests.fake_payments import (
@@ -44,7 +46,7 @@ from tests.fake_payments import (
     SLOW_CARD,
     Moment,
 )
-from tests.purse import CENT, NOW, Purse
+from tests.purse import CENT, NOW, OWNER, Purse
 
 
 @pytest.fixture
@@ -890,6 +892,29 @@ def test_a_change_of_auto_reload_is_audited_and_checked(purse: Purse) -> None:
     ):
         with pytest.raises(InvalidRequest, match=field):
             purse.auto_reload(**figures)
+
+
+def test_a_ceiling_that_is_said_while_it_is_off_is_audited(purse: Purse) -> None:
+    purse.auto_reload(threshold=500, amount=2000, limit=9000)
+    entries = len(list_entries(purse.table, purse.org_id, limit=100).items)
+    for _ in range(2):
+        set_auto_reload(
+            purse.table,
+            purse.organization,
+            None,
+            purse.terms,
+            OWNER,
+            purse.now,
+            said=ReloadFigures(monthly_limit=6000 * CENT),
+        )
+
+    entry, *_ = (
+        entry_to_wire(item) for item in list_entries(purse.table, purse.org_id, limit=100).items
+    )
+    assert entry["before"] == {"auto_reload.enabled": True, "auto_reload.monthly_limit": "9000"}
+    assert entry["after"] == {"auto_reload.enabled": False, "auto_reload.monthly_limit": "6000"}
+    # What is said twice changes nothing the second time.
+    assert len(list_entries(purse.table, purse.org_id, limit=100).items) == entries + 1
 
 
 def test_an_owner_is_led_from_payment_to_auto_reload(purse: Purse) -> None:

@@ -480,7 +480,7 @@ class AutoReload(Body):
         Setting | None,
         Field(
             description="Reload when what is free to spend (the balance, less what is held) comes "
-            "down to this; null if never set."
+            "down to this; null if never said."
         ),
     ]
     amount: Setting | None
@@ -601,8 +601,9 @@ class WalletPayment(Body):
 KeptLimit = Annotated[
     Setting | None,
     Field(
-        description="Whole minor units (cents); null is unlimited. Left out, what was set last "
-        "stays: only null lifts it."
+        description="Whole minor units (cents); null is unlimited. Left out, what was said last "
+        "stays, also if that was while it was off: only null lifts it. There is no limit as long "
+        "as none was ever said."
     ),
 ]
 
@@ -615,12 +616,18 @@ class AutoReloadOn(Body):
 
 
 class AutoReloadOff(Body):
-    """Switches it off; what was set stays for the next time."""
+    """Switches it off. What is said is kept for the next time; what is left out or null stays."""
 
     enabled: Literal[False]
     threshold: Setting | None = None
     amount: Setting | None = None
-    monthly_limit: Limit = None
+    monthly_limit: Annotated[
+        Setting | None,
+        Field(
+            description="Whole minor units (cents), for the next time. Left out or null, what was "
+            "said last stays: it is lifted by null while `enabled` is true."
+        ),
+    ] = None
 
 
 AutoReloadSetting = AutoReloadOn | AutoReloadOff

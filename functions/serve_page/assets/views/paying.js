@@ -144,17 +144,8 @@ export function autoReload(reader, present, refresh) {
             type: "button",
             class: "button",
             id: "no-reload",
-            onclick: (event) =>
-              save(
-                event,
-                {
-                  enabled: false,
-                  threshold: present?.threshold ?? null,
-                  amount: present?.amount ?? null,
-                  monthly_limit: present?.monthly_limit ?? null,
-                },
-                t("reload.off.done"),
-              ),
+            // No figures: those that somebody else set meanwhile are kept for the next time.
+            onclick: (event) => save(event, { enabled: false }, t("reload.off.done")),
           },
           t(present?.enabled ? "reload.turn_off" : "reload.not_now"),
         ),

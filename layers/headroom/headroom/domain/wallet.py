@@ -57,6 +57,21 @@ class AutoReload:
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadFigures:
+    """The figures of auto-reload that were said last, for the next time; None was never said.
+
+    They need not fit each other: what is switched on is checked then.
+    """
+
+    threshold: int | None = None
+    amount: int | None = None
+    monthly_limit: int | None = None
+
+
+NOTHING_SAID: Final = ReloadFigures()
+
+
+@dataclass(frozen=True, slots=True)
 class PendingPayment:
     """A payment that is under way; in decisions it counts as arrived, unless its holder must act.
 
@@ -102,8 +117,9 @@ class Wallet:
     booked: Mapping[str, int] = field(default_factory=dict)
     owed: Mapping[str, int] = field(default_factory=dict)
     auto_reload: AutoReload | None = None
-    # What the owner set before switching it off, so that it can be shown again.
-    auto_reload_was: AutoReload | None = None
+    # What the owner set last, also while it is off, so that it can be shown again and its
+    # monthly limit holds the next time.
+    auto_reload_was: ReloadFigures | None = None
     pending: tuple[PendingPayment, ...] = ()
     # Refunds whose money is taken out, and which the processor has not confirmed yet.
     refunds: tuple[str, ...] = ()

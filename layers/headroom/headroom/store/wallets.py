@@ -20,6 +20,7 @@ from headroom.domain.wallet import (
     Lot,
     LotKind,
     PendingPayment,
+    ReloadFigures,
     Step,
     Wallet,
 )
@@ -228,7 +229,7 @@ def read_wallet(item: Item) -> Wallet:
         booked=cast("dict[str, int]", record.booked),
         owed=cast("dict[str, int]", record.owed),
         auto_reload=_auto(record.auto_reload),
-        auto_reload_was=_auto(record.auto_reload_was),
+        auto_reload_was=_figures(record.auto_reload_was),
         pending=tuple(_pending(raw) for raw in cast("list[dict[str, Any]]", record.pending)),
         refunds=tuple(cast("list[str]", record.refunds)),
         month=record.month,
@@ -335,7 +336,7 @@ def _pending(raw: Mapping[str, Any]) -> PendingPayment:
     )
 
 
-def _auto_to_json(auto: AutoReload | None) -> dict[str, Any] | None:
+def _auto_to_json(auto: AutoReload | ReloadFigures | None) -> dict[str, Any] | None:
     if auto is None:
         return None
     return {"threshold": auto.threshold, "amount": auto.amount, "limit": auto.monthly_limit}
@@ -346,3 +347,10 @@ def _auto(raw: object) -> AutoReload | None:
         return None
     fields = cast("dict[str, Any]", raw)
     return AutoReload(fields["threshold"], fields["amount"], fields["limit"])
+
+
+def _figures(raw: object) -> ReloadFigures | None:
+    if raw is None:
+        return None
+    fields = cast("dict[str, Any]", raw)
+    return ReloadFigures(fields["threshold"], fields["amount"], fields["limit"])

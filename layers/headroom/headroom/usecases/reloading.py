@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Final
 
@@ -24,7 +24,14 @@ from headroom.domain.reload import (
     reload_state,
     reloaded_in,
 )
-from headroom.domain.wallet import AutoReload, PendingPayment, Wallet, balance_by
+from headroom.domain.wallet import (
+    NOTHING_SAID,
+    AutoReload,
+    PendingPayment,
+    ReloadFigures,
+    Wallet,
+    balance_by,
+)
 from headroom.errors import InvalidRequest, Overloaded
 from headroom.gateways.payments import Payments
 from headroom.store.announcements import put_announcement
@@ -115,8 +122,12 @@ def set_auto_reload(
     now: datetime,
     *,
     keeps_limit: bool = False,
+    said: ReloadFigures = NOTHING_SAID,
 ) -> Wallet:
     """Switch auto-reload on with these figures, or off (None keeps them for the next time).
+
+    What is `said` while it is off is kept for the next time too, and what is not stays. It moves
+    no money, so it is not held to any bounds before it is switched on.
 
     With `keeps_limit` the monthly limit is not that of `wanted`, but the one that was set last,
     also if auto-reload has been off since: nothing lifts it but somebody who says so.
@@ -130,7 +141,7 @@ def set_auto_reload(
     """
 
     def meant(wallet: Wallet) -> AutoReload | None:
-        last = wallet.auto_reload or wallet.auto_reload_was
+        last = _last(wallet)
         if wanted is None:
             return None
         kept = replace(wanted, monthly_limit=last.monthly_limit) if keeps_limit and last else wanted
@@ -143,12 +154,19 @@ def set_auto_reload(
     def also() -> Sequence[Change]:
         nonlocal seen
         seen = open_wallet(table, organization, now)
-        return _writes(table, seen, meant(seen), now)
+        return _writes(table, seen, meant(seen), said, now)
 
     def told() -> tuple[Facts, Facts]:
-        return _facts(seen.auto_reload), _facts(meant(seen))
+        wanted, was, kept = meant(seen), _last(seen), _kept(seen, meant(seen), said)
+        if wanted is None and was != kept:
+            return _facts(seen.auto_reload, was), _facts(None, kept)
+        return _facts(seen.auto_reload, seen.auto_reload), _facts(wanted, wanted)
 
-    if before.auto_reload == meant(before) and "auto_reload" in organization.set_up:
+    if (
+        before.auto_reload == meant(before)
+        and _last(before) == _kept(before, meant(before), said)
+        and "auto_reload" in organization.set_up
+    ):
         return before
     change_organization(
         table,
@@ -268,13 +286,36 @@ def _is_worth_a_look(wallet: Wallet, balance: int, funds: int, now: datetime) ->
     return has_crossed(wallet, funds) and wallet.looked_at_millis <= to_millis(now - ASK_EVERY)
 
 
-def _writes(table: Table, wallet: Wallet, wanted: AutoReload | None, now: datetime) -> list[Change]:
+def _last(wallet: Wallet) -> ReloadFigures | None:
+    """Return the figures that were said last, whether or not they are in force."""
+    auto = wallet.auto_reload
+    return wallet.auto_reload_was if auto is None else _figures(auto)
+
+
+def _kept(wallet: Wallet, wanted: AutoReload | None, said: ReloadFigures) -> ReloadFigures | None:
+    """Return the figures that are said last when this is done."""
+    if wanted is not None:
+        return _figures(wanted)
+    last = _last(wallet)
+    if said == NOTHING_SAID:
+        return last
+    told = {name: figure for name, figure in asdict(said).items() if figure is not None}
+    return replace(last or NOTHING_SAID, **told)
+
+
+def _figures(auto: AutoReload) -> ReloadFigures:
+    return ReloadFigures(auto.threshold, auto.amount, auto.monthly_limit)
+
+
+def _writes(
+    table: Table, wallet: Wallet, wanted: AutoReload | None, said: ReloadFigures, now: datetime
+) -> list[Change]:
     after, changes = disown_reloads(table, wallet, now)
     after = replace(
         after,
         version=wallet.version + 1,
         auto_reload=wanted,
-        auto_reload_was=wanted or wallet.auto_reload or wallet.auto_reload_was,
+        auto_reload_was=_kept(wallet, wanted, said),
         crossed=wanted is not None,
         due_at_millis=to_millis(now),
     )
@@ -292,14 +333,14 @@ def _check(wanted: AutoReload, terms: PaymentTerms) -> None:
     assert not any(nanos % NANOS_PER_CENT for nanos in (wanted.amount, wanted.threshold))
 
 
-def _facts(auto: AutoReload | None) -> Facts:
-    if auto is None:
-        return {"auto_reload.enabled": False}
-    return {
-        "auto_reload.enabled": True,
-        "auto_reload.threshold": format_amount(auto.threshold),
-        "auto_reload.amount": format_amount(auto.amount),
-        "auto_reload.monthly_limit": format_limit(auto.monthly_limit),
+def _facts(auto: AutoReload | None, figures: AutoReload | ReloadFigures | None) -> Facts:
+    enabled = {"auto_reload.enabled": auto is not None}
+    if figures is None:
+        return enabled
+    return enabled | {
+        "auto_reload.threshold": format_limit(figures.threshold),
+        "auto_reload.amount": format_limit(figures.amount),
+        "auto_reload.monthly_limit": format_limit(figures.monthly_limit),
     }
 
 

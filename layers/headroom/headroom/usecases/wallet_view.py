@@ -84,8 +84,8 @@ def auto_reload_to_wire(
     shown = wallet.auto_reload or wallet.auto_reload_was
     return {
         "enabled": wallet.auto_reload is not None,
-        "threshold": format_amount(shown.threshold) if shown else None,
-        "amount": format_amount(shown.amount) if shown else None,
+        "threshold": format_limit(shown.threshold) if shown else None,
+        "amount": format_limit(shown.amount) if shown else None,
         "monthly_limit": format_limit(shown.monthly_limit) if shown else None,
         "reloaded_this_month": format_amount(reloaded_in(wallet, month)),
         "state": state,

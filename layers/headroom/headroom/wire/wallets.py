@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
 
 from headroom.domain.money import NANOS_PER_CENT, parse_amount, parse_limit
-from headroom.domain.wallet import AutoReload
+from headroom.domain.wallet import NOTHING_SAID, AutoReload, ReloadFigures
 from headroom.errors import InvalidRequest, NotFound
 from headroom.usecases.adjusting import KINDS, Adjustment, AdjustmentKind
 from headroom.usecases.topping_up import TopUp
@@ -81,11 +82,23 @@ def known_payment_id(text: str) -> str:
     return text
 
 
-def parse_auto_reload(body: object) -> tuple[AutoReload | None, bool]:
-    """Read auto-reload as it should be, None for off, and whether its monthly limit is to stay.
+@dataclass(frozen=True, slots=True)
+class ReloadSetting:
+    """Auto-reload as it should be, None for off, and what is `said` for the next time then.
 
-    It stays where the body does not say: only null, said, is no limit. Switching it off needs no
-    figures; those that come along are checked all the same.
+    `keeps_limit` is true where the body does not speak of the monthly limit.
+    """
+
+    wanted: AutoReload | None
+    keeps_limit: bool
+    said: ReloadFigures = NOTHING_SAID
+
+
+def parse_auto_reload(body: object) -> ReloadSetting:
+    """Read how auto-reload should be set.
+
+    The monthly limit stays where the body does not say: only null, said, is no limit. Switching
+    it off needs no figures, so null is none there; those that come along are for the next time.
 
     Raises:
         InvalidRequest: a member is missing, unknown or wrong; the error names it.
@@ -99,8 +112,8 @@ def parse_auto_reload(body: object) -> tuple[AutoReload | None, bool]:
         for name in ("threshold", "amount")
     )
     if not enabled or threshold is None or amount is None:
-        return None, True
-    return AutoReload(threshold, amount, limit), "monthly_limit" not in fields
+        return ReloadSetting(None, True, ReloadFigures(threshold, amount, limit))
+    return ReloadSetting(AutoReload(threshold, amount, limit), "monthly_limit" not in fields)
 
 
 def parse_adjustment(document: object, now: datetime) -> Adjustment:
