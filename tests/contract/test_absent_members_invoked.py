@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
+from functions.provision_organization import handler as provision_organization
+from headroom.domain.allotment import Pool
+from headroom.domain.organization import Member, Organization
+from headroom.domain.prices import KINDS
 from headroom.errors import InvalidRequest
-from headroom.store.organizations import find_organization
+from headroom.store.organizations import find_organization, find_pool, list_members
 from headroom.usecases.provisioning import provision
 from headroom.wire import invoices, organizations, wallets
 from headroom.wire.invoices import parse_settlement
@@ -26,10 +30,12 @@ from tests.contract.test_absent_members import (
     Means,
     Outcome,
     Row,
+    dotted,
     optional,
     with_form,
 )
-from tests.in_process import Application, sample
+from tests.in_process import Application, Context, sample
+from tests.memory_table import MemoryTable
 
 TAKEN: Final = Means("the value itself")
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -57,7 +63,7 @@ DOCUMENT: Final[dict[str, Any]] = {
     "currency": "USD",
     "time_zone": "UTC",
     "language": "en",
-    "extra_usage": {"enabled": False, "members": "selected"},
+    "extra_usage": {"enabled": True, "members": "selected"},
     "spend_limit": "500",
     "seat_tiers": {
         "standard": {
@@ -73,29 +79,96 @@ DOCUMENT: Final[dict[str, Any]] = {
             "user_id": "user_ada",
             "name": "Ada",
             "email": "ada@acme.example",
-            "role": "primary_owner",
+            "role": "admin",
             "seat_tier": "premium",
             "extra_usage": True,
             "continue_with_extra_usage": True,
             "spend_limit": "100",
             "daily_spend_limit": "100",
             "weekly_spend_limit": "100",
-        }
+        },
+        {
+            "user_id": "user_olga",
+            "name": "Olga",
+            "email": "olga@acme.example",
+            "role": "primary_owner",
+        },
     ],
-    "contract_prices": [],
+    "contract_prices": [
+        {
+            "id": "all-2026",
+            "model": "claude-opus-5",
+            "from": "2026-04-01",
+            "discount_percent": 20,
+            "modifiers": [
+                {
+                    "kind": "speed",
+                    "value": "fast",
+                    "factor": "3/2",
+                    "from": "2026-04-01",
+                    "until": "2026-12-31",
+                }
+            ],
+        },
+        {
+            "id": "opus-2026",
+            "model": "claude-opus-5",
+            "from": "2026-05-01",
+            "tiers": [{"input_tokens_min": 0, "rates": dict.fromkeys(KINDS, 1)}],
+        },
+    ],
     "tax": {"name": "VAT", "rate": "0.20"},
+}
+PREPAID: Final[dict[str, Any]] = {
+    "id": "acme",
+    "plan": "team",
+    "name": "Acme",
+    "members": DOCUMENT["members"][1:],
+    "wallet": {"balance": "500"},
 }
 
 
-def read_provisioning(document: dict[str, Any]) -> Any:
-    return parse_provisioning(document)
+@dataclass(frozen=True)
+class Made:
+    """What an invocation made: the organization as it is in the table."""
+
+    organization: Organization
+    members: Mapping[str, Member]
+    pool: Pool
 
 
-def of_provisioning(read: Any, member: str) -> Any:
-    tiers, (ada,) = read.organization.tiers, read.members
+def make(document: dict[str, Any]) -> Made:
+    """Provision by the handler, on a table of its own; a refusal leaves nothing behind."""
+    table = MemoryTable()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provision_organization, "table", table)
+        answer = provision_organization.handler(document, cast("Any", Context()))
+    if answer["type"] == "error":
+        assert answer["error"]["type"] == "invalid_request_error"
+        assert not table.items
+        raise InvalidRequest(answer["error"]["details"]["field"], answer["error"]["message"])
+    organization = find_organization(table, answer["id"])
+    assert organization is not None
+    members = {member.user_id: member for member in list_members(table, answer["id"])}
+    return Made(organization, members, find_pool(table, answer["id"]))
+
+
+def of_made(made: Made, member: str) -> Any:
+    tiers, ada = made.organization.tiers, made.members.get("user_ada")
+    discount, *_ = made.organization.contract or (None,)
+    if member.startswith("wallet"):
+        return made.pool.funds
+    if member.startswith("contract_prices"):
+        assert discount is not None
+        return {
+            "contract_prices.0.model": discount.model,
+            "contract_prices.0.modifiers": discount.modifiers,
+        }[member]
+    assert ada is not None
     return {
-        "spend_limit": read.organization.cap_nanos,
-        "extra_usage.enabled": read.organization.enabled,
+        # What may be spent of it, with extra usage on.
+        "spend_limit": made.organization.cap_nanos if made.organization.enabled else ABSENT,
+        "extra_usage.enabled": made.organization.enabled,
         "seat_tiers": tiers["standard"].limits,
         "seat_tiers.standard": tiers["standard"].limits,
         "seat_tiers.standard.spend_limit": tiers["standard"].limits.get("monthly"),
@@ -107,7 +180,7 @@ def of_provisioning(read: Any, member: str) -> Any:
         "members.0.spend_limit": ada.limits.get("monthly", "the tier's"),
         "members.0.daily_spend_limit": ada.limits.get("daily", "the tier's"),
         "members.0.weekly_spend_limit": ada.limits.get("weekly", "the tier's"),
-        "tax": read.organization.tax,
+        "tax": made.organization.tax,
     }[member]
 
 
@@ -134,7 +207,7 @@ def tier_limit(member: str) -> Row:
 PROVISIONING: Final = Form(
     "provision_organization",
     DOCUMENT,
-    read_provisioning,
+    make,
     (
         Row("id", zero=TAKEN),
         Row("plan"),
@@ -147,7 +220,8 @@ PROVISIONING: Final = Form(
         default("extra_usage.members", "everyone"),
         Row(
             "spend_limit",
-            absent=Means("not decided yet; a 400 where extra usage is on", None),
+            # Nothing is lifted by it: there is no guard of an organization that is yet to be made.
+            absent=Means("unlimited, until somebody sets it", None),
             null=Means("unlimited", None),
             zero=Means("nothing beyond what seats include", 0),
         ),
@@ -172,11 +246,39 @@ PROVISIONING: Final = Form(
         own_limit("members.0.daily_spend_limit"),
         own_limit("members.0.weekly_spend_limit"),
         default("contract_prices", "list prices", list=Means("list prices")),
+        Row("contract_prices.0.id", zero=TAKEN),
+        Row("contract_prices.0.model", null=Means("all models", None)),
+        Row("contract_prices.0.from"),
+        Row("contract_prices.0.discount_percent", names="contract_prices.0"),
+        optional("contract_prices.0.modifiers", "the list's", (), list=Means("the list's", ())),
+        Row("contract_prices.0.modifiers.0.kind"),
+        Row("contract_prices.0.modifiers.0.value"),
+        Row("contract_prices.0.modifiers.0.factor"),
+        optional("contract_prices.0.modifiers.0.from", "since ever"),
+        optional("contract_prices.0.modifiers.0.until", "without an end"),
+        Row("contract_prices.1.id", zero=TAKEN),
+        # Prices are a model's own: they cannot be those of all.
+        Row("contract_prices.1.model"),
+        Row("contract_prices.1.from"),
+        Row("contract_prices.1.tiers", names="contract_prices.1"),
+        Row("contract_prices.1.tiers.0.input_tokens_min"),
+        Row("contract_prices.1.tiers.0.rates"),
+        *(Row(f"contract_prices.1.tiers.0.rates.{kind}") for kind in KINDS),
         optional("tax", "none", None),
         Row("tax.name", zero=TAKEN),
         Row("tax.rate"),
     ),
-    of_provisioning,
+    of_made,
+)
+PROVISIONING_PREPAID: Final = Form(
+    "provision_organization (team)",
+    PREPAID,
+    make,
+    (
+        optional("wallet", "nothing in it", 0),
+        Row("wallet.balance", zero=Means("nothing in it", 0)),
+    ),
+    of_made,
 )
 ADJUSTMENT: Final = Form(
     "adjust_wallet",
@@ -211,7 +313,10 @@ CREDIT: Final = Form(
         Row("invoice_id"),
         Row("action"),
         Row("reference", zero=TAKEN),
-        Row("amount", absent=Means("all of it", None), zero=Means("0", 0)),
+        # A document is reversed as a whole where no amount is said. It guards nothing: no credit,
+        # and no sum of credits, is more than the invoice came to, and null is no amount. The
+        # handler refuses "0".
+        Row("amount", absent=Means("all that is not credited yet", None), zero=Means("0", 0)),
         Row("reason", zero=TAKEN),
         Row("operator", zero=TAKEN),
     ),
@@ -230,6 +335,7 @@ def order(name: str, *rows: Row) -> Form:
 
 FORMS_INVOKED: Final = (
     PROVISIONING,
+    PROVISIONING_PREPAID,
     ADJUSTMENT,
     REFUND,
     CREDIT,
@@ -261,21 +367,29 @@ def test_each_form_of_each_member_means_what_the_table_says(
         return
     with pytest.raises(InvalidRequest) as refused:
         invoked.read(body)
-    assert f"{refused.value.field}.".startswith(f"{row.member}.")
+    assert f"{dotted(refused.value.field)}.".startswith(f"{row.names or row.member}.")
 
 
 def test_every_member_that_is_read_has_its_row() -> None:
     tabled = {
-        form.name: {row.member for row in form.rows} for form in (PROVISIONING, ADJUSTMENT, CREDIT)
+        form.name: {row.member for row in form.rows}
+        for form in (PROVISIONING, PROVISIONING_PREPAID, ADJUSTMENT, CREDIT)
     }
     limits = set(organizations._LIMIT_NAMES)
     known = (
-        set(organizations._DOCUMENT) - {"wallet"}
+        set(organizations._DOCUMENT)
+        | set(members_in(DOCUMENT))
+        | set(members_in(PREPAID))
         | {f"members.0.{name}" for name in organizations._MEMBER | limits}
         | {f"seat_tiers.standard.{name}" for name in {"allowance", *limits}}
     )
 
-    assert known <= tabled["provision_organization"]
+    assert known <= {
+        *tabled["provision_organization"],
+        *tabled["provision_organization (team)"],
+        # The first member and the standard tier stand for all.
+        *(each for each in known if each.startswith(("members.1.", "seat_tiers.premium."))),
+    }
     assert tabled["adjust_wallet"] | {"payment_id"} == wallets._ADJUSTMENT
     assert tabled["settle_invoice"] == invoices._KNOWN
     for name in ("pause", "set_limit", "set_tax"):
@@ -283,6 +397,17 @@ def test_every_member_that_is_read_has_its_row() -> None:
         rows = {row.member for row in form.rows}
         # Whose limit it is only says `user` more about.
         assert set(form.body) - rows <= {"widgetContext", "organization", "user_id"}
+
+
+def members_in(body: object, path: str = "") -> Iterator[str]:
+    """Walk through the members of a body, however deep they are."""
+    if isinstance(body, dict):
+        for name, inner in body.items():
+            yield f"{path}{name}"
+            yield from members_in(inner, f"{path}{name}.")
+    elif isinstance(body, list):
+        for index, inner in enumerate(body):
+            yield from members_in(inner, f"{path}{index}.")
 
 
 def provisioned(app: Application, **changes: Any) -> dict[str, Any]:
@@ -318,6 +443,8 @@ def test_an_organization_has_one_primary_owner(app: Application, owners: int) ->
 def test_a_document_of_an_older_release_finds_its_organization(app: Application) -> None:
     """It is repeatable by its id, whatever newer organizations have to say of themselves."""
     document = sample("provision_organization/organization")
+    # Of one that had no price for a model, what a discount left out was all of them.
+    document["contract_prices"] = [{"id": "old", "from": "2026-04-01", "discount_percent": 20}]
     del document["spend_limit"]
     for member in document["members"]:
         member["role"] = "member"

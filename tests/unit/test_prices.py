@@ -224,11 +224,11 @@ def test_a_discount_must_leave_whole_nanos() -> None:
         (replacement(id="a/b"), "c.id"),
         (replacement(model=7), "c.model"),
         (replacement(model=None), "c.model"),
-        (replacement(model="gpt-5"), "model"),
+        (replacement(model="gpt-5"), "c.model"),
         (replacement(**{"from": "2026-13-01"}), "c.from"),
         (replacement(**{"from": None}), "c.from"),
         (replacement(tiers=[]), "c.tiers"),
-        (replacement(tiers=[{"input_tokens_min": 0}]), "c.tiers[0]"),
+        (replacement(tiers=[{"input_tokens_min": 0}]), "c.tiers[0].rates"),
         (
             replacement(tiers=[{"input_tokens_min": 1, "rates": CONTRACT_RATES}]),
             "c.tiers[0].input_tokens_min",

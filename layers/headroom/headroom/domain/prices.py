@@ -144,8 +144,10 @@ class Price:
             raise InvalidRequest(f"{field}.tiers", "must be a list of at least one tier")
         for index, raw_tier in enumerate(raw_tiers):
             here = f"{field}.tiers[{index}]"
-            if not isinstance(raw_tier, Mapping) or not isinstance(raw_tier.get("rates"), Mapping):
+            if not isinstance(raw_tier, Mapping):
                 raise InvalidRequest(here, "must have input_tokens_min and rates")
+            if not isinstance(raw_tier.get("rates"), Mapping):
+                raise InvalidRequest(f"{here}.rates", f"must have {', '.join(KINDS)}")
             least = raw_tier.get("input_tokens_min")
             floor = tiers[-1].input_tokens_min + 1 if tiers else 0
             if type(least) is not int or least < floor or (not tiers and least != 0):
@@ -362,7 +364,7 @@ def read_contract_price(raw: Mapping[str, Any], book: PriceBook, field: str) -> 
     if model is not None:
         if type(model) is not str:
             raise InvalidRequest(f"{field}.model", "must be a model id, or null for all models")
-        model = book.find(model).id
+        model = book.find(model, f"{field}.model").id
     starts_at = _read_start(start, f"{field}.from")
     modifiers = _read_modifiers(raw.get("modifiers"), f"{field}.modifiers")
     if ("tiers" in raw) == ("discount_percent" in raw):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,13 +45,14 @@ class Provisioning:
 
 
 def check_new(table: Table, wanted: Provisioning) -> None:
-    """Check what an organization must have that is yet to be made.
+    """Check what a document must say of an organization that is yet to be made.
 
     One that was made, or begun, from this document by a release that did not ask for it stays as
     it is: repeating its document finds it, or finishes it.
 
     Raises:
-        InvalidRequest: it has not exactly one primary owner.
+        InvalidRequest: it has not exactly one primary owner, or does not say of which models a
+            contract price is.
     """
     if is_begun(table, wanted.organization.org_id):
         return
@@ -60,6 +61,11 @@ def check_new(table: Table, wanted: Provisioning) -> None:
         raise InvalidRequest(
             "members", f"must have exactly one with the role primary_owner, not {owners}"
         )
+    for index, agreed in enumerate(wanted.contract):
+        if isinstance(agreed, Mapping) and "model" not in agreed:
+            raise InvalidRequest(
+                f"contract_prices.{index}.model", "must be a model id, or null for all models"
+            )
 
 
 def provision(table: Table, wanted: Provisioning, now: datetime) -> dict[str, Any]:
