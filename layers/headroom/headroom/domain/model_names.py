@@ -1,7 +1,7 @@
 """What people call a model, read as one plain model: the table of spellings.
 
 The same model comes as `claude-opus-5-5`, `claude-opus-5-5@20260922`, `claude-haiku-5-5[1m]`,
-`us.anthropic.claude-opus-4-6-v1:0`, `bedrock/…`, `anthropic/claude-sonnet-4.5`, or inside an ARN.
+`us.anthropic.claude-opus-4-6-v1:0`, `bedrock/…`, `anthropic/claude-sonnet-4.6`, or inside an ARN.
 A name is taken apart from both ends by the tables below, and what is left has to be a whole family
 and version: no match of beginnings, so that `claude-opus-4-65` is not read as 4.6.
 
