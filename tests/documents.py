@@ -46,8 +46,27 @@ MAKES_NOT_RUN: Final = {
     "make audit": "takes half a minute, and `make test` begins with it",
     "make prices": "writes into the sources; tests/unit/test_prices.py compares the file",
     "make up FRESH": "is how tests/conftest.py brings its stack up",
-    "make up NOW": "sets the clock of the whole stack; tests/unit/test_clock.py has what it does",
+    "make up NOW": "sets the clock of the whole stack; tests/unit/test_clock.py has what it does, "
+    "and tests/contract/test_collecting.py goes through the months of docs/local-stack.md by it",
 }
+# What `make pay` does is shown in tables. The blocks have some of it; this is the rest, as it is
+# typed, with what is bought before, and a part of what each answers.
+BUY: Final = (
+    'curl -s "$API/v1/organizations/wallet/top_ups" -H "Authorization: Bearer $TOKEN" '
+    '-H "Idempotency-Key: top-up-$RANDOM$RANDOM$RANDOM" -d '
+    """'{"amount": "2500", "payment_method": "%s"}'"""
+)
+PAYS_RUN: Final = (
+    ("make -s pay DO=card CARD=refused", {"type": "declined"}),
+    (BUY % "pm_card_visa", {"status": "succeeded"}),
+    ("make -s pay DO=dispute", {"dispute": "needs_response"}),
+    ("make -s pay DO=lose", {"dispute": "lost"}),
+    (BUY % "pm_card_authenticationRequired", {"status": "requires_action"}),
+    ("make -s pay DO=refuse", {"status": "requires_payment_method"}),
+    ("make -s pay DO=card CARD=declines", {"type": "payment_method", "last4": "0341"}),
+    # And so that the tests behind this one find the example's wallet as it was.
+    ("make -s pay DO=card CARD=good", {"type": "payment_method", "last4": "4242"}),
+)
 
 BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE: Final = re.compile(r"`((?:make|aws|pip|curl|python -m|\.venv[\w-]*/bin/\w+) [^`\n]+)`")
@@ -93,6 +112,19 @@ def single() -> list[tuple[Shown, str]]:
     return [
         (each, command) for each in shown() if not each.calls_the_api for command in each.commands
     ]
+
+
+def pays_tabled() -> tuple[list[str], dict[str, str]]:
+    """Return what the tables of docs/local-stack.md have for `make pay`: acts, and cards by name.
+
+    An act is a command, as a block would have it; with `CARD=name` it is one for each card.
+    """
+    text = (ROOT / "docs" / "local-stack.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    cards = dict(re.findall(r"^\| `(\w+)` \| `(pm_\w+)` \|", "\n".join(rows), re.MULTILINE))
+    acts = [act for row in rows for act in re.findall(r"`(DO=[^`]+)`", row)]
+    names = [act.replace("=name", f"={card}") for act in acts for card in cards]
+    return [f"make -s pay {act}" for act in dict.fromkeys(names)], cards
 
 
 def make_name(command: str) -> str | None:

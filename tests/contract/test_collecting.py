@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from headroom.usecases.collecting import PROCESSOR, apply_invoice_event, collect
 from headroom.usecases.crediting import credit_invoice
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, CENT, NOW, House
+from tests.documents import ROOT
 from tests.fake_payments import (
     ASKING_CARD,
     DECLINING_CARD,
@@ -366,6 +368,41 @@ def test_past_due_escalates_by_days_and_ends_with_the_payment(cardless: Office) 
     assert (answer["status"], answer["amount_due"]) == ("paid", "0")
     assert house.refusal(now=later) is None
     assert len(office.told("paid")) == 1
+
+
+def test_the_months_of_the_page_on_the_local_stack_go_as_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """docs/local-stack.md has a reader set the clock to these moments, and says what they see."""
+    text = (ROOT / "docs" / "local-stack.md").read_text()
+    _, _, section = text.partition("## Chase unpaid invoices\n")
+    moments = re.findall(r"`make up NOW=(\S+)` and `make (\w+)`", section.partition("\n## ")[0])
+    assert [command for _, command in moments] == ["close", "chase"]
+    closed_at, late = (datetime.fromisoformat(moment) for moment, _ in moments)
+    # Globex is one of the examples, and in New York.
+    example = json.loads((ROOT / "tools/local_stack/examples/enterprise.json").read_text())
+    house = House(time_zone=example["time_zone"])
+    house.use(ANN, NOW, output_tokens=20_000)
+    payments = FakePayments(closed_at)
+    bureau = Bureau(house.table, closed_at, monkeypatch, payments)
+
+    def status() -> str:
+        (invoice,) = bureau.invoices(house.org_id)
+        return invoice.status
+
+    bureau.run()
+    assert status() == "open"
+
+    bureau.clock.set(late)
+    assert bureau.chase() == 1
+    assert status() == "past_due"
+    assert house.refusal(now=late) is None
+
+    assert "with the clock ten days further" in section
+    later = late + timedelta(days=10)
+    bureau.clock.set(later)
+    assert bureau.chase() == 1
+    assert house.refusal(now=later) == "payment_past_due"
 
 
 def test_an_operators_payment_counts_once_and_is_audited(cardless: Office) -> None:

@@ -17,7 +17,16 @@ from typing import Any
 
 import pytest
 
-from tests.documents import MAKES_AT_AWS, MAKES_RUN, ROOT, Shown, blocks, make_name, single
+from tests.documents import (
+    MAKES_AT_AWS,
+    MAKES_RUN,
+    PAYS_RUN,
+    ROOT,
+    Shown,
+    blocks,
+    make_name,
+    single,
+)
 from tests.template import template
 from tools import put_test_events
 
@@ -84,6 +93,16 @@ def test_a_make_command_does_its_work(command: str, stack: dict[str, Any]) -> No
     said = run(command, stack, **DEMO)
 
     assert re.search(SAID[command], said), said
+
+
+def test_what_the_tables_have_for_pay_is_done(stack: dict[str, Any]) -> None:
+    """tests/unit/test_documents.py holds these, and the blocks above, to the tables' rows."""
+    script = "\n".join(['eval "$(make -s env)"', *(command for command, _ in PAYS_RUN)])
+
+    answers = list(documents_in(run(script, stack)))
+
+    for (command, said), answer in zip(PAYS_RUN, answers, strict=True):
+        assert said.items() <= answer.items(), (command, answer)
 
 
 @pytest.mark.parametrize("command", SAMS)

@@ -22,14 +22,17 @@ from tests.documents import (
     MAKES_AT_AWS,
     MAKES_NOT_RUN,
     MAKES_RUN,
+    PAYS_RUN,
     ROOT,
     Shown,
     blocks,
     make_name,
+    pays_tabled,
     prose,
     single,
 )
 from tests.template import template
+from tools.local_stack.paying import ACTIONS, CARDS
 
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -70,6 +73,16 @@ def test_no_reason_outlives_its_command() -> None:
     for reason in MAKES_NOT_RUN.values():
         for path in re.findall(r"tests/[\w/]+\.py", reason):
             assert (ROOT / path).is_file(), path
+
+
+def test_every_row_of_the_tables_of_pay_is_run() -> None:
+    acts, cards = pays_tabled()
+    in_blocks = {command for block in blocks("sh") for command in block.commands}
+    run = in_blocks | {command for command, _ in PAYS_RUN}
+
+    assert cards == CARDS
+    assert {act.split("DO=")[1].split()[0] for act in acts} == {*ACTIONS} - {"list"}
+    assert [act for act in acts if act not in run] == []
 
 
 def test_make_test_begins_with_the_audit() -> None:
