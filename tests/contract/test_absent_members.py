@@ -62,9 +62,6 @@ class Row:
     empty: Outcome = 400
     list: Outcome = 400
     object: Outcome = 400
-    # The member that a refusal names, where that is another: of two that exclude each other, what
-    # holds them.
-    names: str | None = None
 
 
 def optional(member: str, words: str, shows: Any = ANY, **others: Outcome) -> Row:

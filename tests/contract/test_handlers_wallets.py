@@ -247,8 +247,9 @@ def test_a_ceiling_that_is_said_while_it_is_off_holds_the_next_time(scene: Scene
 
 def test_a_ceiling_is_said_before_anything_else_was(scene: Scene) -> None:
     """What no reload could have is not refused while it is off; it is when it goes on."""
-    nothing = {"enabled": False, "threshold": None, "amount": None}
-    off = scene.send("set_auto_reload", **nothing, monthly_limit="1").body
+    off = scene.send(
+        "set_auto_reload", enabled=False, threshold=None, amount=None, monthly_limit="1"
+    ).body
     shown = scene.send("get_wallet").body["auto_reload"]
     for each in (off, shown):
         said = (each["threshold"], each["amount"], each["monthly_limit"])
