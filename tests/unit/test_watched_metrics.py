@@ -18,6 +18,7 @@ import pytest
 
 from tests.emitted_metrics import ROOT, SCENES, Emitted, emitted_metrics, function_folders
 from tests.resolved_template import PSEUDO, Resolved
+from tests.template import template
 
 # A metric is counted by `add_metric("Name", …)`, `single_metric("Name", …)`, or from a table of
 # names, `"Name": value`.
@@ -35,16 +36,26 @@ PERCENTILE: Final = re.compile(r"p\d\d(\.\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Documented:
-    """A metric of AWS: the sets of dimensions it is sent with, and what may be asked of it."""
+    """A metric of AWS: the sets of dimensions it is sent with, and what may be asked of it.
+
+    One that is only sent of functions with a certain source of events names the source.
+    """
 
     dimensions: tuple[frozenset[str], ...]
     statistics: frozenset[str]
     percentiles: bool = False
+    source: str | None = None
 
 
-def _documented(dimensions: str, statistics: set[str], *, percentiles: bool = False) -> Documented:
+def _documented(
+    dimensions: str,
+    statistics: set[str],
+    *,
+    percentiles: bool = False,
+    source: str | None = None,
+) -> Documented:
     sets = tuple(frozenset(each.split()) for each in dimensions.split("|"))
-    return Documented(sets, frozenset(statistics), percentiles)
+    return Documented(sets, frozenset(statistics), percentiles, source)
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html: by function; by version
@@ -65,7 +76,9 @@ AWS: Final[dict[tuple[str, str], Documented]] = {
     ("AWS/Lambda", "Duration"): _documented(_FUNCTION, TOTALS | LEVELS, percentiles=True),
     ("AWS/Lambda", "Errors"): _documented(_FUNCTION, TOTALS),
     ("AWS/Lambda", "Invocations"): _documented(_FUNCTION, TOTALS),
-    ("AWS/Lambda", "IteratorAge"): _documented(_FUNCTION, LEVELS, percentiles=True),
+    ("AWS/Lambda", "IteratorAge"): _documented(
+        _FUNCTION, LEVELS, percentiles=True, source="DynamoDB"
+    ),
     ("AWS/Lambda", "Throttles"): _documented(_FUNCTION, TOTALS),
     ("AWS/ApiGateway", "4xx"): _documented(_API, TOTALS),
     ("AWS/ApiGateway", "5xx"): _documented(_API, TOTALS),
@@ -216,6 +229,9 @@ def test_what_is_watched_of_aws_is_sent_by_it(watched: Watched) -> None:
         if name in NAMED:
             kind, form = NAMED[name]
             assert value in {form.format(each) for each in stack().resources(kind)}
+    if documented.source is not None:
+        events = stack().function(values["FunctionName"]).get("Events", {})
+        assert documented.source in {each["Type"] for each in events.values()}
     if "Resource" in values:
         function = values["FunctionName"]
         assert values["Resource"] == f"{function}:{stack().function(function)['AutoPublishAlias']}"
@@ -233,6 +249,60 @@ def test_what_is_watched_of_aws_is_sent_by_it(watched: Watched) -> None:
 def indexes() -> set[str]:
     (table,) = stack().resources("AWS::DynamoDB::Table").values()
     return {index["IndexName"] for index in table["GlobalSecondaryIndexes"]}
+
+
+def test_every_dead_letter_queue_is_shown_and_has_an_alarm() -> None:
+    counted = {
+        dict(each.dimensions)["QueueName"].removesuffix(".QueueName")
+        for widget in widgets()
+        for each in of_widget(widget)
+        if widget["title"].startswith("Dead letters")
+        and each.name == "ApproximateNumberOfMessagesVisible"
+    }
+    ringing = {
+        dict(each.dimensions)["QueueName"].removesuffix(".QueueName")
+        for name, alarm in alarms().items()
+        for each in of_alarm(name, alarm)
+        if each.name == "ApproximateNumberOfMessagesVisible"
+    }
+
+    assert counted == ringing == dead_letter_queues()
+
+
+def dead_letter_queues() -> set[str]:
+    """The queues that take what others gave up: queues, functions, schedules, rules, streams."""
+    kinds = {each["Type"] for each in template()["Resources"].values()}
+    return set(_given_up_to(stack().resources(*kinds)))
+
+
+def _given_up_to(value: Any) -> Iterator[str]:
+    match value:
+        case {"deadLetterTargetArn": str(arn)}:
+            yield arn.removesuffix(".Arn")
+        case {"DeadLetterQueue": {"TargetArn": str(arn)}, **rest}:
+            yield arn.removesuffix(".Arn")
+            yield from _given_up_to(rest)
+        case {"DeadLetterConfig": {"Arn": str(arn)}, **rest}:
+            yield arn.removesuffix(".Arn")
+            yield from _given_up_to(rest)
+        case {"OnFailure": {"Destination": str(arn)}}:
+            yield arn.removesuffix(".Arn")
+        case dict():
+            for each in value.values():
+                yield from _given_up_to(each)
+        case list():
+            for each in value:
+                yield from _given_up_to(each)
+
+
+def test_the_query_of_unexpected_failures_reads_the_log_of_every_function() -> None:
+    """The runbooks of crashes, of the API's errors and of dead letters send their readers there."""
+    queries = stack().resources("AWS::Logs::QueryDefinition")
+    functions = stack().resources("AWS::Serverless::Function")
+
+    assert sorted(queries["UnexpectedFailuresQuery"]["LogGroupNames"]) == sorted(
+        function["LoggingConfig"]["LogGroup"] for function in functions.values()
+    )
 
 
 @pytest.mark.parametrize("widget", widgets(), ids=lambda widget: widget["title"])
