@@ -181,6 +181,18 @@ def test_in_the_steady_state_an_authorization_is_one_write_with_a_key_or_without
     assert desk.calls == {"update": 1}
 
 
+@pytest.mark.parametrize("key", [None, "a-key"], ids=["without a key", "with a key"])
+@pytest.mark.parametrize(("ttl_seconds", "writes"), [(600, 1), (599, 2)])
+def test_a_hold_that_may_expire_before_the_sweeper_comes_by_is_a_second_write(
+    desk: Desk, key: str | None, ttl_seconds: int, writes: int
+) -> None:
+    desk.ask("first of all")
+
+    desk.ask(key, ttl_seconds=ttl_seconds)
+
+    assert desk.calls == {"update": writes}
+
+
 def test_a_member_who_goes_on_for_long_takes_one_write_each_time(desk: Desk) -> None:
     desk.ask("first of all")
     for number in range(100):

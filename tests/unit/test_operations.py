@@ -73,6 +73,18 @@ def test_every_alarm_names_its_runbook(name: str) -> None:
     assert "\n## Do\n" in text
 
 
+def test_what_is_said_of_a_new_stacks_alarms_is_all_that_ring() -> None:
+    ringing = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "breaching"}
+    (said,) = re.findall(
+        r"the seven\s+alarms of schedules .*?for up to a day\.",
+        (ROOT / "docs" / "operations.md").read_text(),
+        re.DOTALL,
+    )
+
+    assert {f"{name}Alarm" for name in re.findall(r"\*(\w+Stopped)\*", said)} == ringing
+    assert len(ringing) == 7
+
+
 @pytest.mark.parametrize("name", ALARMS)
 def test_every_alarm_is_sent_and_means_something_without_data(name: str) -> None:
     if name.endswith(ROLLBACK):
