@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -162,24 +163,45 @@ def test_whoever_is_called_as_often_as_there_are_organizations_has_a_most() -> N
     assert called | REQUEST_PATH == reserved.keys()
 
 
+def most_at_once(deployed: Deployed) -> dict[str, int]:
+    """How many batches of its queue each function takes at the same time."""
+    most = {
+        name: deployed.value(source["ScalingConfig"]["MaximumConcurrency"])
+        for name, source in sources("SQS")
+    }
+    assert len(most) == 5
+    # A whole number of the mapping: the emulator takes no parameter.
+    assert {type(value) for value in most.values()} == {int}
+    return most
+
+
 @pytest.mark.parametrize("stage", ["local", "dev", "prod"])
 def test_every_queue_has_a_most_that_leaves_room(stage: str) -> None:
     deployed = Deployed(Stage=stage)
     reserved = deployed.reserved()
-    most: dict[str, int] = {
-        name: deployed.value(source["ScalingConfig"]["MaximumConcurrency"])
-        for name, source in sources("SQS")
-    }
 
-    assert len(most) == 5
-    for name, value in most.items():
-        # A whole number of the mapping: the emulator takes no parameter. AWS takes no less than 2.
-        assert type(value) is int
-        assert value >= 2
-        # The same function does what the queue only begins, or answers requests as well.
-        assert name not in reserved or value <= reserved[name] / 2
-    shared = sum(value for name, value in most.items() if name not in reserved)
+    shared = sum(value for name, value in most_at_once(deployed).items() if name not in reserved)
     assert shared + sum(reserved.values()) <= ACCOUNT - UNRESERVED
+
+
+@pytest.mark.parametrize("stage", ["local", "dev", "prod"])
+@pytest.mark.parametrize("requests", ["stage", "0", *map(str, range(1, 120)), "300", "1000"])
+def test_no_number_that_may_be_kept_is_used_up_by_a_queue(stage: str, requests: str) -> None:
+    """What a queue is refused counts as tried, and ends as a dead letter."""
+    parameters = template()["Parameters"]
+    if not re.fullmatch(parameters["AuthorizeReservedConcurrency"]["AllowedPattern"], requests):
+        assert int(requests) < 100
+        return
+    least = parameters["ClosingConcurrency"]["MinValue"]
+    for closing in (*range(least, 60), 1120):
+        deployed = Deployed(
+            Stage=stage, AuthorizeReservedConcurrency=requests, ClosingConcurrency=str(closing)
+        )
+        reserved = deployed.reserved()
+        for name, value in most_at_once(deployed).items():
+            assert value >= 2, "AWS takes no less"
+            # The same function does what the queue only begins, or answers requests as well.
+            assert name not in reserved or value <= reserved[name] / 2, (name, closing)
 
 
 @pytest.mark.parametrize("stage", ["local", "dev", "prod"])
@@ -191,10 +213,10 @@ def test_an_account_with_ten_invocations_gets_nothing_reserved(stage: str) -> No
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_a_number_is_what_is_kept_wherever_it_is_given(stage: str) -> None:
-    deployed = Deployed(Stage=stage, AuthorizeReservedConcurrency="40", ClosingConcurrency="8")
+    deployed = Deployed(Stage=stage, AuthorizeReservedConcurrency="140", ClosingConcurrency="8")
     reserved = deployed.reserved()
 
-    assert {name: reserved[name] for name in REQUEST_PATH} == dict.fromkeys(REQUEST_PATH, 40)
+    assert {name: reserved[name] for name in REQUEST_PATH} == dict.fromkeys(REQUEST_PATH, 140)
     assert reserved["InvoiceOrganization"] == 8
 
 
