@@ -429,6 +429,54 @@ def test_where_files_cannot_be_locked_the_end_of_a_lease_tells(
     second.close()
 
 
+STARTED = """
+import os, sys, time
+from pathlib import Path
+from headroom_client.owners import Owner
+print(time.time(), flush=True)
+time.sleep(0.5)
+child = os.fork() if sys.argv[2:] else 0
+if not child:
+    if sys.argv[2:]:
+        print(time.time(), flush=True)
+        time.sleep(0.5)
+    owner = Owner(Path(sys.argv[1]))
+    print(owner.since, flush=True)
+    owner.let_go()
+else:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_an_owner_tells_when_its_process_started(tmp_path: Path, forks: bool) -> None:
+    """Not when it first leased something: by pid and start a person finds the process."""
+    before = time.time()
+    arguments = [str(tmp_path / "outbox.db"), *(["fork"] if forks else [])]
+    told = subprocess.run(
+        [sys.executable, "-c", STARTED, *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+    *ran, since = map(float, told)
+    # A tick of the kernel, and what the clock is set by meanwhile.
+    assert ran[0] + 0.4 < since <= ran[1] + 0.1 if forks else before - 0.1 < since <= ran[0] + 0.1
+
+
+def test_where_nobody_tells_when_a_process_started_its_import_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(_: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+
+    assert owners.started_at() == owners._imported_at
+
+
 def test_a_flush_says_what_is_left_and_why(
     client: Client, headroom: HeadroomServer, tmp_path: Path
 ) -> None:
@@ -447,6 +495,8 @@ def test_a_flush_says_what_is_left_and_why(
     assert tried.count == 2
     assert tried.because.startswith("Unavailable: POST /v1/usage/events")
     assert (leased.count, f"process {os.getpid()} on " in leased.because) == (1, True)
+    started = datetime.fromisoformat(leased.because.rpartition("started ")[2])
+    assert abs(started.timestamp() - owners.started_at()) < 2
     assert "3 wait: 2 Unavailable" in str(flushed)
     other.close()
     headroom.down = False

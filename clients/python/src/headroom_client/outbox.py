@@ -525,7 +525,7 @@ class Outbox:
         if since is None:
             return "being delivered by another process"
         at = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
-        return f"being delivered by process {pid} on {host}, since {at}"
+        return f"being delivered by process {pid} on {host}, started {at}"
 
     def _insert(
         self,

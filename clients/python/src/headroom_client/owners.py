@@ -21,6 +21,8 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
+# When this module was imported, or forked: near the process's start, where nobody tells that.
+_imported_at = time.time()
 # Descriptors with the locks of this process. A lock lives as long as any copy of its descriptor.
 _held: set[int] = set()
 
@@ -32,7 +34,7 @@ class Owner:
         self.id = secrets.token_hex(8)
         self.pid = os.getpid()
         self.host = socket.gethostname()
-        self.since = time.time()
+        self.since = started_at()
         self._path = life_file(outbox, self.id)
         self._descriptor = self._hold()
 
@@ -65,6 +67,19 @@ class Owner:
         os.close(descriptor)
         self._path.unlink(missing_ok=True)
         return None
+
+
+def started_at() -> float:
+    """Return when this process started, as near as its platform tells."""
+    try:
+        told = Path("/proc/self/stat").read_text()
+        # Behind the command's name, which may have spaces, the 22nd field is the 20th.
+        # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+        ticks = int(told.rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError, IndexError):
+        return _imported_at
+    return time.time() - age
 
 
 def is_gone(outbox: Path, owner_id: str) -> bool:
@@ -113,11 +128,13 @@ def _lock(descriptor: int, *, shared: bool) -> bool:
     return True
 
 
-def _close_inherited() -> None:
+def _begin_anew() -> None:
     """Let the locks end with the process that took them, though its fork goes on."""
+    global _imported_at
+    _imported_at = time.time()
     while _held:
         os.close(_held.pop())
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_inherited)
+    os.register_at_fork(after_in_child=_begin_anew)
