@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.emitted_metrics import emitted_metrics
 from tests.resolved_template import Resolved
+from tests.unit.test_watched_metrics import OURS, WATCHED
 from tools.cost import standing as standing_costs
 from tools.cost.bill import Line, Units, bill
-from tools.cost.standing import standing
+from tools.cost.standing import OWN_METRICS, standing
 
 
 def test_a_bill_is_units_by_list_prices_the_dearest_first() -> None:
@@ -45,8 +47,17 @@ def test_a_month_of_a_stack_is_counted_in_the_template() -> None:
     assert costs["secrets"] == Decimal("1.20")
     # One over an expression is charged for each metric in it.
     assert costs["alarms"] > len(alarms) * Decimal("0.10")
-    assert costs["metrics of our own"] > 0
     assert costs["metrics by route"] == 0
+
+
+def test_each_metric_that_a_function_emits_is_paid_for_watched_or_not() -> None:
+    costs = {line.name: line.dollars for line in standing()}
+    emitted = {(each.name, each.dimensions) for each in emitted_metrics()}
+    watched = {(each.name, each.dimensions) for each in WATCHED if each.namespace == OURS}
+
+    assert len(emitted) > len(watched) > 40
+    assert len(emitted) == OWN_METRICS
+    assert costs["metrics of our own"] == len(emitted) * Decimal("0.30")
 
 
 def test_metrics_by_route_are_shown_as_soon_as_they_are_switched_on(

@@ -22,7 +22,7 @@ from headroom.usecases.following import Announced, follow
 from headroom.usecases.recording import record
 from tools.bench import handler_time, pool_writes, scene
 from tools.cost.bill import PRICES, REGION, STORAGE, Line, Units, bill
-from tools.cost.standing import standing
+from tools.cost.standing import OWN_METRICS, standing
 from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
 
 MEMORY_MB = 512
@@ -203,8 +203,9 @@ def _print_assumptions(measured: Measured) -> None:
         "nearly as much again. Nor are snapshots of started functions, nor a gigabyte or two of "
         "answers sent out. Events, mails and payments are a few an organization, not one a "
         "request.",
-        "A month of a stack counts the metrics of our own that an alarm or the dashboard names, "
-        "each charged for the hours in which it is sent. Customer-managed keys, a web ACL and "
+        f"A month of a stack counts {OWN_METRICS} metrics of our own, which is all that its "
+        "functions emit, one for each set of dimensions, as if each were sent in every hour; "
+        "charged are the hours in which it is. Customer-managed keys, a web ACL and "
         "backups are parameters, and not in it.",
     ]
     for sentence in sentences:
