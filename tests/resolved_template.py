@@ -57,6 +57,16 @@ class Resolved:
         condition = template()["Resources"][name].get("Condition")
         return condition is None or self.holds(condition)
 
+    def refusals(self) -> list[str]:
+        """Return why no stack is made with these parameters: what the template's rules say."""
+        return [
+            assertion["AssertDescription"]
+            for rule in template()["Rules"].values()
+            if "RuleCondition" not in rule or self.value(rule["RuleCondition"])
+            for assertion in rule["Assertions"]
+            if not self.value(assertion["Assert"])
+        ]
+
     def resources(self, *kinds: str) -> dict[str, dict[str, Any]]:
         """Return the properties of the resources of these types that are made, by logical id."""
         return {

@@ -105,7 +105,7 @@ def _build_config() -> File:
             "token": "id_token" if settings.client_id == settings.audience else "access_token",
             "audience": settings.audience,
         }
-        if settings.authorization_endpoint
+        if settings.authorization_endpoint and settings.token_endpoint
         else None,
         "top_up": {"least": str(settings.top_up_min_cents), "most": str(settings.top_up_max_cents)},
         "payment_methods_url": settings.payment_methods_url or None,

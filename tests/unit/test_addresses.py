@@ -21,12 +21,20 @@ PAGE = {
 }
 ELSEWHERE = {"SettingsUrl": "https://app.example.com/settings"}
 MAIL = {"MailSender": "billing@mail.example.com"}
-CHOICES = [
+# What the template's rules refuse, with whatever it comes.
+HALVES = [{name: value} for name, value in PAGE.items()]
+NO_CERTIFICATE = {"DomainName": DOMAIN["DomainName"]}
+GIVEN = [
     dict(pair for part in parts for pair in part.items())
     for parts in product(
-        ({}, DOMAIN, DOMAIN | ZONE), ({}, WEB_ACL), ({}, PAGE), ({}, ELSEWHERE), ({}, MAIL)
+        ({}, DOMAIN, DOMAIN | ZONE, NO_CERTIFICATE),
+        ({}, WEB_ACL),
+        ({}, PAGE, *HALVES),
+        ({}, ELSEWHERE),
+        ({}, MAIL),
     )
 ]
+CHOICES = [choice for choice in GIVEN if not Resolved(Stage="prod", **choice).refusals()]
 # What leads to this stack, under whichever of its names.
 OURS = re.compile(
     r"(?:https?://)?((?:Api\.execute-api|Edge\.cloudfront|billing\.example)[\w.-]*)(/[\w/.-]*)?"
@@ -66,13 +74,27 @@ def named(choice: dict[str, str]) -> str:
     return "+".join(name for name in choice if name != "CertificateArn") or "defaults"
 
 
+def test_only_what_is_half_given_is_refused() -> None:
+    """A page that could send people to sign in and never get their token, for one."""
+    refused = [choice for choice in GIVEN if choice not in CHOICES]
+
+    assert len(CHOICES) == 48
+    for choice in refused:
+        half_a_page = len(PAGE.keys() & choice.keys()) == 1
+        half_a_domain = "DomainName" in choice and "CertificateArn" not in choice
+        told = " ".join(Resolved(Stage="prod", **choice).refusals())
+        assert half_a_page or half_a_domain
+        assert ("OidcTokenEndpoint" in told) is half_a_page
+        assert ("certificate" in told) is half_a_domain
+
+
 @pytest.mark.parametrize("choice", CHOICES, ids=named)
 def test_every_address_given_away_is_one_that_answers(choice: dict[str, str]) -> None:
     stack = Resolved(Stage="prod", **choice)
     outputs = stack.outputs()
-    environments = [
-        stack.environment(name) for name in stack.resources("AWS::Serverless::Function")
-    ]
+    environments = {
+        name: stack.environment(name) for name in stack.resources("AWS::Serverless::Function")
+    }
 
     for name, path in GIVEN_AWAY.items():
         assert outputs[name] == f"https://{host_of(choice)}{path}", name
@@ -80,7 +102,11 @@ def test_every_address_given_away_is_one_that_answers(choice: dict[str, str]) ->
         for host, _ in OURS.findall(text):
             assert host == host_of(choice), text
     address = choice.get("SettingsUrl", f"https://{host_of(choice)}/settings/usage")
-    assert {each["SETTINGS_URL"] for each in environments if "SETTINGS_URL" in each} == {address}
+    # Mail leads to a page where people can sign in, or nowhere. A bank leads back in any case.
+    signs_in = PAGE.keys() <= choice.keys() or "SettingsUrl" in choice
+    assert {
+        name: each["SETTINGS_URL"] for name, each in environments.items() if "SETTINGS_URL" in each
+    } == {"ManageWallet": address, "NotifyPeople": address if signs_in else ""}
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=named)

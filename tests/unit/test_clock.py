@@ -34,7 +34,7 @@ def test_the_template_refuses_a_test_clock_in_production() -> None:
     (rule,) = [
         rule
         for rule in template()["Rules"].values()
-        if rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
+        if rule.get("RuleCondition") == {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
     ]
 
     asserted = [each["Assert"] for each in rule["Assertions"]]

@@ -165,6 +165,15 @@ def test_every_event_has_a_letter_in_every_language(detail_type: str, language: 
     assert told.text.count("\n\n") >= 3
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("detail_type", EVENTS)
+def test_where_there_is_no_page_no_letter_leads_to_one(detail_type: str, language: str) -> None:
+    told = letter(detail_type, EVENTS[detail_type], language, settings_url="")
+
+    assert LANGUAGES[language].link not in told.text + told.html
+    assert "<a " not in told.html
+
+
 def test_both_languages_say_the_same_with_the_same_values() -> None:
     english, french = LANGUAGES["en"].wordings, LANGUAGES["fr"].wordings
     assert english.keys() == french.keys()

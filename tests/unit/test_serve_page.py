@@ -6,12 +6,13 @@ import base64
 import gzip
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from functions.serve_page import handler as page_handler
 from functions.serve_page.handler import HERE, release
 from functions.serve_page.handler import handler as serve
 from headroom.domain.audit import Action, member_facts, organization_facts
@@ -74,6 +75,15 @@ def test_the_policy_allows_its_own_files_and_the_issuers_token_endpoint_only() -
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("missing", ["authorization_endpoint", "token_endpoint"])
+def test_with_half_a_sign_in_the_page_has_none(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_handler, "settings", replace(page_handler.settings, **{missing: ""}))
+
+    assert json.loads(page_handler._build_config().content)["sign_in"] is None
 
 
 def test_everything_that_the_page_names_is_served_for_ever() -> None:
