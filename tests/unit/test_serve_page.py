@@ -81,7 +81,8 @@ def test_the_policy_allows_its_own_files_and_the_issuers_token_endpoint_only() -
 def test_with_half_a_sign_in_the_page_has_none(
     missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_handler, "settings", replace(page_handler.settings, **{missing: ""}))
+    without: dict[str, Any] = {missing: ""}
+    monkeypatch.setattr(page_handler, "settings", replace(page_handler.settings, **without))
 
     assert json.loads(page_handler._build_config().content)["sign_in"] is None
 
