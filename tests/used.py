@@ -15,7 +15,7 @@ def used(
     web_search_requests: int = 0,
     service_tier: ServiceTier = "standard",
     *,
-    speed: Speed = "standard",
+    speed: Speed | None = None,
     inference_geo: Geography = "global",
     iterations: tuple[Iteration, ...] = (),
 ) -> Usage:

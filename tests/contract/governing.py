@@ -90,12 +90,13 @@ class House:
             self.table, self.organization, self.place(kind, name, period), nanos, OWNER, now
         )
 
-    def ask(self, user_id: str = ANN, now: datetime = NOW) -> dict[str, Any]:
+    def ask(self, user_id: str = ANN, now: datetime = NOW, **more: Any) -> dict[str, Any]:
         body = {
             "user_id": user_id,
             "model": "claude-sonnet-4-5",
             "input_tokens": 1000,
             "max_tokens": 1000,
+            **more,
         }
         return authorize(
             self.table,

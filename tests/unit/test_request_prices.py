@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from headroom.domain.bounds import HOLD_LIFE_MAX
 from headroom.domain.prices import Unpriceable, read_contract_price
-from headroom.domain.usage import PricedUsage, parse_usage, price
+from headroom.domain.usage import (
+    SOLD_UNTIL_REACHES,
+    AskedSpeed,
+    PricedUsage,
+    parse_usage,
+    price,
+)
 from headroom.errors import InvalidRequest
 from headroom.price_book import PRICE_BOOK
+from headroom.wire.usage_events import AHEAD_MAX
 
 NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CENT = 10_000_000
@@ -23,10 +31,13 @@ def priced(
     *,
     refused: bool = False,
     contract: tuple[dict[str, Any], ...] = (),
+    asked: AskedSpeed | None = None,
 ) -> PricedUsage:
     usage = parse_usage({"input_tokens": 0, "output_tokens": 0, **members})
     agreed = [read_contract_price(each, PRICE_BOOK, "contract") for each in contract]
-    return price(usage, book=PRICE_BOOK, model=model, at=at, refused=refused, contract=agreed)
+    return price(
+        usage, book=PRICE_BOOK, model=model, at=at, refused=refused, contract=agreed, asked=asked
+    )
 
 
 def cost(model: str, members: dict[str, Any], at: datetime = NOVEMBER) -> int:
@@ -157,6 +168,226 @@ def test_a_declined_attempt_that_had_output_is_charged_beside_the_top_level() ->
     assert cost("claude-fable-5", used) == 8_660_000 + 408 * 10_000 + 30 * 50_000
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "nanos", "notes"),
+    [
+        (500, 0, 408 * 10_000 + 500 * 50_000, ("refused_before_output",)),
+        (30, 40, 408 * 10_000 + 30 * 50_000 + 412 * 5_000 + 40 * 25_000, ()),
+        (0, 40, 412 * 5_000 + 40 * 25_000, ("declined_without_output:claude-fable-5",)),
+        (0, 0, 0, ("refused_before_output", "declined_without_output:claude-fable-5")),
+    ],
+)
+def test_where_all_of_a_chain_declined_the_last_is_the_top_level(
+    first: int, last: int, nanos: int, notes: tuple[str, ...]
+) -> None:
+    attempts = [
+        iteration("message", 408, first, model="claude-fable-5"),
+        iteration("message", 412, last, model="claude-opus-4-8"),
+    ]
+    found = priced("claude-fable-5", tokens(412, last, iterations=attempts), refused=True)
+    assert (found.amount_nanos, found.model, found.notes) == (nanos, "claude-opus-4-8", notes)
+
+
+def test_a_fallback_that_alone_ran_and_declined_is_charged_at_its_own_rates() -> None:
+    alone = [iteration("message", 412, 40, model="claude-opus-4-8")]
+    found = priced("claude-fable-5", tokens(412, 40, iterations=alone), refused=True)
+    assert (found.amount_nanos, found.model) == (412 * 5_000 + 40 * 25_000, "claude-opus-4-8")
+
+
+def test_compaction_beside_a_fallback_is_charged_at_the_model_that_served() -> None:
+    entries = [
+        iteration("compaction", 9_000, 90),
+        iteration("message", 408, 0, model="claude-fable-5"),
+        iteration("fallback_message", 412, 264, model="claude-opus-4-8"),
+    ]
+    used = tokens(412, 264, iterations=entries)
+    assert cost("claude-fable-5", used) == 8_660_000 + 9_000 * 5_000 + 90 * 25_000
+
+
+def chain(declined: str, served: str, **members: Any) -> dict[str, Any]:
+    """An attempt that had output, and the fallback that answered: 1,000 in and 100 out each."""
+    entries = [
+        iteration("message", 1_000, 100, model=declined),
+        iteration("fallback_message", 1_000, 100, model=served),
+    ]
+    return tokens(1_000, 100, iterations=entries, **members)
+
+
+OPUS_5 = 1_000 * 5_000 + 100 * 25_000
+OPUS_5_5 = 1_000 * 4_000 + 100 * 20_000
+SONNET_5 = 1_000 * 2_000 + 100 * 10_000
+
+
+@pytest.mark.parametrize(
+    ("model", "members", "nanos"),
+    [
+        # What was served is said, and goes before the name.
+        ("claude-opus-5-fast", tokens(1_000, 100, speed="standard"), OPUS_5),
+        ("claude-opus-5-fast", tokens(1_000, 100, speed="fast"), 2 * OPUS_5),
+        ("claude-opus-5-fast", tokens(1_000, 100), 2 * OPUS_5),
+        ("claude-opus-5-fast", tokens(1_000, 100, speed=None), 2 * OPUS_5),
+        # The name speaks of its own model, and not of the one that answered for it.
+        (
+            "claude-opus-5-fast",
+            chain("claude-opus-5", "claude-sonnet-5"),
+            2 * OPUS_5 + SONNET_5,
+        ),
+        (
+            "claude-opus-5-fast",
+            chain("claude-opus-5", "claude-sonnet-5", speed="standard"),
+            2 * OPUS_5 + SONNET_5,
+        ),
+        (
+            "claude-opus-5-fast",
+            chain("claude-opus-5", "claude-opus-5-5"),
+            2 * OPUS_5 + OPUS_5_5,
+        ),
+        (
+            "claude-opus-5-fast",
+            chain("claude-opus-5", "claude-opus-5-5", speed="fast"),
+            2 * OPUS_5 + 2 * OPUS_5_5,
+        ),
+        # Names of entries do so too.
+        (
+            "claude-sonnet-5",
+            chain("claude-sonnet-5", "claude-opus-5-fast"),
+            SONNET_5 + 2 * OPUS_5,
+        ),
+        (
+            "claude-opus-5-fast",
+            chain("claude-opus-5-fast", "claude-sonnet-5"),
+            2 * OPUS_5 + SONNET_5,
+        ),
+    ],
+)
+def test_a_name_says_the_speed_of_its_own_model_alone(
+    model: str, members: dict[str, Any], nanos: int
+) -> None:
+    assert cost(model, members) == nanos
+
+
+def test_an_advisor_may_be_a_model_in_fast_mode_where_it_is_sold() -> None:
+    def advised(by: str) -> dict[str, Any]:
+        advice = iteration("advisor_message", 1_000, 100, model=by)
+        return tokens(0, 0, iterations=[advice])
+
+    assert cost("claude-sonnet-5", advised("claude-opus-5-fast")) == 2 * OPUS_5
+    # Sold once, and no more; never sold.
+    for by in ("claude-opus-4-7-fast", "claude-sonnet-5-fast"):
+        with pytest.raises(Unpriceable) as unpriced:
+            cost("claude-opus-5", advised(by))
+        assert unpriced.value.field == "usage.iterations[0].model"
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "served", "speed", "nanos"),
+    [
+        # Asked fast: the model that answered is not sold so.
+        (AskedSpeed("fast"), "claude-opus-5", "claude-sonnet-5", "standard", 2 * OPUS_5 + SONNET_5),
+        # Asked standard, by a fallback that names its own speed.
+        (
+            AskedSpeed("standard", (("claude-opus-5-5", "fast"),)),
+            "claude-opus-5",
+            "claude-opus-5-5",
+            "fast",
+            OPUS_5 + 2 * OPUS_5_5,
+        ),
+        # The attempt that declined was of a fallback: at the request's speed, its own, its name's.
+        (
+            AskedSpeed("fast", (("claude-opus-5", None),)),
+            "claude-fable-5-2",
+            "claude-sonnet-5",
+            "standard",
+            2 * OPUS_5 + SONNET_5,
+        ),
+        (
+            AskedSpeed("fast", (("claude-opus-5", "standard"),)),
+            "claude-fable-5-2",
+            "claude-sonnet-5",
+            "standard",
+            OPUS_5 + SONNET_5,
+        ),
+        (
+            AskedSpeed("standard", (("claude-opus-5-fast", None),)),
+            "claude-fable-5-2",
+            "claude-sonnet-5",
+            "standard",
+            2 * OPUS_5 + SONNET_5,
+        ),
+    ],
+)
+def test_a_declined_attempt_is_charged_at_the_speed_that_it_was_asked_at(
+    asked: AskedSpeed, model: str, served: str, speed: str, nanos: int
+) -> None:
+    found = priced(model, chain("claude-opus-5", served, speed=speed), asked=asked)
+    assert (found.amount_nanos, found.notes) == (nanos, ())
+
+
+@pytest.mark.parametrize(("speed", "factor"), [("fast", 2), ("standard", 1), (None, 1)])
+def test_what_nobody_says_of_the_asked_speed_is_as_the_usage_shows_and_said(
+    speed: str | None, factor: int
+) -> None:
+    found = priced("claude-opus-5", chain("claude-opus-5", "claude-opus-5-5", speed=speed))
+    assert found.amount_nanos == factor * (OPUS_5 + OPUS_5_5)
+    shown = speed or "standard"
+    assert found.notes == (f"asked_speed_unknown:claude-opus-5;speed={shown}",)
+    # A model that is not sold in fast mode took no part in it: nothing to decide.
+    plain = priced("claude-sonnet-5", chain("claude-sonnet-5", "claude-opus-5", speed="fast"))
+    assert (plain.amount_nanos, plain.notes) == (SONNET_5 + 2 * OPUS_5, ())
+
+
+@pytest.mark.parametrize("type_", ["message", "advisor_message"])
+def test_a_model_beside_that_is_older_than_any_geography_has_no_factor_and_says_so(
+    type_: str,
+) -> None:
+    """As speed does, it falls back to the plain price, instead of leaving all of it unpriced."""
+    entries = [
+        iteration(type_, 1_000, 100, model="claude-haiku-4-5"),
+        iteration("fallback_message", 1_000, 100, model="claude-opus-5"),
+    ]
+    used = tokens(1_000, 100, iterations=entries, inference_geo="us")
+    found = priced("claude-haiku-4-5", used)
+    assert found.amount_nanos == OPUS_5 * 11 // 10 + 1_000 * 1_000 + 100 * 5_000
+    assert found.notes == ("without_modifier:claude-haiku-4-5;inference_geo=us",)
+
+
+def test_iterations_say_of_which_lifetime_writes_are_if_the_figures_do_not() -> None:
+    hour = {
+        "cache_creation_input_tokens": 1_000,
+        "cache_creation": {"ephemeral_5m_input_tokens": 400, "ephemeral_1h_input_tokens": 600},
+    }
+    rounds = [iteration("message", 10, 5) | hour, iteration("message", 10, 5) | hour]
+    used = tokens(20, 10, cache_creation_input_tokens=2_000, iterations=rounds)
+    found = priced("claude-opus-5", used)
+    assert found.amount_nanos == 20 * 5_000 + 10 * 25_000 + 800 * 6_250 + 1_200 * 10_000
+    assert found.notes == ("cache_writes_broken_down_by_iterations:2000",)
+    # Figures that say it themselves count, and so do those that come to something else.
+    said = {"cache_creation": {"ephemeral_5m_input_tokens": 2_000}}
+    assert cost("claude-opus-5", used | said) == 20 * 5_000 + 10 * 25_000 + 2_000 * 6_250
+    other = priced("claude-opus-5", used | {"cache_creation_input_tokens": 1_999})
+    assert other.amount_nanos == 20 * 5_000 + 10 * 25_000 + 1_999 * 6_250
+    assert other.notes == ("cache_writes_not_broken_down:1999",)
+
+
+ENDED = datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def test_usage_reaches_past_the_end_of_a_modifier_as_far_as_a_hold_lives() -> None:
+    """Fast mode of Opus 4.8 ends with November; what was held for then is reported in December."""
+    assert SOLD_UNTIL_REACHES == HOLD_LIFE_MAX + AHEAD_MAX
+    used = tokens(1_000, 0, speed="fast")
+    moment = timedelta(microseconds=1)
+    assert priced("claude-opus-4-8", used, ENDED - moment).notes == ()
+    for at in (ENDED, ENDED + SOLD_UNTIL_REACHES - moment):
+        found = priced("claude-opus-4-8", used, at)
+        assert found.amount_nanos == 1_000 * 10_000
+        assert found.notes == ("modifier_ended:claude-opus-4-8;speed=fast",)
+    with pytest.raises(Unpriceable):
+        priced("claude-opus-4-8", used, ENDED + SOLD_UNTIL_REACHES)
+    # What begins where another ends goes before it.
+    assert cost("claude-opus-4-6", used, datetime(2026, 6, 28, tzinfo=UTC)) == 1_000 * 5_000
+
+
 def test_the_tool_loop_of_the_serving_model_is_inside_the_top_level() -> None:
     used = tokens(
         900,
@@ -251,10 +482,10 @@ def test_fast_mode_costs_its_factor_while_it_is_sold(model: str, at: datetime, f
 @pytest.mark.parametrize(
     ("model", "members", "at", "field"),
     [
-        ("claude-opus-4-7", {"speed": "fast"}, datetime(2026, 7, 25, tzinfo=UTC), "usage.speed"),
-        ("claude-opus-4-8", {"speed": "fast"}, datetime(2026, 12, 1, tzinfo=UTC), "usage.speed"),
+        ("claude-opus-4-7", {"speed": "fast"}, datetime(2026, 7, 27, tzinfo=UTC), "usage.speed"),
+        ("claude-opus-4-8", {"speed": "fast"}, datetime(2026, 12, 3, tzinfo=UTC), "usage.speed"),
         ("claude-sonnet-5-5", {"speed": "fast"}, NOVEMBER, "usage.speed"),
-        ("claude-opus-4-8-fast", {}, datetime(2026, 12, 1, tzinfo=UTC), "usage.speed"),
+        ("claude-opus-4-8-fast", {}, datetime(2026, 12, 3, tzinfo=UTC), "usage.speed"),
         ("claude-sonnet-5-5-fast", {}, NOVEMBER, "model"),
         ("claude-sonnet-4-5", {"inference_geo": "us"}, NOVEMBER, "usage.inference_geo"),
         ("claude-opus-5", {"speed": "warp"}, NOVEMBER, "usage.speed"),
@@ -293,15 +524,6 @@ def test_everywhere_is_no_modifier(value: str | None) -> None:
 @pytest.mark.parametrize("value", [None, "default", "standard", "standard_only", "priority"])
 def test_these_service_tiers_are_standard(value: str | None) -> None:
     assert cost("claude-opus-5", tokens(10, 0, service_tier=value)) == 50_000
-
-
-@pytest.mark.parametrize("value", [3, ["fast"], {"a": 1}, True])
-@pytest.mark.parametrize("member", ["speed", "inference_geo", "service_tier"])
-def test_a_modifier_that_is_no_text_is_a_mistake_of_the_client(member: str, value: object) -> None:
-    with pytest.raises(InvalidRequest) as mistake:
-        parse_usage({**tokens(1, 1), member: value})
-    assert not isinstance(mistake.value, Unpriceable)
-    assert mistake.value.field == f"usage.{member}"
 
 
 def test_a_contract_can_agree_on_modifiers() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.prices import UnknownModel, read_contract_price
+from headroom.domain.prices import UnknownModel, Unpriceable, read_contract_price
 from headroom.domain.usage import Component, PricedUsage, Usage, parse_usage, price
 from headroom.errors import InvalidRequest
 from headroom.price_book import PRICE_BOOK
@@ -43,10 +43,39 @@ def test_members_that_the_contract_does_not_name_are_ignored() -> None:
     seen = usage(
         output_tokens_details={"thinking_tokens": 4},
         server_tool_use={"web_search_requests": 2, "web_fetch_requests": 9},
-        cache_creation={"ephemeral_5m_input_tokens": 1, "ephemeral_9d_input_tokens": 7},
+        cache_creation={"ephemeral_5m_input_tokens": 1, "ephemeral_9d_input_tokens": 0},
         something_new={"of": "tomorrow"},
     )
     assert parse_usage(seen) == used(10, 5, 0, 1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        (
+            {"cache_creation": {"ephemeral_24h_input_tokens": 7}},
+            "cache_creation.ephemeral_24h_input_tokens",
+        ),
+        (
+            {"iterations": [{"type": "message", "cache_creation": {"ephemeral_9d": 1}}]},
+            "iterations[0].cache_creation.ephemeral_9d",
+        ),
+        ({"server_tool_use": {"video_requests": 1}}, "server_tool_use.video_requests"),
+        ({"server_tool_use": {"video": {"seconds": 3}}}, "server_tool_use.video"),
+        ({"server_tool_use": {"\ud800": 1}}, r"server_tool_use.\ud800"),
+    ],
+)
+def test_what_is_counted_and_not_known_is_never_free(members: dict[str, Any], field: str) -> None:
+    with pytest.raises(Unpriceable) as unpriced:
+        parse_usage(usage(**members))
+    assert unpriced.value.field == f"usage.{field}"
+    assert str(unpriced.value).isascii()
+
+
+def test_code_that_was_run_is_said_because_its_time_is_not_charged() -> None:
+    seen = usage(server_tool_use={"code_execution_requests": 2, "tool_search_requests": 3})
+    assert parse_usage(seen).notes == ("code_execution_time_not_charged",)
+    assert parse_usage(usage(server_tool_use={"code_execution_requests": 0})).notes == ()
 
 
 def test_null_counts_as_nothing_because_the_api_sends_it() -> None:
@@ -63,11 +92,14 @@ def test_null_counts_as_nothing_because_the_api_sends_it() -> None:
     assert parse_usage(usage(server_tool_use={"web_search_requests": None})) == used(10, 5)
 
 
-def test_cache_writes_without_a_breakdown_are_five_minute_ones() -> None:
-    five = used(10, 5, cache_write_5m_tokens=100)
-    assert parse_usage(usage(cache_creation_input_tokens=100)) == five
-    assert parse_usage(usage(cache_creation_input_tokens=100, cache_creation=None)) == five
-    assert parse_usage(usage(cache_creation_input_tokens=100, cache_creation={})) == five
+@pytest.mark.parametrize("breakdown", [{}, {"cache_creation": None}, {"cache_creation": {}}])
+def test_cache_writes_without_a_breakdown_are_five_minute_ones_and_said(
+    breakdown: dict[str, Any],
+) -> None:
+    seen = parse_usage(usage(cache_creation_input_tokens=100, **breakdown))
+    assert seen.tokens == used(10, 5, cache_write_5m_tokens=100).tokens
+    assert seen.notes == ("cache_writes_not_broken_down:100",)
+    assert parse_usage(usage(cache_creation_input_tokens=0, **breakdown)).notes == ()
 
 
 def test_a_breakdown_says_which_cache_was_written() -> None:
@@ -159,9 +191,57 @@ def test_priority_is_priced_as_standard() -> None:
 
 
 @pytest.mark.parametrize("tier", ["", "Batch", "flex", 1, True, ["batch"]])
-def test_an_unknown_service_tier_is_refused(tier: object) -> None:
-    with pytest.raises(InvalidRequest, match=r"^usage\.service_tier: must be"):
+def test_an_unknown_service_tier_has_no_price(tier: object) -> None:
+    with pytest.raises(Unpriceable, match=r"^usage\.service_tier: must be"):
         parse_usage(usage(service_tier=tier))
+
+
+DREAM = {"type": "dream", "input_tokens": "many", "model": {"id": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"speed": 2}, "speed"),
+        ({"inference_geo": ["us"]}, "inference_geo"),
+        ({"service_tier": {}}, "service_tier"),
+        ({"iterations": {"type": "message"}}, "iterations"),
+        ({"iterations": [{"type": "message"}] * 257}, "iterations"),
+        ({"iterations": [5]}, "iterations[0]"),
+        ({"iterations": [None]}, "iterations[0]"),
+        ({"iterations": [{"type": "message"}, DREAM]}, "iterations[1].type"),
+        ({"iterations": [{**DREAM, "type": None}]}, "iterations[0].type"),
+        ({"iterations": [{"input_tokens": 1}]}, "iterations[0].type"),
+        ({"iterations": [{"type": "advisor_message"}]}, "iterations[0].model"),
+        ({"iterations": [{"type": "fallback_message"}]}, "iterations[0].model"),
+        ({"iterations": [{**DREAM, "type": "message"}]}, "iterations[0].model"),
+        (
+            {"iterations": [{"type": "message", "input_tokens": "many"}]},
+            "iterations[0].input_tokens",
+        ),
+        (
+            {"iterations": [{"type": "compaction", "cache_creation": 5}]},
+            "iterations[0].cache_creation",
+        ),
+    ],
+)
+def test_what_is_not_understood_has_no_price_and_is_no_mistake(
+    members: dict[str, Any], field: str
+) -> None:
+    """It has happened: a rejected event would be lost."""
+    with pytest.raises(Unpriceable) as unpriced:
+        parse_usage(usage(**members))
+    assert unpriced.value.field == f"usage.{field}"
+    assert str(unpriced.value).startswith(f"usage.{field}: ")
+
+
+def test_the_most_iterations_are_read() -> None:
+    assert len(parse_usage(usage(iterations=[{"type": "message"}] * 256)).iterations) == 256
+
+
+@pytest.mark.parametrize("credit", [5, {"status": 5}, {"status": {"type": 5}}, {"status": None}])
+def test_a_credit_that_is_not_understood_changes_nothing(credit: object) -> None:
+    assert parse_usage(usage(fallback_credit=credit)) == used(10, 5)
 
 
 def test_every_kind_of_token_is_a_line_of_the_price() -> None:

@@ -35,7 +35,7 @@ def question(task: Task, *, ttl_seconds: int) -> dict[str, Any]:
         asked["web_search_requests"] = usage.web_search_requests
     if usage.service_tier != "standard":
         asked["service_tier"] = usage.service_tier
-    if usage.speed != "standard":
+    if usage.speed == "fast":
         asked["speed"] = usage.speed
     if usage.inference_geo != "global":
         asked["inference_geo"] = usage.inference_geo
