@@ -424,7 +424,7 @@ class TestUsageEvents:
             ({"product": LONE_SURROGATE}, "product"),
             ({"authorization_id": 1}, "authorization_id"),
             ({"unknown": 1}, "unknown"),
-            ({"usage": {"input_tokens": 1, "output_tokens": 1, "x": "y" * 9_000}}, "usage"),
+            ({"usage": {"input_tokens": 1, "output_tokens": 1, "x": "y" * 190_000}}, "usage"),
             ({"usage": {"input_tokens": 1, "output_tokens": 1, "x": nested(900)}}, "usage"),
         ],
         ids=lambda value: str(value)[:40],

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from headroom.domain.pricing_terms import PricingTerms
+from headroom.domain.usage import ITERATIONS_MAX
 from headroom.errors import InvalidRequest
 from headroom.store import keys
 from headroom.store.budgets import find_budget
@@ -18,12 +19,13 @@ from headroom.store.ledger import find_line
 from headroom.store.organizations import find_pool
 from headroom.store.unpriced import COUNTED_MAX, count_unpriced
 from headroom.usecases.acquiring import Hints
+from headroom.usecases.authorizing import release
 from headroom.usecases.governing import change_organization
 from headroom.usecases.overview import extra_usage
 from headroom.usecases.recording import record, rejected
 from headroom.usecases.sweeping import sweep
 from headroom.usecases.unpriced_usage import price_waiting
-from headroom.wire.usage_events import parse_event
+from headroom.wire.usage_events import USAGE_KEPT_LENGTH_MAX, USAGE_LENGTH_MAX, parse_event
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, CENT, NOW, House
 from tests.contract.test_late_usage import check_books, close, removed
@@ -142,16 +144,111 @@ def test_usage_without_a_price_is_kept_whole_and_moves_no_money(
     [
         {"input_tokens": -1, "output_tokens": 1, "speed": "warp"},
         {"input_tokens": 1, "speed": "warp"},
-        {**USAGE, "speed": "warp", "inference_geo": 5},
-        {**USAGE, "service_tier": "flex", "speed": []},
-        {**USAGE, "iterations": [{"type": "dream", "input_tokens": "many"}]},
-        {**USAGE, "iterations": [{"type": "dream"}, 5]},
-        {**USAGE, "iterations": [{"type": "dream"}], "service_tier": {}},
+        {**USAGE, "iterations": 5, "cache_read_input_tokens": "many"},
+        {**USAGE, "iterations": 5, "cache_creation": []},
+        {**USAGE, "service_tier": {}, "server_tool_use": {"web_search_requests": -1}},
     ],
 )
-def test_what_is_malformed_is_rejected_whatever_else_it_is(usage: dict[str, Any]) -> None:
+def test_figures_that_are_malformed_are_rejected_whatever_else_there_is(
+    usage: dict[str, Any],
+) -> None:
     result = answering()(event(model="claude-opus-5", usage=usage))
     assert (result["status"], result["error"]["type"]) == ("rejected", "invalid_request_error")
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"speed": 2}, "speed"),
+        ({"iterations": [{"type": "advisor_message", **USAGE}]}, "iterations[0].model"),
+        ({"iterations": [{"type": "dream", "model": {"id": "x"}}]}, "iterations[0].type"),
+        ({"iterations": [{"type": "dream"}, 5]}, "iterations[0].type"),
+        ({"iterations": [USAGE]}, "iterations[0].type"),
+        ({"iterations": [{"type": "message"}] * 257}, "iterations"),
+        ({"server_tool_use": {"video_requests": 2}}, "server_tool_use.video_requests"),
+        ({"more": "x" * USAGE_LENGTH_MAX}, None),
+    ],
+)
+def test_what_is_not_understood_of_usage_is_kept(more: dict[str, Any], field: str | None) -> None:
+    usage = {**USAGE, **more}
+    told = answering()(event(model="claude-opus-5", usage=usage))
+    assert (told["status"], told["source"]) == ("recorded", "unpriced")
+    assert told["unpriced"]["field"] == ("usage" if field is None else f"usage.{field}")
+
+
+def padded(length: int) -> dict[str, Any]:
+    """Usage of just so many characters of JSON."""
+    empty = len(json.dumps({**USAGE, "more": ""}))
+    return {**USAGE, "more": "x" * (length - empty)}
+
+
+def test_usage_of_any_length_that_fits_is_kept_and_more_is_told(app: Application) -> None:
+    """In the table as it is: an item has at most 400 KB, and holds the usage twice."""
+    acme = app.provision()
+    names = {"model": "claude-9" * 16, "product": "é" * 64}
+
+    def sent(length: int) -> dict[str, Any]:
+        made = {**usage_event(f"msg_{length}", usage=padded(length)), **names}
+        (told,) = app.record(acme, made)
+        return told
+
+    assert sent(USAGE_LENGTH_MAX)["unpriced"]["field"] == "model"
+    assert sent(USAGE_LENGTH_MAX + 1)["unpriced"]["field"] == "usage"
+    assert sent(USAGE_KEPT_LENGTH_MAX)["source"] == "unpriced"
+    rejected = sent(USAGE_KEPT_LENGTH_MAX + 1)
+    assert rejected["status"] == "rejected"
+    assert str(USAGE_KEPT_LENGTH_MAX) in rejected["error"]["message"]
+
+
+def test_as_many_iterations_as_are_priced_fit() -> None:
+    house = House()
+    counts = {
+        "input_tokens": 2_000_000,
+        "output_tokens": 128_000,
+        "cache_read_input_tokens": 2_000_000,
+        "cache_creation_input_tokens": 2_000_000,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": 2_000_000,
+            "ephemeral_1h_input_tokens": 2_000_000,
+        },
+    }
+    round_ = {"type": "message", "model": "claude-sonnet-4-5-20250929", **counts}
+    usage = {**USAGE, "iterations": [round_] * ITERATIONS_MAX}
+    told = send(house, event(model="claude-sonnet-4-5", usage=usage))
+    assert (told["status"], told["source"]) == ("recorded", "extra_usage")
+
+
+@pytest.mark.parametrize("standing", [True, False])
+def test_the_hold_says_at_which_speed_an_attempt_was_asked_that_declined(standing: bool) -> None:
+    house = House()
+    learn(house, model="claude-sonnet-5")
+    asked = {"model": "claude-opus-5", "speed": "fast", "fallbacks": [{"model": PROFILE}]}
+    held = house.ask(ANN, **asked)["id"]
+    attempt = {"input_tokens": 1_000, "output_tokens": 100}
+    usage = {
+        **attempt,
+        "speed": "standard",
+        "iterations": [
+            {"type": "message", "model": "claude-opus-5", **attempt},
+            {"type": "fallback_message", "model": "claude-sonnet-5", **attempt},
+        ],
+    }
+    if not standing:
+        release(house.table, house.org_id, held)
+
+    sent = event(model="claude-opus-5", usage=usage, authorization_id=held)
+    assert send(house, sent)["status"] == "recorded"
+
+    line = find_line(house.table, house.org_id, EVENT)
+    assert line is not None
+    served = 1_000 * 2_000 + 100 * 10_000
+    declined = 1_000 * 5_000 + 100 * 25_000
+    assert line.cost == served + declined * (2 if standing else 1)
+    noted = [note for note in line.notes or () if note.startswith("asked_speed_unknown")]
+    assert bool(noted) is not standing
+    # Its hold is gone by now, and its line stands.
+    assert send(house, sent)["status"] == "duplicate"
+    check_books(house)
 
 
 def answering() -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -82,7 +82,15 @@ def unpriced_of(org_id: str) -> Range:
 
 def count_unpriced(table: Table, org_id: str) -> int:
     """Return how much usage has no price, 100 if there is more. The index is a moment behind."""
-    return len(table.query(unpriced_of(org_id), limit=COUNTED_MAX).items)
+    counted, start = 0, None
+    while counted < COUNTED_MAX:
+        # A page ends at 1 MB, which few long events fill.
+        page = table.query(unpriced_of(org_id), limit=COUNTED_MAX - counted, start=start)
+        counted += len(page.items)
+        start = page.next_key
+        if start is None:
+            break
+    return counted
 
 
 def due_unpriced(table: Table, shard: int, now: datetime) -> Iterator[UnpricedEvent]:

@@ -14,7 +14,7 @@ from headroom.domain.money import format_amount
 from headroom.domain.organization import Organization, SeatTier, format_duration
 from headroom.domain.periods import period_of, time_zone
 from headroom.domain.prices import Unpriceable
-from headroom.domain.usage import PricedUsage, Usage, price
+from headroom.domain.usage import AskedSpeed, PricedUsage, Usage, asks_for_speed, price
 from headroom.errors import Conflict, HeadroomError, InvalidRequest, NotFound, Overloaded
 from headroom.gateways.reloads import AskReload, ask_nobody
 from headroom.price_book import PRICE_BOOK
@@ -201,13 +201,18 @@ def _record(
     try:
         if event.unpriced is not None:
             raise event.unpriced
+        model = organization.pricing.model_meant(event.model)
+        asked = None
+        if authorization is not None and asks_for_speed(event.usage, book=PRICE_BOOK, model=model):
+            asked = _asked_speed(table, organization, authorization)
         priced = price(
             event.usage,
             book=PRICE_BOOK,
-            model=organization.pricing.model_meant(event.model),
+            model=model,
             at=at,
             contract=organization.contract,
             refused=event.stop_reason == "refusal",
+            asked=asked,
         )
     except Unpriceable as error:
         return _keep_unpriced(table, organization, event, error, now)
@@ -217,6 +222,22 @@ def _record(
         if result is not None:
             return result
     return _charge_on_arrival(table, hints, filing)
+
+
+def _asked_speed(
+    table: Table, organization: Organization, authorization: AuthorizationId
+) -> AskedSpeed | None:
+    """Return at which speed a request was asked for, None if its hold does not stand any more."""
+    found = find_hold(table, authorization)
+    if found is None or found.hold.request is None:
+        return None
+    request = found.hold.request
+    return AskedSpeed(
+        request.speed,
+        tuple(
+            (organization.pricing.model_meant(each.model), each.speed) for each in request.fallbacks
+        ),
+    )
 
 
 def _settle(table: Table, filing: _Filing, authorization: AuthorizationId) -> dict[str, Any] | None:

@@ -30,8 +30,12 @@ EVENT_ID_LENGTH_MAX: Final = 128
 AUTHORIZATION_ID_LENGTH_MAX: Final = 128
 PRODUCT_LENGTH_MAX: Final = 64
 STOP_REASON_LENGTH_MAX: Final = 64
-# What a client does not know about its usage is kept too, within reason.
-USAGE_LENGTH_MAX: Final = 8192
+# What a client does not know about its usage is kept too, within reason: as many iterations as are
+# priced need three quarters of it.
+USAGE_LENGTH_MAX: Final = 96 * 1024
+# What is longer is kept without a price, for as long as it fits: beside its digest and its names it
+# lies twice in one item of at most 400 KB, and once in a message of at most 256 KB.
+USAGE_KEPT_LENGTH_MAX: Final = 180 * 1024
 USAGE_LEVELS_MAX: Final = 16
 
 # A client's clock may run a little ahead of ours, and its outbox may have waited for a while.
@@ -88,8 +92,12 @@ def parse_event(raw: object, now: datetime) -> UsageEvent:
     raw_usage = dict(as_object(fields.get("usage"), "usage"))
     if not nests_within(raw_usage, USAGE_LEVELS_MAX):
         raise InvalidRequest("usage", f"must nest at most {USAGE_LEVELS_MAX} levels")
-    if len(json.dumps(raw_usage)) > USAGE_LENGTH_MAX:
-        raise InvalidRequest("usage", f"must be at most {USAGE_LENGTH_MAX} characters of JSON")
+    length = len(json.dumps(raw_usage))
+    if length > USAGE_KEPT_LENGTH_MAX:
+        raise InvalidRequest("usage", f"must be at most {USAGE_KEPT_LENGTH_MAX} characters of JSON")
+    if length > USAGE_LENGTH_MAX and unpriced is None:
+        problem = f"must be at most {USAGE_LENGTH_MAX} characters of JSON to have a price"
+        usage, unpriced = Usage(), Unpriceable("usage", problem)
     return UsageEvent(
         event_id=event_id,
         user_id=text(fields, "user_id", length_max=USER_ID_LENGTH_MAX, pattern=USER_ID),
