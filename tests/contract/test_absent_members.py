@@ -49,6 +49,8 @@ Outcome = Means | int
 TAKEN: Final = Means("the value itself")
 AS_ABSENT: Final = Means("as if left out")
 UNPRICED: Final = Means("kept until it has a price")
+# It only explains: another form than the document's changes nothing.
+UNEXPLAINED: Final = Means("as if left out, and no form that the document has")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ def optional(member: str, words: str, shows: Any = ANY, **others: Outcome) -> Ro
     """A member that may be left out, and that null leaves out too."""
     meaning = Means(words, shows)
     return Row(member, **{"absent": meaning, "null": meaning, **others})
+
+
+def explained(member: str, words: str, forms: Outcome = UNPRICED, **others: Outcome) -> Row:
+    """An optional member of usage beside its figures: usage that has happened is not rejected."""
+    every = dict.fromkeys(("zero", "empty", "list", "object"), forms)
+    return optional(member, words, **{**every, **others})
 
 
 def kept(member: str, shows: Any, **others: Outcome) -> Row:
@@ -326,19 +334,14 @@ SCENES: Final = (
             optional("events.0.usage.cache_creation.ephemeral_1h_input_tokens", "0"),
             optional("events.0.usage.server_tool_use", "none", object=AS_ABSENT),
             optional("events.0.usage.server_tool_use.web_search_requests", "0"),
-            optional("events.0.usage.service_tier", "standard", zero=UNPRICED, empty=UNPRICED),
-            optional("events.0.usage.speed", "standard", zero=UNPRICED, empty=UNPRICED),
-            optional("events.0.usage.inference_geo", "anywhere", zero=UNPRICED, empty=AS_ABSENT),
-            optional("events.0.usage.iterations", "one sampling", list=AS_ABSENT),
-            Row("events.0.usage.iterations.0.type", zero=UNPRICED, empty=UNPRICED),
-            optional(
-                "events.0.usage.iterations.0.model",
-                "the model that was asked",
-                zero=UNPRICED,
-                empty=UNPRICED,
-            ),
+            explained("events.0.usage.service_tier", "standard"),
+            explained("events.0.usage.speed", "standard, where no name says another"),
+            explained("events.0.usage.inference_geo", "anywhere", empty=AS_ABSENT),
+            explained("events.0.usage.iterations", "one sampling", list=AS_ABSENT),
+            explained("events.0.usage.iterations.0.type", "", absent=UNPRICED, null=UNPRICED),
+            explained("events.0.usage.iterations.0.model", "the model that was asked"),
             *(
-                optional(f"events.0.usage.iterations.0.{count}", "0")
+                explained(f"events.0.usage.iterations.0.{count}", "0")
                 for count in (
                     "input_tokens",
                     "output_tokens",
@@ -348,13 +351,15 @@ SCENES: Final = (
                     "cache_creation.ephemeral_1h_input_tokens",
                 )
             ),
-            optional(
+            explained(
                 "events.0.usage.iterations.0.cache_creation",
                 "all of them five-minute ones",
                 object=AS_ABSENT,
             ),
-            optional("events.0.usage.fallback_credit", "none", object=AS_ABSENT),
-            optional("events.0.usage.fallback_credit.status", "none", object=AS_ABSENT),
+            explained("events.0.usage.fallback_credit", "none", UNEXPLAINED, object=AS_ABSENT),
+            explained(
+                "events.0.usage.fallback_credit.status", "none", UNEXPLAINED, object=AS_ABSENT
+            ),
             optional(
                 "events.0.usage.fallback_credit.status.type",
                 "none was redeemed",
@@ -711,7 +716,7 @@ def test_the_openapi_document_admits_what_the_table_does(
     for row in scene.rows:
         # What "0" is worth is a matter of value, not of form; so is what has no price yet.
         for form in FORMS.keys() - {"zero"}:
-            if getattr(row, form) is UNPRICED:
+            if getattr(row, form) in (UNPRICED, UNEXPLAINED):
                 continue
             body = with_form(scene.body, row.member, FORMS[form])
             admitted = isinstance(getattr(row, form), Means)

@@ -46,6 +46,8 @@ from headroom.wire.usage_events import (
     EVENTS_MAX,
     PRODUCT_LENGTH_MAX,
     STOP_REASON_LENGTH_MAX,
+    USAGE_KEPT_LENGTH_MAX,
+    USAGE_LENGTH_MAX,
 )
 from tools.example_models import MODEL
 
@@ -312,7 +314,8 @@ class Usage(Open):
         Annotated[list[Iteration], Field(max_length=ITERATIONS_MAX)] | None,
         Field(
             description="Tells the samplings of one request apart; compaction, advice and declined "
-            "attempts are charged beside the figures above."
+            "attempts are charged beside the figures above. With more entries, or one that is not "
+            "understood, usage is kept as `unpriced`."
         ),
     ] = None
     fallback_credit: Annotated[
@@ -340,7 +343,14 @@ class UsageEvent(Body):
     model: Model
     product: Annotated[str | None, Field(min_length=1, max_length=PRODUCT_LENGTH_MAX)] = None
     occurred_at: Moment
-    usage: Usage
+    usage: Annotated[
+        Usage,
+        Field(
+            description=f"With more than {USAGE_LENGTH_MAX:,} characters of JSON, or a count of a "
+            "cache lifetime or server tool that is not known, it is kept as `unpriced`; with more "
+            f"than {USAGE_KEPT_LENGTH_MAX:,} it is rejected."
+        ),
+    ]
     stop_reason: Annotated[
         str | None,
         Field(
