@@ -524,6 +524,16 @@ def test_the_count_is_bounded() -> None:
     assert seen["unpriced"] == {"events": COUNTED_MAX}
 
 
+def test_few_long_events_are_counted_although_they_fill_a_page(app: Application) -> None:
+    """A page of a query ends at 1 MB."""
+    acme = app.provision()
+    for number in range(7):
+        usage = padded(USAGE_KEPT_LENGTH_MAX)
+        (told,) = app.record(acme, usage_event(f"msg_{number}", usage=usage))
+        assert told["source"] == "unpriced"
+    assert count_unpriced(app.table, acme.id) == 7
+
+
 def test_the_sweep_prices_what_waits(app: Application, acme: Organization) -> None:
     """The deployed path: no model is known by this name, so it goes on waiting."""
     (told,) = app.record(acme, usage_event("msg_1", model="claude-9"))
