@@ -384,6 +384,21 @@ def test_usage_reaches_past_the_end_of_a_modifier_as_far_as_a_hold_lives() -> No
         assert found.notes == ("modifier_ended:claude-opus-4-8;speed=fast",)
     with pytest.raises(Unpriceable):
         priced("claude-opus-4-8", used, ENDED + SOLD_UNTIL_REACHES)
+    # So it does where a contract that sold it is followed by one that does not.
+    sold = {"kind": "speed", "value": "fast", "factor": "3/2"}
+    terms = {"model": "claude-sonnet-5", "discount_percent": 50}
+    contract = (
+        {"id": "ctr_1", "from": "2026-11-01", "modifiers": [sold], **terms},
+        {"id": "ctr_2", "from": "2026-12-01", **terms},
+    )
+    for at, notes in (
+        (ENDED - moment, ()),
+        (ENDED, ("modifier_ended:claude-sonnet-5;speed=fast",)),
+    ):
+        found = priced("claude-sonnet-5", used, at, contract=contract)
+        assert (found.amount_nanos, found.notes) == (1_000 * 1_500, notes)
+    with pytest.raises(Unpriceable):
+        priced("claude-sonnet-5", used, ENDED + SOLD_UNTIL_REACHES, contract=contract)
     # What begins where another ends goes before it.
     assert cost("claude-opus-4-6", used, datetime(2026, 6, 28, tzinfo=UTC)) == 1_000 * 5_000
 

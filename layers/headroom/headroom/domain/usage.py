@@ -495,7 +495,7 @@ class _Terms:
             if modifier is None:
                 problem = f"{value!r} has no price with {name} at this time"
                 raise Unpriceable(f"{self.field}.{told_by}", problem)
-            if self.at >= modifier.ends_at:
+            if self._in_force(sampling.model, kind, value) is None:
                 notes.append(f"modifier_ended:{name};{kind}={value}")
             factor = factor.times(modifier.factor)
             applied.append((kind, value, modifier.factor))
@@ -568,17 +568,23 @@ class _Terms:
 
     def _modifier(self, model: str, kind: ModifierKind, value: str) -> Modifier | None:
         """Return what multiplies usage of this moment: also shortly after it was last sold."""
-        modifiers = self._listed(model).modifiers
-        found = in_force(modifiers, kind, value, self.at)
+        found = self._in_force(model, kind, value)
         if found is not None:
             return found
+        # It may have ended, or the price that had it.
+        since = self.at - SOLD_UNTIL_REACHES
         ended = [
             each
-            for each in modifiers
+            for price in self.book.prices_within(model, since, self.at, self.contract)
+            for each in price.modifiers
             if (each.kind, each.value) == (kind, value)
-            and timedelta() <= self.at - each.ends_at < SOLD_UNTIL_REACHES
+            and each.starts_at <= self.at
+            and each.ends_at > since
         ]
-        return max(ended, key=lambda each: each.ends_at, default=None)
+        return ended[-1] if ended else None
+
+    def _in_force(self, model: str, kind: ModifierKind, value: str) -> Modifier | None:
+        return in_force(self._listed(model).modifiers, kind, value, self.at)
 
     def _listed(self, model: str) -> Price:
         return self.book.price_at(model, self.at, self.contract)
