@@ -222,7 +222,11 @@ def test_as_many_iterations_as_are_priced_fit() -> None:
 def test_the_hold_says_at_which_speed_an_attempt_was_asked_that_declined(standing: bool) -> None:
     house = House()
     learn(house, model="claude-sonnet-5")
-    asked = {"model": "claude-opus-5", "speed": "fast", "fallbacks": [{"model": PROFILE}]}
+    asked: dict[str, Any] = {
+        "model": "claude-opus-5",
+        "speed": "fast",
+        "fallbacks": [{"model": PROFILE}],
+    }
     held = house.ask(ANN, **asked)["id"]
     attempt = {"input_tokens": 1_000, "output_tokens": 100}
     usage = {

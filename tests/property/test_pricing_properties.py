@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from headroom.domain.bounds import HOLD_LIFE_MAX, bound_request
 from headroom.domain.model_names import read_model_name
+from headroom.domain.modifiers import in_force
 from headroom.domain.money import allocate, format_amount, parse_amount
 from headroom.domain.prices import (
     ContractPrice,
@@ -26,6 +27,7 @@ from headroom.domain.prices import (
 from headroom.domain.requests import Advisor, CacheLifetime, Fallback, HoldRequest
 from headroom.domain.usage import (
     COUNT_MAX,
+    AskedSpeed,
     Geography,
     Iteration,
     Speed,
@@ -299,7 +301,7 @@ def test_no_answer_to_a_request_costs_more_than_its_hold_unless_that_was_said(
                 Fallback,
                 st.sampled_from(models),
                 st.one_of(st.none(), sizes.filter(bool)),
-                st.sampled_from([None, "standard"]),
+                st.sampled_from([None, *SPEEDS]),
             ),
             max_size=2,
         ),
@@ -336,13 +338,15 @@ def test_no_answer_to_a_request_costs_more_than_its_hold_unless_that_was_said(
     may_write = ("5m", "1h") if lifetimes is None else lifetimes
     asked = drawn_tokens(data, request.input_tokens, request.max_tokens, may_write)
     iterations: list[Iteration] = []
-    top_level = asked
+    top_level, speed = asked, request.speed
     served = data.draw(st.sampled_from([None, *fallbacks]), "served by")
     if served is not None:
         iterations.append(Iteration("message", asked, model))
         most = request.max_tokens if served.max_tokens is None else served.max_tokens
         top_level = drawn_tokens(data, request.input_tokens, most, may_write)
         iterations.append(Iteration("fallback_message", top_level, served.model))
+        sold = in_force(PRICE_BOOK.price_at(served.model, at).modifiers, "speed", speed, at)
+        speed = served.speed or (speed if sold else "standard")
     trigger = request.compaction_trigger
     if trigger is not None and request.input_tokens >= trigger and data.draw(st.booleans()):
         summary = drawn_tokens(data, request.input_tokens, request.max_tokens, may_write)
@@ -357,21 +361,28 @@ def test_no_answer_to_a_request_costs_more_than_its_hold_unless_that_was_said(
         tokens=top_level,
         web_search_requests=data.draw(st.integers(0, request.web_search_requests)),
         service_tier=request.service_tier,
-        speed=request.speed if served is None else "standard",
+        speed=speed,
         inference_geo=geo,
         iterations=tuple(iterations),
     )
     life = HOLD_LIFE_MAX // timedelta(microseconds=1)
     occurred_at = at + timedelta(microseconds=data.draw(st.integers(0, life)))
     try:
-        cost = price(usage, book=PRICE_BOOK, model=model, at=occurred_at).amount_nanos
+        cost = price(
+            usage,
+            book=PRICE_BOOK,
+            model=model,
+            at=occurred_at,
+            asked=AskedSpeed(request.speed, tuple((each.model, each.speed) for each in fallbacks)),
+        ).amount_nanos
     except Unpriceable:
         # The API refuses it, or did so meanwhile.
         assume(False)
         raise
     assert cost <= bound.amount(request.max_tokens) or bound.inexact
-    if not set(bound.inexact) - {"server_tools"} or not iterations:
-        # Without what nobody bounds, also where something of the request is not exact.
+    if not set(bound.inexact) - {"server_tools", "fallbacks"} or not iterations:
+        # Without what nobody bounds, also where something of the request is not exact: here no
+        # fallback counts more tokens in a text than the model before it.
         assert cost <= bound.amount(request.max_tokens)
 
 
