@@ -64,7 +64,7 @@ def test_each_line_says_why_it_was_extra(house: House, visit: Visit) -> None:
     line.locator("summary").click()
     expect(line).to_contain_text("Extra usage, because your seat includes none.")
     assert cost == "3.3"
-    expect(line.locator(".row-amount")).to_have_text("$0.03")
+    expect(line.locator(".row-amount")).to_have_text("$0.033")
     expect(line.locator("tbody tr").last).to_have_text("Output2,000$15.00 / 1M$0.03")
 
 

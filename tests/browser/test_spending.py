@@ -32,7 +32,7 @@ def test_the_charts_show_what_the_ledger_says(house: House, visit: Visit) -> Non
     total = report["totals"]["amount"]
     assert total == "301.2"  # Four inputs of 0.3 cents, and 200,000 tokens out at 15 dollars.
     expect(owner.page.get_by_role("list", name="By member").locator("li").first).to_contain_text(
-        "Kim Larsen$1.51"
+        "Kim Larsen$1.506"
     )
     expect(owner.page.get_by_role("list", name="By model").locator("li")).to_have_count(1)
 
@@ -41,7 +41,7 @@ def test_the_charts_show_what_the_ledger_says(house: House, visit: Visit) -> Non
     expect(chart.locator(".column")).to_have_count(datetime.now(UTC).day)
     owner.page.get_by_text("Show as a table").click()
     today = owner.page.locator(".as-table tbody tr").last
-    expect(today).to_contain_text("$3.01")
+    expect(today).to_contain_text("$3.012")
     owner.picture("spending")
 
 

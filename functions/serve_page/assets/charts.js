@@ -1,7 +1,7 @@
 // Charts drawn by hand, each with the same figures as a table for whoever does not see it.
 
 import { h, svg } from "./dom.js";
-import { fromUnits, money, toUnits } from "./money.js";
+import { exactly, fromUnits, money, toUnits } from "./money.js";
 import { t } from "./words.js";
 
 // Drawn in pixels of about the size at which it is shown, so that its letters are too.
@@ -78,7 +78,7 @@ export function ranking(rows, { title, rest }) {
         "li",
         {},
         h("span", { class: "rank-name" }, row.name),
-        h("span", { class: "rank-amount" }, money(row.amount)),
+        h("span", { class: "rank-amount" }, exactly(row.amount)),
         h("span", { class: "rank-track" }, bar),
       );
     }),
@@ -105,7 +105,7 @@ function asTable(bars, title) {
           "tbody",
           {},
           bars.map((bar) =>
-            h("tr", {}, h("th", { scope: "row" }, bar.name), h("td", { class: "num" }, money(bar.amount))),
+            h("tr", {}, h("th", { scope: "row" }, bar.name), h("td", { class: "num" }, exactly(bar.amount))),
           ),
         ),
       ),

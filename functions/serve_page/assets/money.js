@@ -48,6 +48,9 @@ export function money(cents, { exact = false } = {}) {
   }).format(inMajor(cents));
 }
 
+// Where amounts stand above their sum: rounded ones would not come to it.
+export const exactly = (cents) => money(cents, { exact: true });
+
 // A price as price lists have it: of a million tokens, or of a thousand searches.
 export function price(cents, per, kind) {
   const many = kind === "web_search" ? 1000n : 1_000_000n;

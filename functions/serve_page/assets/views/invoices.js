@@ -4,7 +4,7 @@ import { file, get, getLong } from "../api.js";
 import { day, month } from "../dates.js";
 import { open } from "../dialog.js";
 import { h } from "../dom.js";
-import { isZero, money, price, subtract } from "../money.js";
+import { exactly, isZero, money, price, subtract } from "../money.js";
 import { adding, button, card, facts, longList, problem, shown, state } from "../parts.js";
 import { known, language, number, t } from "../words.js";
 import { download } from "./spending.js";
@@ -97,16 +97,13 @@ function show(summary) {
   );
 }
 
-// Documents show amounts exactly: rounded ones would not come to the sums below them.
-const exact = (amount) => money(amount, { exact: true });
-
 const statement = (invoice) =>
   invoice.opening_balance === undefined
     ? null
     : facts(
         ...["opening_balance", "purchases", "usage", "closing_balance"].map((each) => [
           t(`statement.${each}`),
-          exact(each === "usage" ? negated(invoice[each]) : invoice[each]),
+          exactly(each === "usage" ? negated(invoice[each]) : invoice[each]),
         ]),
       );
 
@@ -146,7 +143,7 @@ const lines = (invoice) =>
                 h("th", { scope: "row" }, each.model, h("span", { class: "soft small" }, known("token", each.kind))),
                 h("td", { class: "num" }, number(each.quantity)),
                 h("td", { class: "num" }, price(each.unit_price, each.per, each.kind)),
-                h("td", { class: "num" }, exact(each.amount)),
+                h("td", { class: "num" }, exactly(each.amount)),
               ),
             ),
           ),
@@ -187,7 +184,7 @@ const adjusted = (each) =>
 const percent = (rate) =>
   new Intl.NumberFormat(language(), { style: "percent", maximumFractionDigits: 3 }).format(rate);
 
-const pair = (label, amount) => h("div", {}, h("dt", {}, label), h("dd", {}, exact(amount)));
+const pair = (label, amount) => h("div", {}, h("dt", {}, label), h("dd", {}, exactly(amount)));
 
 const people = (invoice) =>
   invoice.by_member?.length
@@ -216,7 +213,7 @@ const people = (invoice) =>
                 "tr",
                 {},
                 h("th", { scope: "row" }, each.name ?? each.user_id),
-                h("td", { class: "num" }, exact(each.amount)),
+                h("td", { class: "num" }, exactly(each.amount)),
               ),
             ),
             isNothing(invoice.other_members_amount)
@@ -225,7 +222,7 @@ const people = (invoice) =>
                   "tr",
                   {},
                   h("th", { scope: "row" }, t("invoice.other_members")),
-                  h("td", { class: "num" }, exact(invoice.other_members_amount)),
+                  h("td", { class: "num" }, exactly(invoice.other_members_amount)),
                 ),
           ),
         ),

@@ -4,7 +4,7 @@ import { get, keyring, post, put } from "../api.js";
 import { duration, moment, soon } from "../dates.js";
 import { buttons, cancel, open } from "../dialog.js";
 import { freshId, h, icon } from "../dom.js";
-import { isZero, limit, money, price, share, subtract } from "../money.js";
+import { exactly, isZero, limit, money, price, share, subtract } from "../money.js";
 import { badge, button, card, empty, facts, longList, meter, notice, region, say, toggle } from "../parts.js";
 import { known, number, t } from "../words.js";
 
@@ -205,7 +205,7 @@ function line(each) {
         ),
       ),
       badge(t(`used.${each.source}`), tone),
-      h("span", { class: "row-amount" }, money(each.amount)),
+      h("span", { class: "row-amount" }, exactly(each.amount)),
       icon("right"),
     ),
     h(
@@ -226,7 +226,7 @@ function line(each) {
               h("th", { scope: "row" }, known("token", part.kind), differing(part, each)),
               h("td", { class: "num" }, number(part.quantity)),
               h("td", { class: "num" }, price(part.unit_price, part.per, part.kind)),
-              h("td", { class: "num" }, money(part.amount, { exact: true })),
+              h("td", { class: "num" }, exactly(part.amount)),
             ),
           ),
         ),

@@ -5,7 +5,7 @@ import { columns, RANKED, ranking } from "../charts.js";
 import { calendarDay, daysOf } from "../dates.js";
 import { learnNames, nameOf } from "../directory.js";
 import { h } from "../dom.js";
-import { fromUnits, isZero, money, toUnits } from "../money.js";
+import { add, exactly, fromUnits, isZero, toUnits } from "../money.js";
 import { adding, button, card, empty, facts, problem, shown } from "../parts.js";
 import { t } from "../words.js";
 
@@ -33,18 +33,24 @@ function byDay(found, period) {
   const { totals } = found;
   if (isZero(totals.amount) && isZero(totals.included_amount)) return empty(t("spend.none"));
   const amounts = new Map(found.data.map((row) => [row.day, row.amount]));
-  const bars = daysOf(period, [...amounts.keys()]).map((date) => ({
-    label: calendarDay(date, { day: "numeric" }),
-    name: calendarDay(date),
-    amount: amounts.get(date) ?? "0",
-  }));
+  const days = daysOf(period, [...amounts.keys()]);
+  // Usage of an earlier month that came late is billed in this one.
+  const late = found.data.filter((row) => !days.includes(row.day) && !isZero(row.amount));
+  const bars = [
+    ...(late.length ? [{ label: "…", name: t("spend.late"), amount: add(...late.map((row) => row.amount)) }] : []),
+    ...days.map((date) => ({
+      label: calendarDay(date, { day: "numeric" }),
+      name: calendarDay(date),
+      amount: amounts.get(date) ?? "0",
+    })),
+  ];
   return [
     facts(
-      [t("spend.extra"), money(totals.amount)],
-      [t("spend.included"), money(totals.included_amount)],
+      [t("spend.extra"), exactly(totals.amount)],
+      [t("spend.included"), exactly(totals.included_amount)],
       isZero(totals.unbilled_amount)
         ? null
-        : [t("spend.unbilled"), h("span", { title: t("spend.unbilled.what") }, money(totals.unbilled_amount))],
+        : [t("spend.unbilled"), h("span", { title: t("spend.unbilled.what") }, exactly(totals.unbilled_amount))],
     ),
     columns(bars, { title: t("spend.by_day") }),
     h(
@@ -76,7 +82,7 @@ function group(by, name, title) {
       if (!rows.length) return empty(t("spend.none"));
       return [
         ranking(rows, { title, rest: (count) => t("spend.others", { count }) }),
-        beyond > 0n ? h("p", { class: "soft small" }, t("spend.beyond", { amount: money(fromUnits(beyond)) })) : null,
+        beyond > 0n ? h("p", { class: "soft small" }, t("spend.beyond", { amount: exactly(fromUnits(beyond)) })) : null,
       ];
     }),
   );

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { day, moment } from "../dates.js";
 import { h } from "../dom.js";
-import { isZero, money, toUnits } from "../money.js";
+import { exactly, isZero, money, toUnits } from "../money.js";
 import { badge, button, card, facts, longList, notice, region, state } from "../parts.js";
 import { known, t } from "../words.js";
 import { cameBack, leadToBank } from "./confirming.js";
@@ -146,7 +146,7 @@ function entry(row) {
       h("span", {}, known("entry", row.kind)),
       h("span", { class: "soft small" }, row.description || moment(row.created_at)),
     ),
-    h("span", { class: `row-amount ${comes ? "good" : ""}` }, `${comes ? "+" : ""}${money(row.amount)}`),
-    h("span", { class: "row-after soft" }, t("entries.after", { balance: money(row.balance) })),
+    h("span", { class: `row-amount ${comes ? "good" : ""}` }, `${comes ? "+" : ""}${exactly(row.amount)}`),
+    h("span", { class: "row-after soft" }, t("entries.after", { balance: exactly(row.balance) })),
   );
 }
