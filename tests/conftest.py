@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.audit_words import wordless
 from tests.environment import ENVIRONMENT
 from tools.dynamodb_local import DynamoDbLocalUnavailable, dynamodb_local
 from tools.local_stack.emulator import ROOT, Emulator
@@ -69,6 +70,22 @@ class ByWhatTheyShare(LoadScopeScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Say how tests are dealt out to several processes (`pytest -n 2`)."""
     return ByWhatTheyShare(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_audited_fact_has_words() -> Iterator[None]:
+    """Fail whatever writes a fact into the audit that the page could only call by its name."""
+    from headroom.store import audit
+
+    write = audit._record
+
+    def checked(key: Any, entry: Any) -> Any:
+        assert not (missing := wordless({*entry.before, *entry.after})), f"without words: {missing}"
+        return write(key, entry)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit, "_record", checked)
+        yield
 
 
 @pytest.fixture(scope="session")

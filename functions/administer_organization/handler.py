@@ -29,7 +29,7 @@ from headroom.errors import InvalidRequest, NotFound, RateLimited
 from headroom.gateways.identity import connect_identity
 from headroom.price_book import PRICE_BOOK
 from headroom.settings import IdentitySettings, Settings
-from headroom.store.audit import entries_of, entry_to_wire, list_entries
+from headroom.store.audit import entries_of
 from headroom.store.connect import connect
 from headroom.store.credentials import keys_of
 from headroom.store.increases import STATUSES, find_request, requests_of
@@ -37,6 +37,7 @@ from headroom.store.limits import SCOPE_TYPES, LimitPlace, ScopeType, find_limit
 from headroom.store.organizations import find_organization, members_of
 from headroom.store.rates import count_call
 from headroom.store.table import Range
+from headroom.usecases.auditing import audit_page
 from headroom.usecases.authenticating import Caller
 from headroom.usecases.governing import Reason, change_organization, set_enabled
 from headroom.usecases.increasing import approve, deny, show
@@ -275,8 +276,8 @@ def delete_key(caller: Caller, now: datetime, key_id: str) -> dict[str, Any]:
 @api.route("GET", "/v1/organizations/audit")
 def get_audit(caller: Caller, now: datetime) -> dict[str, Any]:
     page = _page(caller, entries_of(caller.org_id), "audit", None)
-    found = list_entries(table, caller.org_id, limit=page.limit, start=page.start)
-    return list_answer([entry_to_wire(item) for item in found.items], page.cursor(found.next_key))
+    rows, last = audit_page(table, caller.org_id, limit=page.limit, start=page.start)
+    return list_answer(rows, page.cursor(last))
 
 
 # The Spend Limits API.

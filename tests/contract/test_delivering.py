@@ -491,9 +491,23 @@ def test_what_owners_do_to_endpoints_is_audited_without_a_secret(scene: Scene) -
     ]
     assert entries[1]["before"] == {"url": "https://acme.example/hook"}
     assert entries[1]["after"] == {"url": "https://b.example/"}
+    assert [entry["after"].get("url") for entry in entries[2:]] == ["https://acme.example/hook"] * 2
+    assert entries[0]["before"]["url"] == "https://b.example/"
     everything = json.dumps(list(scene.table.items.values()))
     assert secret.removeprefix("whsec_") not in everything
     assert "whsec_" not in everything
+
+
+def test_whatever_is_changed_of_an_endpoint_the_audit_says_of_which(scene: Scene) -> None:
+    endpoint_id = scene.endpoint()
+    alter_endpoint(
+        scene.table, scene.org_id, endpoint_id, OWNER, NOW, changes={}, status="disabled"
+    )
+    (item, *_) = list_entries(scene.table, scene.org_id, limit=1).items
+    entry = entry_to_wire(item)
+
+    assert entry["before"] == {"status": "enabled"}
+    assert entry["after"] == {"status": "disabled", "url": "https://acme.example/hook"}
 
 
 def test_a_test_is_sent_to_that_endpoint_only_also_if_it_wants_other_events(scene: Scene) -> None:

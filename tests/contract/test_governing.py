@@ -17,14 +17,17 @@ from headroom.domain.actor import Actor
 from headroom.domain.organization import Admission, SeatTier
 from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from headroom.store.budgets import close_together, reclaim_together
+from headroom.store.credentials import put_key, revoke_key
 from headroom.store.limits import find_limit
 from headroom.store.organizations import find_member, find_pool
 from headroom.store.table import Change, Contended, Refused
+from headroom.usecases.auditing import audit_page
 from headroom.usecases.authorizing import release
 from headroom.usecases.digesting import OUTSTANDING, digest_requests
 from headroom.usecases.following import Announced
 from headroom.usecases.governing import Reason, change_organization, change_person, set_enabled
 from headroom.usecases.increasing import approve, deny, request_increase
+from headroom.usecases.keys import new_key
 from headroom.usecases.limiting import remove_override
 from headroom.usecases.listing import current_page, effective_page, limits_page, requests_page
 from headroom.usecases.overview import extra_usage, own_extra_usage
@@ -270,6 +273,24 @@ def test_the_audit_names_a_key_that_made_the_change(house: House) -> None:
     set_enabled(house.table, house.org_id, False, NOW, Reason(KEY, "extra_usage.disabled"))
 
     assert house.audit()[0]["actor"] == {"type": "api_key", "id": "key_x"}
+
+
+def test_a_key_that_made_a_change_is_read_with_its_name_also_after_it_was_revoked(
+    house: House,
+) -> None:
+    _, key = new_key(house.org_id, "Nightly job", ["write:limits"])
+    house.table.transact(put_key(key, NOW))
+    for enabled, actor in ((False, Actor("api_key", key.key_id)), (True, KEY)):
+        reason = Reason(actor, "extra_usage.enabled" if enabled else "extra_usage.disabled")
+        set_enabled(house.table, house.org_id, enabled, NOW, reason)
+    revoke_key(house.table, house.org_id, key.key_id, NOW)
+
+    rows, _ = audit_page(house.table, house.org_id, limit=10, start=None)
+
+    assert [row["actor"] for row in rows] == [
+        {"type": "api_key", "id": "key_x"},
+        {"type": "api_key", "id": key.key_id, "name": "Nightly job"},
+    ]
 
 
 # At once: what was handed out before the change starts nothing after it.

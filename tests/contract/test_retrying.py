@@ -137,6 +137,8 @@ def test_a_close_that_waits_is_due_at_once_and_handed_out_once() -> None:
     assert closing is not None
     assert closing.attempts == 2
     assert audited(house.table, house.org_id) == ["billing_period.close_retried"]
+    (item,) = list_entries(house.table, house.org_id, limit=10).items
+    assert entry_to_wire(item)["after"]["period"] == PERIOD
 
 
 def test_a_period_that_is_not_over_or_not_there_is_not_closed() -> None:

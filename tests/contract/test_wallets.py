@@ -1072,17 +1072,18 @@ def test_a_refund_is_not_refused_for_money_that_just_left_with_another_one(
 def test_an_adjustment_is_made_once_and_audited(purse: Purse) -> None:
     first = given(purse, 250, "adjustment")
     assert given(purse, 250, "adjustment") == first
-    given(purse, -50, "adjustment")
+    given(purse, -50, "adjustment", description="Goodwill was booked twice")
     assert purse.balance == 1200 * CENT
     with pytest.raises(Conflict, match="something else"):
         given(purse, 251, "adjustment", id="adj-250-adjustment")
     with pytest.raises(Conflict, match="only 1200"):
         given(purse, -1201, "adjustment")
-    actions = [
-        entry_to_wire(item)["action"]
-        for item in list_entries(purse.table, purse.org_id, limit=10).items
+    entries = [
+        entry_to_wire(item) for item in list_entries(purse.table, purse.org_id, limit=10).items
     ]
-    assert actions == ["wallet.adjusted", "wallet.adjusted"]
+    assert [entry["action"] for entry in entries] == ["wallet.adjusted", "wallet.adjusted"]
+    assert entries[0]["after"]["amount"] == "-50"
+    assert entries[0]["after"]["reason"] == "Goodwill was booked twice"
     purse.prove()
 
 

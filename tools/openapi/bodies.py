@@ -759,6 +759,7 @@ class ApiKeyRevoked(Body):
 class Changer(Body):
     type: Literal["user", "api_key", "system", "operator"]
     id: str
+    name: Annotated[str | None, Field(description="What an API key is called.")] = None
 
 
 class AuditEntry(Body):
@@ -809,6 +810,7 @@ class UserActor(Body):
 class KeyActor(Body):
     type: Literal["scoped_api_key_actor"]
     scoped_api_key_id: str
+    name: str | None = None
 
 
 class SpendSummary(Body):

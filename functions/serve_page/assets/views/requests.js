@@ -163,6 +163,9 @@ function approve(request, refresh) {
   });
 }
 
+// A person, or a key by what it is called.
+const resolver = ({ type, name }) => (type === "user_actor" ? name : name ? t("by_key.named", { name }) : t("by_key"));
+
 const past = (request) =>
   h(
     "div",
@@ -174,7 +177,7 @@ const past = (request) =>
       h(
         "span",
         { class: "soft small" },
-        t("requests.resolved", { at: moment(request.resolved_at), by: request.resolved_by?.name ?? t("by_key") }),
+        t("requests.resolved", { at: moment(request.resolved_at), by: request.resolved_by ? resolver(request.resolved_by) : t("by_key") }),
       ),
     ),
     state("request", request.status),

@@ -8,23 +8,13 @@ from headroom.domain.audit import Entry
 from headroom.store import keys
 from headroom.store.announcements import detail
 from headroom.store.models import AuditRecord, wire_moment
-from headroom.store.table import Item, Page, Put, Range, Table
+from headroom.store.table import Item, Key, Page, Put, Range, Table
 
 
 def put_entry(entry: Entry, detail_type: str | None) -> Put:
     """Return the write of an audit entry, announced on the event bus if it has a detail type."""
     key = keys.audit(entry.org_id, entry.version)
-    record = AuditRecord(
-        key.pk,
-        key.sk,
-        org_id=entry.org_id,
-        at=wire_moment(entry.at),
-        actor=entry.actor.wire(),
-        action=entry.action,
-        subject=entry.subject,
-        before=dict(entry.before),
-        after=dict(entry.after),
-    )
+    record = _record(key, entry)
     if detail_type is not None:
         record.detail_type = detail_type
         facts = {
@@ -43,18 +33,7 @@ def put_note(entry: Entry, name: str) -> Put:
     `name` is derived from what happened, so that it is noted once.
     """
     key = keys.audit_note(entry.org_id, entry.version, name)
-    record = AuditRecord(
-        key.pk,
-        key.sk,
-        org_id=entry.org_id,
-        at=wire_moment(entry.at),
-        actor=entry.actor.wire(),
-        action=entry.action,
-        subject=entry.subject,
-        before=dict(entry.before),
-        after=dict(entry.after),
-    )
-    return Put(key, record.to_item(), AuditRecord.pk.does_not_exist())
+    return Put(key, _record(key, entry).to_item(), AuditRecord.pk.does_not_exist())
 
 
 def entries_of(org_id: str) -> Range:
@@ -80,3 +59,17 @@ def entry_to_wire(item: Item) -> dict[str, Any]:
         "before": cast("dict[str, Any]", record.before),
         "after": cast("dict[str, Any]", record.after),
     }
+
+
+def _record(key: Key, entry: Entry) -> AuditRecord:
+    return AuditRecord(
+        key.pk,
+        key.sk,
+        org_id=entry.org_id,
+        at=wire_moment(entry.at),
+        actor=entry.actor.wire(),
+        action=entry.action,
+        subject=entry.subject,
+        before=dict(entry.before),
+        after=dict(entry.after),
+    )

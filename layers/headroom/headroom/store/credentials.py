@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from headroom.store import keys
 from headroom.store.models import KeyRecord, wire_moment
 from headroom.store.table import Item, Put, Range, Refused, Table, Update
+
+READ_TOGETHER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,17 @@ def list_keys(table: Table, org_id: str, *, limit: int, start: Item | None) -> K
     """Return a page of an organization's keys."""
     page = table.query(keys_of(org_id), limit=limit, start=start)
     return KeyPage(tuple(_read(item) for item in page.items), page.next_key)
+
+
+def find_key_names(table: Table, org_id: str, key_ids: Iterable[str]) -> dict[str, str]:
+    """Return what keys are called, those of them that there are; the revoked ones too."""
+    places = [keys.organization_key(org_id, key_id) for key_id in sorted(set(key_ids))]
+    found = [
+        _read(item)
+        for first in range(0, len(places), READ_TOGETHER)
+        for item in table.get_many(places[first : first + READ_TOGETHER]).values()
+    ]
+    return {key.key_id: key.name for key in found}
 
 
 def revoke_key(table: Table, org_id: str, key_id: str, now: datetime) -> bool:

@@ -282,6 +282,7 @@ def _audit(organization: Organization, asked: Adjustment, step: Step, now: datet
             "kind": asked.kind,
             "amount": format_amount(step.entry.amount),
             "entry_id": step.entry.entry_id,
+            **({"reason": asked.description} if asked.description else {}),
         },
     )
     return put_entry(entry, None)

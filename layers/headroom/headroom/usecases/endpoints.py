@@ -130,7 +130,7 @@ def alter_endpoint(
             "webhook_endpoint.changed",
             endpoint_id,
             before,
-            after,
+            {"url": new.url, **after},
             organization,
             [change_endpoint(new)],
         )
@@ -196,7 +196,7 @@ def rotate_secret(
             "webhook_endpoint.secret_rotated",
             endpoint_id,
             {"rotation": endpoint.rotation},
-            {"rotation": rotation},
+            {"rotation": rotation, "url": endpoint.url},
             organization,
             [rotate_endpoint(endpoint, rotation, previous), *_filing(keyed, shown)],
         )

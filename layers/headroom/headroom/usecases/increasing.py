@@ -14,6 +14,7 @@ from headroom.domain.organization import LimitPeriod, Member, Organization
 from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded
 from headroom.store.announcements import put_announcement
 from headroom.store.budgets import find_budget
+from headroom.store.credentials import find_key_names
 from headroom.store.increases import (
     IncreaseRequest,
     Status,
@@ -216,4 +217,9 @@ def _actor_to_wire(table: Table, organization: Organization, actor: Actor) -> di
         member = find_member(table, organization.org_id, actor.id)
         if member is not None:
             return actor_to_wire(member)
-    return {"type": "scoped_api_key_actor", "scoped_api_key_id": actor.id}
+    name = find_key_names(table, organization.org_id, [actor.id]).get(actor.id)
+    return {
+        "type": "scoped_api_key_actor",
+        "scoped_api_key_id": actor.id,
+        **({} if name is None else {"name": name}),
+    }

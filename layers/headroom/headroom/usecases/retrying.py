@@ -85,7 +85,7 @@ def rerun_close(table: Table, org_id: str, period: str, actor: Actor, now: datet
             "billing_period.close_retried",
             period,
             {"due_at": to_wire(closing.due_at)},
-            {"due_at": to_wire(now)},
+            {"due_at": to_wire(now), "period": period},
             organization,
             [put_moved(closing, replace(closing, due_at=now))],
         )
