@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from headroom.domain.bounds import Inexact, RequestBound, bound_request
-from headroom.domain.prices import ContractPrice, ServiceTier, UnknownModel, read_contract_price
-from headroom.domain.requests import HoldRequest
+from headroom.domain.prices import (
+    ContractPrice,
+    ServiceTier,
+    UnknownModel,
+    Unpriceable,
+    read_contract_price,
+)
+from headroom.domain.requests import Advisor, Fallback, HoldRequest
 from headroom.domain.usage import COUNT_MAX, price
 from headroom.price_book import PRICE_BOOK
 from tests.used import used
 
 JULY = datetime(2026, 7, 1, tzinfo=UTC)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 # What a search finds is read again, and nobody bounds how much that is.
 SEARCHES: tuple[Inexact, ...] = ("server_tools",)
 # Sonnet 4.6 stopped charging more for long prompts on this day.
@@ -129,6 +138,114 @@ def test_a_tier_that_is_cheaper_than_the_one_below_does_not_lower_the_bound() ->
     # In a batch 5,001 is 2,500.5: a linear bound takes 2,501 for each token of output.
     in_batch = bound(input_tokens=1_001, contract=contract, service_tier="batch")
     assert in_batch == RequestBound(2_503_000, 2_501)
+
+
+def bounded(request: HoldRequest, **terms: Any) -> RequestBound:
+    return bound_request(PRICE_BOOK, request, **{"at": NOON, **terms})
+
+
+def agreed(model: str, *modifiers: dict[str, Any], since: str = "2026-01-01") -> ContractPrice:
+    raw = {"id": "ctr_1", "model": model, "from": since, "discount_percent": 40}
+    return read_contract_price({**raw, "modifiers": list(modifiers)}, PRICE_BOOK, "c")
+
+
+OPUS = HoldRequest("claude-opus-5-5", 1_000, 1, 0, "standard", cache_lifetimes=())
+TOMORROW = "2026-11-21"
+
+
+def test_a_geography_that_is_sold_from_tomorrow_is_held_for_already() -> None:
+    """The default is for the models that know it, and Sonnet 4.5 is going to."""
+    sonnet = replace(OPUS, model="claude-sonnet-4-5")
+    us = {"kind": "inference_geo", "value": "us", "factor": "13/10"}
+    later = (agreed(sonnet.model, {**us, "from": TOMORROW}),)
+    found = bounded(sonnet, contract=later, default_geo="us")
+    assert found == RequestBound(1_000 * 2_340, 11_700)
+    # Another day further, nobody holds for it.
+    early = bounded(sonnet, contract=later, default_geo="us", at=NOON - timedelta(days=1))
+    assert early == RequestBound(1_000 * 1_800, 9_000)
+    # A request that asks for it today is refused today.
+    with pytest.raises(Unpriceable) as refusal:
+        bounded(replace(sonnet, inference_geo="us"), contract=later)
+    assert refusal.value.field == "inference_geo"
+
+
+def test_a_factor_is_held_for_with_the_prices_of_its_own_time() -> None:
+    """From tomorrow 40 % less, and 13/10 in the US: less than 11/10 of the list price today."""
+    us = {"kind": "inference_geo", "value": "us", "factor": "13/10"}
+    later = (agreed("claude-opus-5-5", us, since=TOMORROW),)
+    assert bounded(OPUS, contract=later, default_geo="us") == RequestBound(1_000 * 4_400, 22_000)
+    dear = {**us, "factor": "2"}
+    later = (agreed("claude-opus-5-5", dear, since=TOMORROW),)
+    assert bounded(OPUS, contract=later, default_geo="us") == RequestBound(1_000 * 4_800, 24_000)
+
+
+def test_a_factor_that_ends_or_begins_within_the_day_counts() -> None:
+    fast = {"kind": "speed", "value": "fast"}
+    cheap = (agreed("claude-opus-5-5", {**fast, "factor": "3/2", "until": "2026-11-20"}),)
+    request = replace(OPUS, speed="fast")
+    # 60 % of 4,000: 3/2 today, and twice from midnight on, as listed.
+    assert bounded(request, contract=cheap) == RequestBound(1_000 * 4_800, 24_000)
+    early = bounded(request, contract=cheap, at=NOON - timedelta(days=1))
+    assert early == RequestBound(1_000 * 3_600, 18_000)
+
+
+@pytest.mark.parametrize("name", ["claude-opus-5-5-fast", "anthropic/claude-opus-5.5-fast"])
+def test_a_name_in_fast_mode_is_held_as_such_wherever_it_stands(name: str) -> None:
+    slow = Fallback("claude-opus-5-5")
+    standard = bounded(replace(OPUS, fallbacks=(slow,)))
+    fast = bounded(replace(OPUS, fallbacks=(replace(slow, speed="fast"),)))
+    assert fast.per_output_token_nanos == 60_000
+    assert standard.per_output_token_nanos == 40_000
+    assert bounded(replace(OPUS, fallbacks=(Fallback(name),))) == fast
+    # As with the model that is asked: the name goes before the parameter.
+    assert bounded(replace(OPUS, fallbacks=(Fallback(name, speed="standard"),))) == fast
+
+    def advised(model: str) -> int:
+        return bounded(replace(OPUS, advisor=Advisor(model, 1, 100))).fixed_nanos
+
+    # The request itself reads 1,000 tokens twice at 4,000.
+    own = 2 * 4_000_000
+    assert advised(name) - own == 2 * (advised("claude-opus-5-5") - own)
+
+
+GONE = "claude-opus-4-7-fast"
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (replace(OPUS, model=GONE), "model"),
+        (replace(OPUS, model="claude-opus-4-7", speed="fast"), "speed"),
+        (replace(OPUS, advisor=Advisor(GONE)), "advisor.model"),
+        (
+            replace(OPUS, fallbacks=(Fallback("claude-opus-5"), Fallback(GONE))),
+            "fallbacks[1].model",
+        ),
+        (
+            replace(OPUS, fallbacks=(Fallback("claude-opus-4-7", speed="fast"),)),
+            "fallbacks[0].speed",
+        ),
+        (replace(OPUS, advisor=Advisor("claude-sonnet-5-fast")), "advisor.model"),
+        (replace(OPUS, fallbacks=(Fallback("claude-sonnet-5-fast"),)), "fallbacks[0].model"),
+    ],
+)
+def test_what_is_not_sold_is_refused_by_the_member_that_asks_for_it(
+    request_: HoldRequest, field: str
+) -> None:
+    with pytest.raises(Unpriceable) as refusal:
+        bounded(request_)
+    assert refusal.value.field == field
+
+
+def test_a_fallback_takes_over_the_speed_where_its_model_is_sold_so() -> None:
+    """Fable 5 never was; Opus 5 is, at twice its 25,000."""
+    fast = replace(OPUS, speed="fast")
+    plain = bounded(replace(fast, fallbacks=(Fallback("claude-fable-5"),)))
+    assert plain.per_output_token_nanos == 40_000 + 50_000
+    taken = bounded(replace(fast, fallbacks=(Fallback("claude-opus-5"),)))
+    assert taken.per_output_token_nanos == 40_000 + 50_000
+    own = bounded(replace(fast, fallbacks=(Fallback("claude-opus-5", speed="standard"),)))
+    assert own.per_output_token_nanos == 40_000 + 25_000
 
 
 def test_an_unknown_model_has_no_bound() -> None:

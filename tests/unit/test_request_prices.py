@@ -541,6 +541,56 @@ def test_these_service_tiers_are_standard(value: str | None) -> None:
     assert cost("claude-opus-5", tokens(10, 0, service_tier=value)) == 50_000
 
 
+def contract(model: str | None, *modifiers: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    raw = {"id": "ctr_1", "model": model, "from": "2026-01-01", "discount_percent": 40}
+    return {**raw, "modifiers": list(modifiers), **changes}
+
+
+def test_a_listed_modifier_holds_wherever_the_agreed_one_is_not_in_force() -> None:
+    """Fast mode is half again in December, and twice before and after, as listed."""
+    agreed = {"kind": "speed", "value": "fast", "factor": "3/2"}
+    december = {**agreed, "from": "2026-12-01", "until": "2026-12-31"}
+    midnight, month = datetime(2026, 12, 1, tzinfo=UTC), timedelta(days=31)
+    for at, nanos in (
+        (NOVEMBER, 4_800),
+        (midnight - timedelta(microseconds=1), 4_800),
+        (midnight, 3_600),
+        (midnight + month - timedelta(microseconds=1), 3_600),
+        (midnight + month, 4_800),
+    ):
+        found = priced(
+            "claude-opus-5-5",
+            tokens(1_000, 0, speed="fast"),
+            at,
+            contract=(contract("claude-opus-5-5", december),),
+        )
+        assert found.amount_nanos == 1_000 * nanos, at
+
+
+def test_a_contract_for_all_models_sells_no_model_with_what_it_never_had() -> None:
+    half_again = {"kind": "speed", "value": "fast", "factor": "3/2"}
+    in_the_us = {"kind": "inference_geo", "value": "us", "factor": "6/5"}
+    agreed = (contract(None, half_again, in_the_us),)
+    fast = tokens(1_000, 0, speed="fast")
+    assert priced("claude-opus-5-5", fast, contract=agreed).amount_nanos == 1_000 * 3_600
+    # Fast mode of Opus 4.7 ended on 2026-07-24, and of 4.8 ends on 2026-11-30.
+    july = datetime(2026, 7, 24, 23, tzinfo=UTC)
+    assert priced("claude-opus-4-7", fast, july, contract=agreed).amount_nanos == 1_000 * 4_500
+    december = datetime(2026, 12, 3, tzinfo=UTC)
+    for model, members, at in (
+        ("claude-sonnet-5", fast, NOVEMBER),
+        ("claude-opus-4-7", fast, NOVEMBER),
+        ("claude-opus-4-7-fast", tokens(1_000, 0), NOVEMBER),
+        ("claude-opus-4-8", fast, december),
+        ("claude-sonnet-4-5", tokens(1_000, 0, inference_geo="us"), NOVEMBER),
+    ):
+        with pytest.raises(Unpriceable):
+            priced(model, members, at, contract=agreed)
+    # A contract for the model itself may sell it so.
+    own = (contract("claude-opus-4-7", half_again),)
+    assert priced("claude-opus-4-7", fast, contract=own).amount_nanos == 1_000 * 4_500
+
+
 def test_a_contract_can_agree_on_modifiers() -> None:
     agreed = {
         "id": "ctr_1",

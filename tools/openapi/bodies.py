@@ -1096,7 +1096,8 @@ class AgreedPrice(Body):
         Field(description="Taken off the listed price of the moment."),
     ]
     modifiers: Annotated[
-        list[ListedModifier], Field(description="In place of the listed ones of their kind.")
+        list[ListedModifier],
+        Field(description="In place of the listed ones of their kind, while they hold."),
     ]
 
 

@@ -10,12 +10,12 @@ What the API itself does not bound is held with a cautious factor, and said: `in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from headroom.domain.modifiers import Factor, ModifierKind, in_force
+from headroom.domain.modifiers import PLAIN, Factor, ModifierKind, in_force
 from headroom.domain.prices import (
     SERVICE_TIER_FACTORS,
     ContractPrice,
@@ -92,17 +92,16 @@ def bound_request(
     terms = _Terms(book, request, at, contract, request.inference_geo or default_geo)
     rounds = _rounds(request, loop_rounds)
     read = request.input_tokens * rounds
-    speed: Speed = "fast" if book.is_fast(request.model) else request.speed
-    asked = terms.dearest(request.model, speed, read, "model")
+    speed: Speed = "fast" if terms.is_fast(request.model, "model") else request.speed
+    asked = terms.dearest(request.model, request.speed, read, "model")
     attempts: list[tuple[_Dearest, int, int | None]] = [(asked, read, None)]
     if request.default_fallbacks:
         # Which model the server would choose is not said: as dear as the one that was asked.
         attempts.append((asked, _retold(read), None))
     for index, fallback in enumerate(request.fallbacks):
         field = f"fallbacks[{index}]"
-        its_speed = fallback.speed or terms.speed_where_sold(fallback.model, speed, field)
         its_read = _retold(read)
-        rates = terms.dearest(fallback.model, its_speed, its_read, field)
+        rates = terms.dearest(fallback.model, fallback.speed, its_read, field, instead=speed)
         attempts.append((rates, its_read, fallback.max_tokens))
 
     fixed, per_token = _Sum(), _Sum()
@@ -167,46 +166,74 @@ class _Terms:
     contract: Sequence[ContractPrice]
     geo: Geography
 
-    def dearest(self, model: str, speed: Speed, input_tokens: int, field: str) -> _Dearest:
-        """Return the dearest rates of any price, tier and factor that the request can meet."""
-        asked: list[tuple[ModifierKind, str]] = []
-        if speed != "standard":
-            asked.append(("speed", speed))
+    def dearest(
+        self,
+        model: str,
+        speed: Speed | None,
+        input_tokens: int,
+        field: str,
+        *,
+        instead: Speed = "standard",
+    ) -> _Dearest:
+        """Return the dearest that the request's tokens can come to, at any moment of its day.
+
+        A fallback without a speed of its own runs at that of the request `instead`, where its
+        model is sold so.
+        """
+        asked = list(self._asked(model, speed, field, instead))
+        inputs, output, web_search = (0, 1), (0, 1), 0
+        factors: dict[ModifierKind, Factor] = {}
+        for moment, price in self._prices(model, field):
+            factor = SERVICE_TIER_FACTORS[self.request.service_tier]
+            for kind, value, where in asked:
+                sold = in_force(price.modifiers, kind, value, moment)
+                if sold is not None:
+                    factors[kind] = sold.factor
+                elif where is not None and moment == self.at:
+                    name = self.book.find(model).id
+                    raise Unpriceable(where, f"{value!r} is not sold with {name}")
+                # What ends within the day is held for as before it ended.
+                factor = factor.times(factors.get(kind, PLAIN))
+            for tier in price.tiers_within(input_tokens):
+                nanos = _dearest_input(tier.rates, self.request.cache_lifetimes)
+                per = factor.denominator
+                inputs = _dearer(inputs, (nanos * factor.numerator, per))
+                output = _dearer(output, (tier.rates.output * factor.numerator, per))
+                web_search = max(web_search, tier.rates.web_search)
+        return _Dearest(inputs, output, web_search)
+
+    def is_fast(self, model: str, field: str) -> bool:
+        """Tell whether a name asks for fast mode by itself."""
+        try:
+            return self.book.is_fast(model)
+        except UnknownModel as error:
+            raise UnknownModel(model, _model_in(field)) from error
+
+    def _asked(
+        self, model: str, speed: Speed | None, field: str, instead: Speed
+    ) -> Iterator[tuple[ModifierKind, str, str | None]]:
+        """Yield the modifiers that a model is asked with, each with the member that asks for it.
+
+        None asks: the organization's geography, and a speed that a fallback takes over, are for
+        the models that are sold so, from when they are.
+        """
+        inside = "" if field == "model" else f"{field}."
+        if self.is_fast(model, field):
+            yield "speed", "fast", _model_in(field)
+        elif speed == "fast":
+            yield "speed", "fast", f"{inside}speed"
+        elif speed is None and instead == "fast":
+            yield "speed", "fast", None
         if self.geo != "global":
-            asked.append(("inference_geo", self.geo))
-        prices = self._prices(model, field)
-        factor = SERVICE_TIER_FACTORS[self.request.service_tier]
-        for kind, value in asked:
-            sold = in_force(prices[0].modifiers, kind, value, self.at)
-            if sold is None and kind == "inference_geo" and self.request.inference_geo is None:
-                continue  # The organization's default is for the models that know the parameter.
-            if sold is None:
-                name = self.book.find(model).id
-                where = kind if field == "model" else f"{field}.{kind}"
-                raise Unpriceable(where, f"{value!r} is not sold with {name}")
-            factor = factor.times(_dearest_factor(prices, kind, value, self.at))
-        rates = [tier.rates for price in prices for tier in price.tiers_within(input_tokens)]
-        inputs = max(_dearest_input(each, self.request.cache_lifetimes) for each in rates)
-        output = max(each.output for each in rates)
-        return _Dearest(
-            (inputs * factor.numerator, factor.denominator),
-            (output * factor.numerator, factor.denominator),
-            max(each.web_search for each in rates),
-        )
+            chosen = self.request.inference_geo is not None
+            yield "inference_geo", self.geo, f"{inside}inference_geo" if chosen else None
 
-    def speed_where_sold(self, model: str, speed: Speed, field: str) -> Speed:
-        """Return the speed that a fallback takes over from its request."""
-        price = self._prices(model, field)[0]
-        sold = in_force(price.modifiers, "speed", speed, self.at) is not None
-        return speed if sold else "standard"
-
-    def _prices(self, model: str, field: str) -> list[Price]:
+    def _prices(self, model: str, field: str) -> list[tuple[datetime, Price]]:
         until = self.at + HOLD_LIFE_MAX
         try:
             return self.book.prices_within(model, self.at, until, self.contract)
         except UnknownModel as error:
-            named = field if field == "model" else f"{field}.model"
-            raise UnknownModel(model, named) from error
+            raise UnknownModel(model, _model_in(field)) from error
 
 
 class _Sum:
@@ -249,18 +276,13 @@ def _retold(tokens: int) -> int:
     return -(-tokens * RETOLD.numerator // RETOLD.denominator)
 
 
-def _dearest_factor(
-    prices: Sequence[Price], kind: ModifierKind, value: str, at: datetime
-) -> Factor:
-    """Return the dearest factor that is in force at some moment of a hold that begins at `at`."""
-    until = at + HOLD_LIFE_MAX
-    found = Factor()
-    for price in prices:
-        for modifier in price.modifiers:
-            meets = modifier.starts_at <= until and at < modifier.ends_at
-            if (modifier.kind, modifier.value) == (kind, value) and meets:
-                found = modifier.factor if modifier.factor.exceeds(found) else found
-    return found
+def _model_in(field: str) -> str:
+    return field if field == "model" else f"{field}.model"
+
+
+def _dearer(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    """Return the greater of two prices, each so many nanos for so many tokens."""
+    return one if one[0] * other[1] >= other[0] * one[1] else other
 
 
 def _dearest_input(rates: Rates, lifetimes: Sequence[CacheLifetime] | None) -> int:

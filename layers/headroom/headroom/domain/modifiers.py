@@ -8,8 +8,8 @@ from a UTC midnight until another, because fast mode was sold for some models an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from math import gcd
 from typing import Any, Final, Literal
@@ -47,10 +47,6 @@ class Factor:
         below = self.denominator * other.denominator
         common = gcd(above, below)
         return Factor(above // common, below // common)
-
-    def exceeds(self, other: Factor) -> bool:
-        """Tell whether this factor makes dearer than the other."""
-        return self.numerator * other.denominator > other.numerator * self.denominator
 
     def __str__(self) -> str:
         return f"{self.numerator}" + (f"/{self.denominator}" if self.denominator > 1 else "")
@@ -99,6 +95,43 @@ def in_force(
         if named and modifier.starts_at <= at < modifier.ends_at:
             return modifier
     return None
+
+
+def agreed_instead(
+    listed: Sequence[Modifier], agreed: Sequence[Modifier], *, of_all_models: bool
+) -> tuple[Modifier, ...]:
+    """Return the modifiers of a model whose organization has agreed on some.
+
+    A listed one goes on wherever none of its kind and value was agreed on for the time. What was
+    agreed on `of_all_models` changes only what a model is sold with anyway, while it is: it says
+    another factor, and does not say of any model that there is such a thing.
+    """
+    if of_all_models:
+        agreed = [part for own in agreed for its in listed for part in _within(own, its)]
+    return (*agreed, *(part for each in listed for part in _outside(each, agreed)))
+
+
+def _within(modifier: Modifier, other: Modifier) -> Iterator[Modifier]:
+    """Yield the part of a modifier's time in which another of its kind and value holds, if any."""
+    starts_at = max(modifier.starts_at, other.starts_at)
+    ends_at = min(modifier.ends_at, other.ends_at)
+    if _same(modifier, other) and starts_at < ends_at:
+        yield replace(modifier, starts_at=starts_at, ends_at=ends_at)
+
+
+def _outside(modifier: Modifier, others: Iterable[Modifier]) -> list[Modifier]:
+    """Return the parts of a modifier's time in which no other of its kind and value holds."""
+    parts = [modifier]
+    for other in others:
+        if _same(modifier, other):
+            before = (replace(it, ends_at=min(it.ends_at, other.starts_at)) for it in parts)
+            after = (replace(it, starts_at=max(it.starts_at, other.ends_at)) for it in parts)
+            parts = [it for it in (*before, *after) if it.starts_at < it.ends_at]
+    return parts
+
+
+def _same(one: Modifier, other: Modifier) -> bool:
+    return (one.kind, one.value) == (other.kind, other.value)
 
 
 def read_modifier(raw: Mapping[str, Any], field: str) -> Modifier:

@@ -17,7 +17,14 @@ from math import gcd
 from typing import Any, Final, Literal
 
 from headroom.domain.model_names import NAME_LENGTH_MAX, read_model_name
-from headroom.domain.modifiers import HALF, PLAIN, Factor, Modifier, read_modifier
+from headroom.domain.modifiers import (
+    HALF,
+    PLAIN,
+    Factor,
+    Modifier,
+    agreed_instead,
+    read_modifier,
+)
 from headroom.errors import InvalidRequest
 
 Kind = Literal["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "web_search"]
@@ -71,10 +78,6 @@ class Rates:
         """Return the nanos of one unit of `kind`."""
         rate: int = getattr(self, kind)
         return rate
-
-    def dearest_input(self) -> int:
-        """Return the most that one input token can cost, whatever the cache does with it."""
-        return max(self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h)
 
     @classmethod
     def read(cls, raw: Mapping[str, Any], field: str) -> Rates:
@@ -166,7 +169,8 @@ class ContractPrice:
 
     `model` is a canonical id, or None for every model. Exactly one of `price` and
     `discount_percent` is set; a discount is taken off whatever list price is in force. The list's
-    modifiers multiply it, but where `modifiers` has agreed on another for the same kind and value.
+    modifiers multiply it, but where and while `modifiers` has another for the same kind and value;
+    those of a contract for every model are for the models that are sold with such a thing.
     """
 
     id: str
@@ -297,8 +301,10 @@ class PriceBook:
 
     def prices_within(
         self, model: str, start: datetime, end: datetime, contract: Sequence[ContractPrice] = ()
-    ) -> list[Price]:
-        """Return every price in force at some moment from `start` to `end`, both included.
+    ) -> list[tuple[datetime, Price]]:
+        """Return the price at `start`, and whenever it or a modifier of it changes until `end`.
+
+        Both are included. Each moment comes with the price that is in force from then on.
 
         Raises:
             UnknownModel: nothing in the book goes by this name.
@@ -307,8 +313,12 @@ class PriceBook:
         found = self.find(model)
         changes = [price.starts_at for price in found.prices]
         changes += [agreed.starts_at for agreed in contract]
-        moments = [start, *(change for change in changes if start < change <= end)]
-        return [self.price_at(model, moment, contract) for moment in moments]
+        moments = {start, *(change for change in changes if start < change <= end)}
+        for price in [self.price_at(model, moment, contract) for moment in moments]:
+            for modifier in price.modifiers:
+                ends = (modifier.starts_at, modifier.ends_at)
+                moments.update(change for change in ends if start < change <= end)
+        return [(moment, self.price_at(model, moment, contract)) for moment in sorted(moments)]
 
     def _read(self, model: str) -> tuple[ModelPrices, bool]:
         name = read_model_name(model)
@@ -422,9 +432,9 @@ def _in_force(contract: Sequence[ContractPrice], model: str, at: datetime) -> Co
 
 @lru_cache(maxsize=1024)
 def _apply(agreed: ContractPrice, listed: Price) -> Price:
-    replaced = {(modifier.kind, modifier.value) for modifier in agreed.modifiers}
-    kept = (each for each in listed.modifiers if (each.kind, each.value) not in replaced)
-    modifiers = (*kept, *agreed.modifiers)
+    modifiers = agreed_instead(
+        listed.modifiers, agreed.modifiers, of_all_models=agreed.model is None
+    )
     if agreed.price is not None:
         return replace(agreed.price, modifiers=modifiers)
     tiers = tuple(
