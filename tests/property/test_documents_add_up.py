@@ -74,7 +74,9 @@ class Life:
                     "model": MODELS[0],
                     "from": "2027-03-15",
                     "tiers": [{"input_tokens_min": 0, "rates": rates}],
-                }
+                },
+                # It leaves fractions of a nano, of cache writes and in batches.
+                {"id": "all", "model": None, "from": "2027-01-15", "discount_percent": 7},
             ],
             **({"tax": tax} if tax else {}),
         )

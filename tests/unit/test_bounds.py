@@ -248,6 +248,18 @@ def test_a_fallback_takes_over_the_speed_where_its_model_is_sold_so() -> None:
     assert own.per_output_token_nanos == 40_000 + 25_000
 
 
+def test_a_discount_that_leaves_fractions_of_a_nano_is_held_for_exactly() -> None:
+    """10 % off 125 nanos: 112.5 for each of 999 tokens, rounded down once."""
+    raw = {"id": "c", "model": None, "from": "2026-01-01", "discount_percent": 10}
+    contract = (read_contract_price(raw, PRICE_BOOK, "c"),)
+    request = replace(OPUS, model="claude-haiku-5-5", input_tokens=999, cache_lifetimes=("5m",))
+    found = bounded(request, contract=contract)
+    assert found == RequestBound(112_387, 450)
+    dearest = used(cache_write_5m_tokens=999, output_tokens=7)
+    cost = price(dearest, book=PRICE_BOOK, model=request.model, at=NOON, contract=contract)
+    assert found.amount(7) == cost.amount_nanos
+
+
 def test_an_unknown_model_has_no_bound() -> None:
     with pytest.raises(UnknownModel):
         bound("claude-unheard-of")

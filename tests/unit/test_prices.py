@@ -19,7 +19,16 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-from headroom.domain.prices import PriceBook, Rates, UnknownModel, read_contract_price
+from headroom.domain.modifiers import HALF, Factor
+from headroom.domain.modifiers import PLAIN as NO_FACTOR
+from headroom.domain.prices import (
+    KINDS,
+    PriceBook,
+    Rates,
+    UnknownModel,
+    read_contract_price,
+    unit_price,
+)
 from headroom.errors import InvalidRequest
 from headroom.price_book import PRICE_BOOK
 from tools import build_price_book
@@ -204,11 +213,29 @@ def test_a_contract_for_the_model_goes_before_one_for_all_and_later_before_earli
     assert version("claude-opus-4-1", june).endswith("/contract/ctr_2/40-percent-off")
 
 
-def test_a_discount_must_leave_whole_nanos() -> None:
-    """10 % off Haiku 5.5's 125 nanos would be 112.5."""
-    with pytest.raises(InvalidRequest, match="10 % off cache_write_5m of claude-haiku-5-5"):
-        read_contract_price(discount(10), PRICE_BOOK, "contract[0]")
-    read_contract_price(discount(10, model="claude-sonnet-4-5"), PRICE_BOOK, "contract[0]")
+def test_a_discount_off_all_models_leaves_exact_prices() -> None:
+    """10 % off Haiku 5.5's 125 nanos are 112.5: 225 for two tokens, and 61.875 in a batch, in the
+    US: 495 for eight."""
+    agreed = [read_contract_price(discount(10), PRICE_BOOK, "contract[0]")]
+    november = datetime(2026, 11, 20, tzinfo=UTC)
+    rates = PRICE_BOOK.price_at("claude-haiku-5-5", november, agreed).tier_for(1).rates
+    assert unit_price(rates, "cache_write_5m", NO_FACTOR) == (225, 2)
+    assert unit_price(rates, "cache_write_5m", Factor(11, 20)) == (495, 8)
+    # The others are whole, and a search is a search.
+    assert unit_price(rates, "input", NO_FACTOR) == (90, 1)
+    assert unit_price(rates, "web_search", HALF) == (9_000_000, 1)
+
+
+def test_every_discount_off_every_price_is_exact() -> None:
+    for percent in range(1, 101):
+        agreed = [read_contract_price(discount(percent), PRICE_BOOK, "c")]
+        for model in PRICE_BOOK.models:
+            listed = model.price_at(JULY)
+            left = PRICE_BOOK.price_at(model.id, JULY, agreed)
+            for before, after in zip(listed.tiers, left.tiers, strict=True):
+                for kind in KINDS:
+                    nanos, per = unit_price(after.rates, kind, NO_FACTOR)
+                    assert nanos * 100 == before.rates.of(kind) * (100 - percent) * per
 
 
 @pytest.mark.parametrize(

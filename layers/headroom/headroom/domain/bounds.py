@@ -196,7 +196,7 @@ class _Terms:
                 factor = factor.times(factors.get(kind, PLAIN))
             for tier in price.tiers_within(input_tokens):
                 nanos = _dearest_input(tier.rates, self.request.cache_lifetimes)
-                per = factor.denominator
+                per = tier.rates.per * factor.denominator
                 inputs = _dearer(inputs, (nanos * factor.numerator, per))
                 output = _dearer(output, (tier.rates.output * factor.numerator, per))
                 web_search = max(web_search, tier.rates.web_search)

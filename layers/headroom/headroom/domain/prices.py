@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from math import gcd
@@ -65,7 +65,10 @@ class UnknownModel(Unpriceable):
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Whole nanos for one token of each kind, and for one web search, at standard service."""
+    """What `per` tokens of each kind cost in whole nanos, and one web search; standard service.
+
+    `per` is 1 but after a discount that leaves no whole number of nanos for one token.
+    """
 
     input: int
     output: int
@@ -73,9 +76,10 @@ class Rates:
     cache_write_5m: int
     cache_write_1h: int
     web_search: int
+    per: int = 1
 
     def of(self, kind: Kind) -> int:
-        """Return the nanos of one unit of `kind`."""
+        """Return the nanos of `per` tokens of `kind`, or of one search."""
         rate: int = getattr(self, kind)
         return rate
 
@@ -349,9 +353,9 @@ def unit_price(rates: Rates, kind: Kind, factor: Factor) -> tuple[int, int]:
     the whole rate for two tokens: 125 nanos for 2, not 62.5 for 1. Factors are on tokens alone.
     """
     rate = rates.of(kind)
-    if kind == "web_search" or factor == PLAIN:
+    if kind == "web_search" or (factor == PLAIN and rates.per == 1):
         return rate, 1
-    nanos, per = rate * factor.numerator, factor.denominator
+    nanos, per = rate * factor.numerator, rates.per * factor.denominator
     common = gcd(nanos, per)
     return nanos // common, per // common
 
@@ -364,8 +368,7 @@ def read_contract_price(raw: Mapping[str, Any], book: PriceBook, field: str) -> 
     price of the moment. `"modifiers"` may say other factors than the list's.
 
     Raises:
-        InvalidRequest: a member is missing or wrong, or the discount leaves a price that is not
-            a whole number of nanos.
+        InvalidRequest: a member is missing or wrong.
         UnknownModel: the model is not in the book.
     """
     id_, model, start = raw.get("id"), raw.get("model"), raw.get("from")
@@ -389,9 +392,6 @@ def read_contract_price(raw: Mapping[str, Any], book: PriceBook, field: str) -> 
     percent = raw["discount_percent"]
     if type(percent) is not int or not 1 <= percent <= 100:
         raise InvalidRequest(f"{field}.discount_percent", "must be a whole number from 1 to 100")
-    for known in book.models:
-        if model in (None, known.id):
-            _check_discount(known, percent, f"{field}.discount_percent")
     return ContractPrice(id_, model, starts_at, None, percent, modifiers)
 
 
@@ -409,16 +409,6 @@ def _read_start(value: object, field: str) -> datetime:
         return _midnight(date.fromisoformat(value if type(value) is str else ""))
     except ValueError:
         raise InvalidRequest(field, 'must be a date such as "2026-05-01"') from None
-
-
-def _check_discount(model: ModelPrices, percent: int, field: str) -> None:
-    for price in model.prices:
-        for tier in price.tiers:
-            for kind in KINDS:
-                if tier.rates.of(kind) * percent % 100:
-                    raise InvalidRequest(
-                        field, f"{percent} % off {kind} of {model.id} is no whole number of nanos"
-                    )
 
 
 def _in_force(contract: Sequence[ContractPrice], model: str, at: datetime) -> ContractPrice | None:
@@ -449,15 +439,17 @@ def _apply(agreed: ContractPrice, listed: Price) -> Price:
 
 
 def _discounted(rates: Rates, percent: int) -> Rates:
-    """Take a percentage off every rate.
+    """Take a percentage off every rate: exactly, as the price of as many tokens as it takes.
 
-    It came out whole when the contract was written. A newer snapshot may bring a rate of which
-    it does not: that one is rounded down, so that nobody pays more than was agreed.
+    A search is not divisible: the nano that a percentage may leave of it is not charged.
     """
-    left = {
-        field.name: getattr(rates, field.name) * (100 - percent) // 100 for field in fields(rates)
-    }
-    return Rates(**left)
+    left = {kind: rates.of(kind) * (100 - percent) for kind in TOKEN_KINDS}
+    common = gcd(100, *left.values())
+    return Rates(
+        **{kind: nanos // common for kind, nanos in left.items()},
+        web_search=rates.web_search * (100 - percent) // 100,
+        per=100 // common,
+    )
 
 
 def _from(start: str | None) -> datetime:
