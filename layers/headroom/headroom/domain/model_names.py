@@ -6,7 +6,8 @@ A name is taken apart from both ends by the tables below, and what is left has t
 and version: no match of beginnings, so that `claude-opus-4-65` is not read as 4.6.
 
 Sources of the spellings: the model pages of the Claude API, Amazon Bedrock's ids and inference
-profiles, Vertex AI's `@date`, and the prefixes of LiteLLM and OpenRouter.
+profiles, Vertex AI's `@date`, and the prefixes of OpenRouter and of LiteLLM, whose whole map of
+models a test reads.
 """
 
 from __future__ import annotations
@@ -18,18 +19,23 @@ from typing import Final
 
 NAME_LENGTH_MAX: Final = 128
 
-# Where a name says through whom it was called; taken off from the front for as long as one fits.
+# Where a name says through whom it was called: each at most once, and in this order.
 PREFIXES: Final[tuple[re.Pattern[str], ...]] = tuple(
     re.compile(pattern)
     for pattern in (
-        # Amazon: the whole resource name of a foundation model or of a system's inference profile.
-        r"arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:(?:inference-profile|foundation-model)/",
-        # Google: the whole resource name of a publisher's model.
-        r"(?:projects/[^/]+/)?(?:locations/[^/]+/)?publishers/anthropic/models/",
-        # Gateways: LiteLLM's providers and routes, OpenRouter's vendor.
-        r"(?:openrouter|litellm_proxy|openai|databricks|bedrock|vertex_ai|azure_ai|anthropic)/",
+        # LiteLLM: a proxy, or whatever speaks OpenAI's protocol, before whom it calls.
+        r"(?:litellm_proxy|openai)/",
+        # LiteLLM's providers, two of which have a name of their own for a model.
+        r"(?:aihubmix|azure_ai|bedrock|bedrock_mantle|deepinfra|github_copilot|gmi|heroku|openrouter"
+        r"|perplexity|replicate|snowflake|vercel_ai_gateway|vertex_ai)/"
+        r"|databricks/(?:databricks-)?|gradient_ai/(?:anthropic-)?",
         r"(?:converse|converse_like|invoke)/",
         r"[a-z]{2}(?:-[a-z]+)+-[0-9]/",  # A region of Amazon's, as in bedrock/us-west-2/…
+        # The vendor by OpenRouter and LiteLLM, or a whole resource name: a publisher's model of
+        # Google's, Amazon's foundation model or a system's inference profile.
+        r"anthropic/"
+        r"|(?:projects/[^/]+/)?(?:locations/[^/]+/)?publishers/anthropic/models/"
+        r"|arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:(?:inference-profile|foundation-model)/",
         # Amazon: a cross-region inference profile, and the vendor.
         r"(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?=anthropic\.)",
         r"anthropic\.",
@@ -51,8 +57,9 @@ FAMILIES: Final = "opus|sonnet|haiku|fable|mythos"
 _FAMILY_FIRST: Final = re.compile(
     rf"claude-(?P<family>{FAMILIES})-(?P<major>[1-9][0-9]?)(?:[-.](?P<minor>0|[1-9][0-9]?))?"
 )
+# So were models called until Claude 4, and by some gateways those of 4.
 _VERSION_FIRST: Final = re.compile(
-    rf"claude-(?P<major>[1-9][0-9]?)(?:[-.](?P<minor>0|[1-9][0-9]?))?-(?P<family>{FAMILIES})"
+    rf"claude-(?P<major>[1-4])(?:[-.](?P<minor>0|[1-9][0-9]?))?-(?P<family>{FAMILIES})"
 )
 # Names from before there were families, and one that has no version.
 _PLAIN: Final = {
@@ -86,14 +93,14 @@ def read_model_name(name: str) -> ModelName | None:
     if len(name) > NAME_LENGTH_MAX or not _VISIBLE.fullmatch(name):
         return None
     rest = name.lower()
-    while any(prefix.match(rest) for prefix in PREFIXES):
-        for prefix in PREFIXES:
-            rest = prefix.sub("", rest, count=1) if prefix.match(rest) else rest
+    for prefix in PREFIXES:
+        if found := prefix.match(rest):
+            rest = rest[found.end() :]
     if rest in _PLAIN:
         return ModelName(_PLAIN[rest])
     endings: set[str] = set()
-    while (found := _ending(rest)) is not None:
-        kind, rest = found
+    while (ending := _ending(rest)) is not None:
+        kind, rest = ending
         if kind in endings:
             return None
         endings.add(kind)
