@@ -6,8 +6,8 @@
 The package is a development dependency: importing it costs half a second, which a Lambda should
 not pay at every cold start. It knows neither every model nor every earlier price: those are in
 `tools/prices/additions.json`, each with its source, and what was in force once stays in the book.
-What multiplies a price is in `price_modifiers.json`, beside the book. What cannot be said exactly
-fails the build.
+What multiplies a price is in `price_modifiers.json`, beside the book, and edited by hand: no source
+brings it, and its changes are shown by its own diff. What cannot be said exactly fails the build.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ CACHE_KINDS: Final = frozenset({"cache_read", "cache_write_5m", "cache_write_1h"
 # A price after its factors may be a fraction of a nano: Haiku 5.5 writes its 5-minute cache at
 # 0.125 USD a million tokens, 0.0625 in a batch, 0.06875 in a batch in the US. Such a line is
 # charged by so many tokens together and rounded down once (ADR 30). A finer fraction stops the
-# build until a person has looked at it and either allowed it or changed the unit of account.
+# build until a person has looked at it and either allowed it or changed the unit of account. What
+# an organization agreed on is not bound by this: a discount may be any whole percentage.
 PER_MAX: Final = 4
 
 # Batch is half of every token price, web search in full, for every model and date: the
@@ -82,6 +83,10 @@ NOTHING_ADDED: Final[Mapping[str, Any]] = {
 }
 NO_MODIFIERS: Final[Mapping[str, Any]] = {"modifiers": []}
 OLDEST_WINDOW: Final = 200_000
+
+
+# What holds from when, the oldest first; from None, since the beginning.
+_Rows = Sequence[tuple[Any, Any]]
 
 
 class Unbuildable(Exception):
@@ -109,10 +114,15 @@ def build(
             "windows": added["windows"],
             "prices": [{**price, **read} for price in added["prices"]],
         }
+    for earlier in (*additions["earlier_prices"], *additions["earlier_windows"]):
+        if earlier["model"] not in models:
+            raise Unbuildable(f"{earlier['model']}: nothing of it is known but what was earlier")
     for earlier in additions["earlier_prices"]:
         _put_before(models[earlier["model"]], earlier)
     for window in additions["earlier_windows"]:
         windows = models[window["model"]]["windows"]
+        if len(windows) > 1 or windows[0][1] == window["tokens"]:
+            raise Unbuildable(f"{window['model']}: the earlier window is no other, or a second one")
         windows[:] = [[None, window["tokens"]], [_day_after(window["until"]), windows[0][1]]]
     book = {
         "version": f"genai-prices-{version}",
@@ -206,26 +216,43 @@ def _check_fast(provider: Provider, modifiers: Mapping[str, Any]) -> None:
                     raise Unbuildable(f"{model.id}: {kind} in fast mode is {found}, not so by ours")
 
 
-def lose_nothing(book: dict[str, Any], before: Mapping[str, Any]) -> None:
-    """Keep what the book said before of models and days that the package has forgotten.
+def lose_nothing(book: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Refuse a book that says otherwise of a time for which there was a price, or a window.
+
+    What stood has to stand as it was, and what is new comes behind it. Usage of any day may still
+    arrive, and is priced at that day's price. A row that was never true is corrected in the book
+    by hand, where its own diff is looked at.
 
     Raises:
-        Unbuildable: the package says otherwise now of days for which there was a price.
+        Unbuildable: names the model and the row.
     """
     models = {model["id"]: model for model in book["models"]}
     for old in before["models"]:
         new = models.get(old["id"])
         if new is None:
             raise Unbuildable(f"{old['id']}: the package has forgotten it; add it to the additions")
-        known = {price["from"]: price["tiers"] for price in new["prices"]}
-        for price in old["prices"]:
-            if price["from"] is None and known.get(None) != price["tiers"]:
-                raise Unbuildable(
-                    f"{old['id']}: its first price is another now; write into the additions until "
-                    "when the earlier one held, or that it was never true"
-                )
-            if price["from"] is not None and price["from"] not in known:
-                raise Unbuildable(f"{old['id']}: the price from {price['from']} is gone")
+        _keep_rows(f"{old['id']}: the price", _priced(old), _priced(new))
+        _keep_rows(f"{old['id']}: the window", old["windows"], new["windows"])
+
+
+def _keep_rows(what: str, before: _Rows, after: _Rows) -> None:
+    now = {start: value for start, value in after}  # noqa: C416 (rows may be lists)
+    for start, value in before:
+        if start not in now:
+            raise Unbuildable(f"{what} {_since(start)} is gone")
+        if now[start] != value:
+            raise Unbuildable(
+                f"{what} {_since(start)} is another now; write into the additions until when the "
+                "earlier one held"
+            )
+    stood = [start for start, _ in before]
+    for start in now:
+        if start not in stood and start < (stood[-1] or ""):
+            raise Unbuildable(f"{what} {_since(start)} is put before one that stood already")
+
+
+def _since(start: str | None) -> str:
+    return f"from {start}" if start else "from the beginning"
 
 
 def changes(book: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:

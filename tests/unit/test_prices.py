@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -32,7 +34,7 @@ from headroom.domain.prices import (
 from headroom.errors import InvalidRequest
 from headroom.price_book import PRICE_BOOK
 from tools import build_price_book
-from tools.build_price_book import NO_MODIFIERS, Unbuildable, build, render
+from tools.build_price_book import NO_MODIFIERS, NOTHING_ADDED, Unbuildable, build, render
 
 JULY = datetime(2026, 7, 1, tzinfo=UTC)
 # Sonnet 4.6 stopped charging more for long prompts on this day.
@@ -308,6 +310,8 @@ def built(
     prices: ModelPrice | list[ConditionalPrice],
     *,
     variants: list[PriceVariant] | None = None,
+    additions: Mapping[str, Any] = NOTHING_ADDED,
+    modifiers: Mapping[str, Any] = NO_MODIFIERS,
 ) -> dict[str, Any]:
     model = ModelInfo(
         id=MODEL,
@@ -316,7 +320,7 @@ def built(
         price_variants=variants,
     )
     provider = Provider(id="anthropic", name="Anthropic", api_pattern="", models=[model])
-    return build(provider, "9.9.9")
+    return build(provider, "9.9.9", additions, modifiers)
 
 
 def test_the_committed_price_book_is_what_the_installed_package_gives() -> None:
@@ -395,6 +399,215 @@ def test_a_refresh_says_of_each_model_what_changes() -> None:
         f"{MODEL}: the same prices, from another source"
     ]
     assert build_price_book.changes({"models": []}, before) == [f"{MODEL}: gone"]
+
+
+def committed() -> dict[str, Any]:
+    book: dict[str, Any] = json.loads(build_price_book.PRICE_BOOK.read_text())
+    return book
+
+
+def of_model(book: dict[str, Any], name: str) -> dict[str, Any]:
+    (model,) = (each for each in book["models"] if each["id"] == name)
+    return dict(model)
+
+
+def test_a_refresh_adds_models_and_later_prices() -> None:
+    book = committed()
+    build_price_book.lose_nothing(book, book)
+    sonnet = of_model(book, "claude-sonnet-4-6")
+    price = {"from": "2027-01-01", "tiers": sonnet["prices"][-1]["tiers"], "source": "x"}
+    sonnet["prices"] = [*sonnet["prices"], price]
+    sonnet["windows"] = [*sonnet["windows"], ["2027-01-01", 2_000_000]]
+    later = {"models": [*book["models"], sonnet, sonnet | {"id": "claude-opus-7"}]}
+    build_price_book.lose_nothing(later, book)
+
+
+def without_first(rows: list[Any]) -> list[Any]:
+    return rows[1:]
+
+
+def without_last(rows: list[Any]) -> list[Any]:
+    return rows[:-1]
+
+
+def dearer(index: int) -> Any:
+    def change(rows: list[Any]) -> list[Any]:
+        changed = copy.deepcopy(rows)
+        changed[index]["tiers"][0]["rates"]["input"] += 1
+        return changed
+
+    return change
+
+
+def inserted(day: str) -> Any:
+    return lambda rows: [rows[0], {**rows[0], "from": day}, *rows[1:]]
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "change", "message"),
+    [
+        ("claude-opus-4-6", "prices", dearer(0), "the price from the beginning is another now"),
+        ("claude-opus-4-6", "prices", dearer(1), "the price from 2026-03-13 is another now"),
+        ("claude-opus-4-6", "prices", without_last, "the price from 2026-03-13 is gone"),
+        ("claude-opus-4-6", "prices", without_first, "the price from the beginning is gone"),
+        (
+            "claude-sonnet-5-5",
+            "prices",
+            inserted("2026-09-01"),
+            "the price from 2026-09-01 is put before one that stood already",
+        ),
+        ("claude-sonnet-4-5", "windows", without_last, "the window from 2026-04-30 is gone"),
+        (
+            "claude-sonnet-4-5",
+            "windows",
+            lambda rows: [[None, 200_000], *rows[1:]],
+            "the window from the beginning is another now",
+        ),
+        (
+            "claude-sonnet-4-5",
+            "windows",
+            lambda rows: [rows[0], ["2026-01-01", 5], rows[1]],
+            "the window from 2026-01-01 is put before one that stood already",
+        ),
+    ],
+)
+def test_a_refresh_that_changes_the_past_is_not_built(
+    model: str, rows: str, change: Any, message: str
+) -> None:
+    book = committed()
+    other = of_model(book, model)
+    other[rows] = change(other[rows])
+    models = [other if each["id"] == model else each for each in book["models"]]
+    with pytest.raises(Unbuildable) as problem:
+        build_price_book.lose_nothing({"models": models}, book)
+    assert str(problem.value).startswith(f"{model}: {message}")
+
+
+def test_a_refresh_that_forgets_a_model_is_not_built() -> None:
+    book = committed()
+    with pytest.raises(Unbuildable, match=r"^claude-2: the package has forgotten it"):
+        build_price_book.lose_nothing({"models": book["models"][1:]}, book)
+
+
+ADDED: dict[str, Any] = {"source": "https://example.com", "read": "2026-11-27"}
+
+
+def added(**changes: Any) -> dict[str, Any]:
+    return {**NOTHING_ADDED, **changes}
+
+
+def earlier(until: str = "2026-06-30", **rates: int) -> dict[str, Any]:
+    return {"model": MODEL, "until": until, "rates": rates, **ADDED}
+
+
+def test_what_is_added_stands_before_what_the_package_knows() -> None:
+    window = {"model": MODEL, "until": "2026-06-30", "tokens": 1_000_000, **ADDED}
+    additions = added(earlier_prices=[earlier(cache_read=600)], earlier_windows=[window])
+    (model,) = built(PLAIN, additions=additions)["models"]
+    assert [price["from"] for price in model["prices"]] == [None, "2026-07-01"]
+    reads = [price["tiers"][0]["rates"]["cache_read"] for price in model["prices"]]
+    assert reads == [600, 300]
+    assert model["windows"] == [[None, 1_000_000], ["2026-07-01", 200_000]]
+
+
+TIERED = changed(PLAIN, input_mtok=TieredPrices(Decimal(3), [Tier(1_000, Decimal(6))]))
+
+
+@pytest.mark.parametrize(
+    ("prices", "additions", "message"),
+    [
+        (
+            PLAIN,
+            added(models=[{"id": MODEL, "windows": [], "prices": [], **ADDED}]),
+            "the package has it now; remove the addition",
+        ),
+        (
+            [
+                ConditionalPrice(prices=PLAIN),
+                ConditionalPrice(StartDateConstraint(date(2026, 7, 1)), prices=PLAIN),
+            ],
+            added(earlier_prices=[earlier(input=1)]),
+            "the package has dated prices; look at the addition",
+        ),
+        (
+            PLAIN,
+            added(earlier_prices=[earlier(cache_read=600), earlier("2026-01-31", cache_read=900)]),
+            "the package has dated prices; look at the addition",
+        ),
+        (PLAIN, added(earlier_prices=[earlier(input=3_000)]), "the earlier price is no other"),
+        (TIERED, added(earlier_prices=[earlier(input=1)]), "the earlier price is no other, or has"),
+        (
+            PLAIN,
+            added(earlier_windows=[{"model": MODEL, "until": "2026-06-30", "tokens": 200_000}]),
+            "the earlier window is no other",
+        ),
+        (
+            PLAIN,
+            added(earlier_windows=[{"model": MODEL, "until": "2026-06-30", "tokens": 5}] * 2),
+            "the earlier window is no other, or a second one",
+        ),
+    ],
+)
+def test_an_addition_that_does_not_fit_stops_the_build(
+    prices: Any, additions: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Unbuildable) as problem:
+        built(prices, additions=additions)
+    assert str(problem.value).startswith(f"{MODEL}: {message}")
+
+
+@pytest.mark.parametrize("rows", ["earlier_prices", "earlier_windows"])
+def test_an_addition_to_no_model_stops_the_build(rows: str) -> None:
+    with pytest.raises(Unbuildable, match=r"^claude-9: nothing of it is known"):
+        built(PLAIN, additions=added(**{rows: [earlier(input=1) | {"model": "claude-9"}]}))
+
+
+def modified(*rows: dict[str, Any]) -> dict[str, Any]:
+    fast = {"model": MODEL, "kind": "speed", "value": "fast", "factor": "2"}
+    return {"modifiers": [{**fast, **row} for row in rows]}
+
+
+US: dict[str, Any] = {"kind": "inference_geo", "value": "us", "factor": "11/10"}
+
+
+@pytest.mark.parametrize(
+    ("modifiers", "message"),
+    [
+        # 3,000 x 10/13 is whole for 13 tokens; 3,750 x 5/8 is 2,343.75, and half of that too fine.
+        (modified({"factor": "10/13"}), f"{MODEL}: input times 10/13 is a whole number of nanos"),
+        (modified({"factor": "5/8"}), f"{MODEL}: cache_write_5m times 5/16 is a whole number of"),
+        # Each is coarse enough by itself, in a batch too, and both are not.
+        (
+            modified({"factor": "11/4"}, US | {"factor": "5/4"}),
+            f"{MODEL}: cache_read times 55/32",
+        ),
+        (modified({"model": "claude-9"}), "modifiers[0]: claude-9 has no price"),
+        (modified({"kind": "spin"}), "modifiers[0].kind: must be one of"),
+    ],
+)
+def test_a_modifier_that_cannot_be_charged_by_stops_the_build(
+    modifiers: dict[str, Any], message: str
+) -> None:
+    built(PLAIN, modifiers=modified({}, US))
+    with pytest.raises(Unbuildable) as problem:
+        built(PLAIN, modifiers=modifiers)
+    assert str(problem.value).startswith(message)
+
+
+def test_a_fast_price_that_the_modifiers_do_not_come_to_stops_the_build() -> None:
+    twice = [
+        PriceVariant({"speed": "fast"}, ModelPrice(input_mtok=Decimal(6), output_mtok=Decimal(30)))
+    ]
+    built(PLAIN, variants=twice, modifiers=modified({}))
+    with pytest.raises(Unbuildable, match=rf"^{MODEL}: input in fast mode is 6, not so by ours"):
+        built(PLAIN, variants=twice, modifiers=modified({"factor": "6"}))
+    with pytest.raises(Unbuildable, match=rf"^{MODEL}: input in fast mode is 6, not so by ours"):
+        built(PLAIN, variants=twice)
+    uneven = [
+        PriceVariant({"speed": "fast"}, ModelPrice(input_mtok=Decimal(6), output_mtok=Decimal(31)))
+    ]
+    with pytest.raises(Unbuildable, match=rf"^{MODEL}: output in fast mode is 31"):
+        built(PLAIN, variants=uneven, modifiers=modified({}))
 
 
 def test_a_book_without_a_model_that_the_sdk_names_is_not_built() -> None:
