@@ -447,7 +447,10 @@ class PricingSetting(Body):
     ] = {}
     default_inference_geo: Annotated[
         Geography,
-        Field(description="Of requests that name none, for the models that know the parameter."),
+        Field(
+            description="The workspace's, of requests that name none, for the models that know the "
+            "parameter. A hold is exact only if this is so."
+        ),
     ] = "global"
     loop_rounds: Annotated[
         int,
