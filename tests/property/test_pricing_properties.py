@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import genai_prices
 from genai_prices.data import providers
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headroom.domain.bounds import HOLD_LIFE_MAX, bound_request
 from headroom.domain.model_names import read_model_name
-from headroom.domain.modifiers import in_force
+from headroom.domain.modifiers import ModifierKind, in_force
 from headroom.domain.money import allocate, format_amount, parse_amount
 from headroom.domain.prices import (
+    KINDS,
     ContractPrice,
     ServiceTier,
     UnknownModel,
     Unpriceable,
     read_contract_price,
 )
-from headroom.domain.requests import Advisor, CacheLifetime, Fallback, HoldRequest
+from headroom.domain.requests import SERVER_TOOLS, Advisor, CacheLifetime, Fallback, HoldRequest
 from headroom.domain.usage import (
     COUNT_MAX,
     AskedSpeed,
@@ -268,122 +273,287 @@ def test_no_usage_within_a_requests_bounds_costs_more_than_its_hold(data: st.Dat
 
 LIFETIMES: list[tuple[CacheLifetime, ...] | None] = [None, (), ("5m",), ("1h",), ("5m", "1h")]
 GEOGRAPHIES: tuple[Geography, ...] = ("global", "us")
-SPEEDS: tuple[Speed, ...] = ("standard", "fast")
+LIFE_SECONDS = HOLD_LIFE_MAX // timedelta(seconds=1)
+EVERY_MODEL = [model.id for model in PRICE_BOOK.models]
+SOLD_FAST = sorted(
+    {
+        model.id
+        for model in PRICE_BOOK.models
+        if any(modifier.kind == "speed" for modifier in model.prices[0].modifiers)
+    }
+)
+# Every day at whose midnight something begins or has ended.
+MIDNIGHTS = sorted(
+    {
+        day
+        for model in PRICE_BOOK.models
+        for modifier in model.prices[0].modifiers
+        for day in (modifier.starts_at, modifier.ends_at)
+        if 2000 < day.year < 3000
+    }
+    | set(CHANGES)
+)
 
 
-def drawn_tokens(
-    data: st.DataObject, most_input: int, most_output: int, lifetimes: tuple[str, ...]
-) -> Tokens:
-    """Draw what a sampling may use within its bounds, with the caches that it may write."""
-    whole = data.draw(st.one_of(st.just(most_input), st.integers(0, most_input)), "input")
-    weights = [data.draw(st.integers(0, 5), f"part {index}") for index in range(4)]
-    weights[2] *= "5m" in lifetimes
-    weights[3] *= "1h" in lifetimes
-    weights[0] += not any(weights)
-    uncached, read, write_5m, write_1h = allocate(whole, weights)
-    output = data.draw(st.one_of(st.just(most_output), st.integers(0, most_output)), "output")
-    return Tokens(uncached, output, read, write_5m, write_1h)
+class RequestsByChance:
+    """Requests with every member, under any terms, and usage that obeys them."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+
+    def maybe(self) -> bool:
+        return self.chance.random() < 0.3
+
+    def model(self) -> str:
+        """Any model; often one that can be fast, often by the name that says so."""
+        if self.maybe():
+            return f"{self.chance.choice(SOLD_FAST)}-fast"
+        return self.chance.choice([*EVERY_MODEL, *SOLD_FAST, *SOLD_FAST])
+
+    def at(self) -> datetime:
+        midnight = self.chance.choice([*MIDNIGHTS, datetime(2026, 11, 20, tzinfo=UTC)])
+        seconds = self.chance.choice([0, 1, LIFE_SECONDS, self.chance.randrange(2 * 86_400)])
+        return midnight - timedelta(seconds=seconds)
+
+    def size(self) -> int:
+        return self.chance.choice([*SIZES, self.chance.randrange(1_200_000)])
+
+    def contract(self, model: str, at: datetime) -> tuple[ContractPrice, ...]:
+        return tuple(
+            read_contract_price(self.agreed(index, model, at), PRICE_BOOK, "contract")
+            for index in range(self.chance.choice([0, 0, 1, 2]))
+        )
+
+    def agreed(self, index: int, model: str, at: datetime) -> dict[str, Any]:
+        def day(first: int, last: int) -> str:
+            return (at + timedelta(days=self.chance.randint(first, last))).date().isoformat()
+
+        modifiers = [
+            {
+                "kind": kind,
+                "value": value,
+                "factor": self.chance.choice(["1/2", "1", "13/10", "3/2", "7/3"]),
+                "from": self.chance.choice([None, day(-2, 1)]),
+                "until": self.chance.choice([None, day(1, 3)]),
+            }
+            for kind, value in (("speed", "fast"), ("inference_geo", "us"))
+            if self.maybe()
+        ]
+        known = PRICE_BOOK.find(model).id
+        raw = {"id": f"ctr_{index}", "model": known, "from": day(-2, 2), "modifiers": modifiers}
+        if self.maybe():
+            return {
+                **raw,
+                "tiers": [
+                    {"input_tokens_min": least, "rates": self.rates()}
+                    for least in (0, self.chance.randint(1, 300_000))
+                ],
+            }
+        every = None if self.maybe() else known
+        return {**raw, "model": every, "discount_percent": self.chance.randint(1, 100)}
+
+    def rates(self) -> dict[str, int]:
+        return {kind: self.chance.randint(0, 40_000) for kind in KINDS}
+
+    def request(self, model: str) -> HoldRequest:
+        advisor, fallbacks, tools = None, [], []
+        # Of these the bound is exact.
+        simple = self.chance.random() < 0.4
+        if not simple and self.maybe():
+            advisor = Advisor(self.model(), self.chance.randint(0, 3), self.chance.randint(1, 5000))
+        if not simple and self.maybe():
+            fallbacks = [
+                Fallback(
+                    self.model(),
+                    self.chance.choice([None, 1 + self.size()]),
+                    self.chance.choice([None, None, "standard", "fast"]),
+                )
+                for _ in range(self.chance.randint(1, 2))
+            ]
+        if not simple and self.maybe():
+            tools = [
+                (tool, self.chance.choice([None, 0, 1, 7]))
+                for tool in self.chance.sample(SERVER_TOOLS, self.chance.randint(1, 2))
+            ]
+        fast = PRICE_BOOK.find(model).id in SOLD_FAST and self.maybe()
+        return HoldRequest(
+            model=model,
+            input_tokens=self.size(),
+            max_tokens=1 + self.size(),
+            web_search_requests=0 if simple else self.chance.choice([0, 0, 3]),
+            service_tier=self.chance.choice(TIERS),
+            speed="fast" if fast else "standard",
+            inference_geo=self.chance.choice([None, None, None, *GEOGRAPHIES]),
+            cache_lifetimes=self.chance.choice(LIFETIMES),
+            compaction_trigger=None if simple else self.chance.choice([None, 50_000, 2_000_000]),
+            advisor=advisor,
+            fallbacks=tuple(fallbacks),
+            default_fallbacks=not simple and not fallbacks and self.maybe(),
+            server_tools=tuple(tools),
+        )
+
+    def tokens(self, request: HoldRequest, most_input: int, most_output: int) -> Tokens:
+        """Tokens of one sampling, with the caches that the request may write."""
+        lifetimes = request.cache_lifetimes
+        weights = [self.chance.randint(0, 5) for _ in range(4)]
+        if (place := self.chance.randrange(8)) < 4:
+            weights = [5 * (index == place) for index in range(4)]
+        weights[2] *= lifetimes is None or "5m" in lifetimes
+        weights[3] *= lifetimes is None or "1h" in lifetimes
+        weights[0] += not any(weights)
+        whole = self.chance.choice([most_input, self.chance.randint(0, most_input)])
+        uncached, read, write_5m, write_1h = allocate(whole, weights)
+        output = self.chance.choice([most_output, self.chance.randint(0, most_output)])
+        return Tokens(uncached, output, read, write_5m, write_1h)
+
+    def rounds(self, request: HoldRequest, most: int) -> list[Tokens]:
+        """The rounds of a server's tool loop, or the one of a request without."""
+        uses = [most if limit is None else limit for _, limit in request.server_tools]
+        count = self.chance.randint(1, max(1, min(1 + sum(uses), most))) if uses else 1
+        outputs = allocate(request.max_tokens, [1] * count)
+        return [self.tokens(request, request.input_tokens, output) for output in outputs]
+
+    def iterations(
+        self, request: HoldRequest, rounds: list[Tokens]
+    ) -> tuple[list[Iteration], Tokens, Fallback | None]:
+        """How the usage may tell its samplings apart, what is on top, and who served it."""
+        top, served = summed(rounds), None
+        iterations = [Iteration("message", each) for each in rounds] if self.maybe() else []
+        if (request.fallbacks or request.default_fallbacks) and self.maybe():
+            # Which one the server would choose by itself, nobody knows: one that can do all.
+            served = self.chance.choice(request.fallbacks or [Fallback("claude-opus-5")])
+            most = served.max_tokens or request.max_tokens
+            top = self.tokens(request, request.input_tokens, most)
+            iterations = [
+                Iteration("message", rounds[0], request.model),
+                Iteration("fallback_message", top, served.model),
+            ]
+        if (trigger := request.compaction_trigger) and request.input_tokens >= trigger:
+            summary = self.tokens(request, request.input_tokens, request.max_tokens)
+            iterations.append(Iteration("compaction", summary))
+        if advisor := request.advisor:
+            for _ in range(self.chance.randint(0, advisor.max_uses or 0)):
+                reads = request.input_tokens + top.output
+                advice = self.tokens(request, reads, advisor.max_tokens or 0)
+                iterations.append(Iteration("advisor_message", advice, advisor.model))
+        return iterations, top, served
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_no_answer_to_a_request_costs_more_than_its_hold_unless_that_was_said(
-    data: st.DataObject,
-) -> None:
-    """With every member that a request can have, and any usage that obeys it."""
-    at = data.draw(moments, "authorized at")
-    models = [model.id for model in PRICE_BOOK.models]
-    model = data.draw(st.sampled_from(models), "model")
-    lifetimes = data.draw(st.sampled_from(LIFETIMES), "lifetimes")
-    fallbacks = data.draw(
-        st.lists(
-            st.builds(
-                Fallback,
-                st.sampled_from(models),
-                st.one_of(st.none(), sizes.filter(bool)),
-                st.sampled_from([None, *SPEEDS]),
-            ),
-            max_size=2,
-        ),
-        "fallbacks",
-    )
-    advisor = data.draw(
-        st.one_of(
-            st.none(),
-            st.builds(Advisor, st.sampled_from(models), st.integers(0, 3), st.integers(1, 5_000)),
-        ),
-        "advisor",
-    )
-    request = HoldRequest(
-        model=model,
-        input_tokens=data.draw(sizes, "input_tokens"),
-        max_tokens=data.draw(sizes, "max_tokens"),
-        web_search_requests=data.draw(st.integers(0, 3), "searches"),
-        service_tier=data.draw(st.sampled_from(TIERS), "service tier"),
-        speed=data.draw(st.sampled_from(SPEEDS), "speed"),
-        inference_geo=data.draw(st.sampled_from([None, *GEOGRAPHIES]), "geography"),
-        cache_lifetimes=lifetimes,
-        compaction_trigger=data.draw(st.sampled_from([None, 50_000, 2_000_000]), "compaction"),
-        advisor=advisor,
-        fallbacks=tuple(fallbacks),
-    )
-    assert HoldRequest.unpack(request.pack()) == request
-    default_geo = data.draw(st.sampled_from(GEOGRAPHIES), "workspace")
-    try:
-        bound = bound_request(PRICE_BOOK, request, at=at, default_geo=default_geo)
-    except Unpriceable:
-        # What a model is not sold with is refused before it can cost anything.
-        assume(False)
-        raise
-    may_write = ("5m", "1h") if lifetimes is None else lifetimes
-    asked = drawn_tokens(data, request.input_tokens, request.max_tokens, may_write)
-    iterations: list[Iteration] = []
-    top_level, speed = asked, request.speed
-    served = data.draw(st.sampled_from([None, *fallbacks]), "served by")
-    if served is not None:
-        iterations.append(Iteration("message", asked, model))
-        most = request.max_tokens if served.max_tokens is None else served.max_tokens
-        top_level = drawn_tokens(data, request.input_tokens, most, may_write)
-        iterations.append(Iteration("fallback_message", top_level, served.model))
-        sold = in_force(PRICE_BOOK.price_at(served.model, at).modifiers, "speed", speed, at)
-        speed = served.speed or (speed if sold else "standard")
-    trigger = request.compaction_trigger
-    if trigger is not None and request.input_tokens >= trigger and data.draw(st.booleans()):
-        summary = drawn_tokens(data, request.input_tokens, request.max_tokens, may_write)
-        iterations.append(Iteration("compaction", summary))
-    if advisor is not None:
-        for _ in range(data.draw(st.integers(0, advisor.max_uses or 0), "advice")):
-            reads = request.input_tokens + top_level.output
-            advice = drawn_tokens(data, reads, advisor.max_tokens or 0, may_write)
-            iterations.append(Iteration("advisor_message", advice, advisor.model))
-    geo = request.inference_geo or default_geo
-    usage = Usage(
-        tokens=top_level,
-        web_search_requests=data.draw(st.integers(0, request.web_search_requests)),
-        service_tier=request.service_tier,
-        speed=speed,
-        inference_geo=geo,
-        iterations=tuple(iterations),
-    )
-    life = HOLD_LIFE_MAX // timedelta(microseconds=1)
-    occurred_at = at + timedelta(microseconds=data.draw(st.integers(0, life)))
-    try:
+def summed(tokens: list[Tokens]) -> Tokens:
+    total = Tokens()
+    for each in tokens:
+        total = total.plus(each)
+    return total
+
+
+def sold(
+    model: str, kind: ModifierKind, value: str, at: datetime, contract: tuple[ContractPrice, ...]
+) -> bool:
+    listed = PRICE_BOOK.price_at(model, at, contract)
+    return in_force(listed.modifiers, kind, value, at) is not None
+
+
+def test_no_answer_to_a_request_costs_more_than_its_hold_unless_that_was_said() -> None:
+    """With every member that a request can have, under any terms, and any usage that obeys it."""
+    by = RequestsByChance(20261128)
+    refused = priced = 0
+    exact: Counter[bool] = Counter()
+    for _ in range(6_000):
+        model, at = by.model(), by.at()
+        contract, request = by.contract(model, at), by.request(model)
+        assert HoldRequest.unpack(request.pack()) == request
+        default_geo, loop_rounds = by.chance.choice(GEOGRAPHIES), by.chance.randint(1, 6)
+        try:
+            bound = bound_request(
+                PRICE_BOOK,
+                request,
+                at=at,
+                contract=contract,
+                default_geo=default_geo,
+                loop_rounds=loop_rounds,
+            )
+        except Unpriceable:
+            # What a model is not sold with is refused before it can cost anything.
+            refused += 1
+            continue
+        iterations, top, served = by.iterations(request, by.rounds(request, loop_rounds))
+        occurred_at = at + timedelta(seconds=by.chance.choice([0, by.chance.randint(0, 86_400)]))
+        served_by = model if served is None else served.model
+        geo = request.inference_geo or default_geo
+        if request.inference_geo is None and not sold(
+            served_by, "inference_geo", geo, occurred_at, contract
+        ):
+            # The default is for the models that know the parameter.
+            geo = "global"
+        # Fast mode may be asked for, and not served.
+        speed = by.chance.choice([request.speed, "standard"])
+        if served is not None:
+            speed = "standard"
+            if sold(served.model, "speed", "fast", at, contract) and by.maybe():
+                first: Speed = "fast" if PRICE_BOOK.is_fast(model) else request.speed
+                by_name = PRICE_BOOK.is_fast(served.model)
+                speed = "fast" if by_name else served.speed or first
+        searches = max(request.web_search_requests, request.searches_at_most(loop_rounds))
+        usage = Usage(
+            tokens=top,
+            web_search_requests=by.chance.randint(0, searches),
+            service_tier=request.service_tier,
+            speed=speed,
+            inference_geo=geo,
+            iterations=tuple(iterations),
+        )
+        case = request, at, occurred_at, contract, default_geo, loop_rounds, usage
+        # What was granted has a price when it is used: nothing may be unpriceable here.
         cost = price(
             usage,
             book=PRICE_BOOK,
             model=model,
             at=occurred_at,
-            asked=AskedSpeed(request.speed, tuple((each.model, each.speed) for each in fallbacks)),
-        ).amount_nanos
-    except Unpriceable:
-        # The API refuses it, or did so meanwhile.
-        assume(False)
-        raise
-    assert cost <= bound.amount(request.max_tokens) or bound.inexact
-    if not set(bound.inexact) - {"server_tools", "fallbacks"} or not iterations:
-        # Without what nobody bounds, also where something of the request is not exact: here no
-        # fallback counts more tokens in a text than the model before it.
-        assert cost <= bound.amount(request.max_tokens)
+            contract=contract,
+            asked=AskedSpeed(
+                "fast" if PRICE_BOOK.is_fast(model) else request.speed,
+                tuple((each.model, each.speed) for each in request.fallbacks),
+            ),
+        )
+        hold = bound.amount(request.max_tokens)
+        assert cost.amount_nanos <= hold or bound.inexact, case
+        beside = {each.type for each in iterations} - {"message", "fallback_message"}
+        if not beside and not request.default_fallbacks:
+            # Without what nobody bounds, also where something of the request is not exact: here no
+            # fallback counts more tokens in a text than the model before it.
+            assert cost.amount_nanos <= hold, case
+        priced += 1
+        exact[not bound.inexact] += 1
+    # The draws are worth something only if most are priced, of both sorts.
+    assert priced > 2 * refused
+    assert min(exact.values()) > 1_500
+
+
+def test_a_discount_is_exact_and_rounded_down_once_a_line() -> None:
+    """Any percentage off any model's price, with everything that multiplies it."""
+    by = RequestsByChance(7)
+    fractions = 0
+    for _ in range(2_000):
+        model, percent = by.chance.choice(SOLD_FAST), by.chance.randint(1, 100)
+        model = by.chance.choice([model, "claude-haiku-5-5"])
+        at = datetime(2026, 11, 20, tzinfo=UTC)
+        raw = {"id": "c", "model": None, "from": "2026-01-01", "discount_percent": percent}
+        contract = (read_contract_price(raw, PRICE_BOOK, "c"),)
+        usage = replace(
+            random_usage(by.chance, by.chance.choice(TIERS)),
+            inference_geo=by.chance.choice(GEOGRAPHIES),
+            speed="fast" if sold(model, "speed", "fast", at, ()) and by.maybe() else "standard",
+        )
+        listed = price(usage, book=PRICE_BOOK, model=model, at=at)
+        found = price(usage, book=PRICE_BOOK, model=model, at=at, contract=contract)
+        assert len(found.components) == len(listed.components)
+        for ours, full in zip(found.components, listed.components, strict=True):
+            exact = Fraction(full.unit_nanos * full.quantity, full.per) * (100 - percent) / 100
+            assert Fraction(ours.unit_nanos * ours.quantity, ours.per) == exact
+            assert ours.amount_nanos == int(exact)
+            fractions += exact.denominator > 1
+        assert found.amount_nanos == sum(line.amount_nanos for line in found.components)
+    assert fractions > 100
 
 
 @settings(max_examples=500, deadline=None)
