@@ -189,6 +189,13 @@ def test_a_factor_that_ends_or_begins_within_the_day_counts() -> None:
     assert early == RequestBound(1_000 * 3_600, 18_000)
 
 
+def test_what_is_served_at_standard_speed_is_covered_where_fast_is_cheaper() -> None:
+    fast = {"kind": "speed", "value": "fast", "factor": "1/2"}
+    contract = (agreed("claude-opus-5-5", fast),)
+    found = bounded(replace(OPUS, speed="fast"), contract=contract)
+    assert found == bounded(OPUS, contract=contract) == RequestBound(1_000 * 2_400, 12_000)
+
+
 @pytest.mark.parametrize("name", ["claude-opus-5-5-fast", "anthropic/claude-opus-5.5-fast"])
 def test_a_name_in_fast_mode_is_held_as_such_wherever_it_stands(name: str) -> None:
     slow = Fallback("claude-opus-5-5")

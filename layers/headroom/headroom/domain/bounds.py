@@ -188,7 +188,8 @@ class _Terms:
             for kind, value, where in asked:
                 sold = in_force(price.modifiers, kind, value, moment)
                 if sold is not None:
-                    factors[kind] = sold.factor
+                    # What was asked for is not always what is served.
+                    factors[kind] = sold.factor.dearer(PLAIN)
                 elif where is not None and moment == self.at:
                     name = self.book.find(model).id
                     raise Unpriceable(where, f"{value!r} is not sold with {name}")
@@ -231,7 +232,7 @@ class _Terms:
     def _prices(self, model: str, field: str) -> list[tuple[datetime, Price]]:
         until = self.at + HOLD_LIFE_MAX
         try:
-            return self.book.prices_within(model, self.at, until, self.contract)
+            return self.book.changes_within(model, self.at, until, self.contract)
         except UnknownModel as error:
             raise UnknownModel(model, _model_in(field)) from error
 

@@ -48,6 +48,11 @@ class Factor:
         common = gcd(above, below)
         return Factor(above // common, below // common)
 
+    def dearer(self, other: Factor) -> Factor:
+        """Return the one of two that multiplies by more."""
+        more = self.numerator * other.denominator > other.numerator * self.denominator
+        return self if more else other
+
     def __str__(self) -> str:
         return f"{self.numerator}" + (f"/{self.denominator}" if self.denominator > 1 else "")
 
@@ -100,7 +105,7 @@ def in_force(
 def agreed_instead(
     listed: Sequence[Modifier], agreed: Sequence[Modifier], *, of_all_models: bool
 ) -> tuple[Modifier, ...]:
-    """Return the modifiers of a model whose organization has agreed on some.
+    """Return the modifiers of a model whose organization has agreed on some, by rising start.
 
     A listed one goes on wherever none of its kind and value was agreed on for the time. What was
     agreed on `of_all_models` changes only what a model is sold with anyway, while it is: it says
@@ -108,7 +113,8 @@ def agreed_instead(
     """
     if of_all_models:
         agreed = [part for own in agreed for its in listed for part in _within(own, its)]
-    return (*agreed, *(part for each in listed for part in _outside(each, agreed)))
+    kept = (part for each in listed for part in _outside(each, agreed))
+    return tuple(sorted((*agreed, *kept), key=lambda each: each.starts_at))
 
 
 def _within(modifier: Modifier, other: Modifier) -> Iterator[Modifier]:

@@ -305,10 +305,8 @@ class PriceBook:
 
     def prices_within(
         self, model: str, start: datetime, end: datetime, contract: Sequence[ContractPrice] = ()
-    ) -> list[tuple[datetime, Price]]:
-        """Return the price at `start`, and whenever it or a modifier of it changes until `end`.
-
-        Both are included. Each moment comes with the price that is in force from then on.
+    ) -> list[Price]:
+        """Return every price in force at some moment from `start` to `end`, both included.
 
         Raises:
             UnknownModel: nothing in the book goes by this name.
@@ -317,12 +315,26 @@ class PriceBook:
         found = self.find(model)
         changes = [price.starts_at for price in found.prices]
         changes += [agreed.starts_at for agreed in contract]
-        moments = {start, *(change for change in changes if start < change <= end)}
-        for price in [self.price_at(model, moment, contract) for moment in moments]:
+        moments = [start, *(change for change in changes if start < change <= end)]
+        return [self.price_at(model, moment, contract) for moment in moments]
+
+    def changes_within(
+        self, model: str, start: datetime, end: datetime, contract: Sequence[ContractPrice] = ()
+    ) -> list[tuple[datetime, Price]]:
+        """Return `start`, and each moment until `end` at which a price or modifier changes.
+
+        Each comes with the price that is in force from then on.
+
+        Raises:
+            UnknownModel: nothing in the book goes by this name.
+        """
+        changes = {agreed.starts_at for agreed in contract}
+        for price in self.prices_within(model, start, end, contract):
+            changes.add(price.starts_at)
             for modifier in price.modifiers:
-                ends = (modifier.starts_at, modifier.ends_at)
-                moments.update(change for change in ends if start < change <= end)
-        return [(moment, self.price_at(model, moment, contract)) for moment in sorted(moments)]
+                changes |= {modifier.starts_at, modifier.ends_at}
+        moments = [start, *sorted(change for change in changes if start < change <= end)]
+        return [(moment, self.price_at(model, moment, contract)) for moment in moments]
 
     def _read(self, model: str) -> tuple[ModelPrices, bool]:
         name = read_model_name(model)
