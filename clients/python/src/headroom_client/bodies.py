@@ -29,7 +29,7 @@ class _Reading:
 
     def __init__(self, ticket: Ticket, ttl_seconds: int) -> None:
         self._ticket = ticket
-        self._tally = Tally()
+        self._tally = Tally(asked=ticket.authorization.model)
         self._ttl_seconds = ttl_seconds
         self._extend_at = time.monotonic() + ttl_seconds / 2
 
