@@ -319,6 +319,21 @@ def test_events_of_an_earlier_run_are_found_in_the_ledger(world: World) -> None:
     assert list(found) == [(org_id, "msg_1")]
 
 
+def test_usage_without_a_price_is_kept_and_proved(world: World) -> None:
+    one = generate(1, seed=1).requests[0]
+    flex = {**one.raw_usage, "service_tier": "flex"}
+    recorded = Recorded(flex, one.usage, "claude-opus-4-5", "msg_1", "s", unpriced=True)
+
+    world.replay(Trace("transcripts", (recorded,), 1), run="x")
+
+    (outcome,) = world.outcomes
+    assert outcome.recording is not None
+    assert outcome.recording.source == "unpriced"
+    proof = world.proof()
+    assert proof.holds
+    assert "without a price" in printed(as_run(world, proof))
+
+
 def printed(run: Run) -> str:
     screen = io.StringIO()
     print_report(Console(file=screen, width=100, highlight=False), run)

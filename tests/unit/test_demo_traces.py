@@ -253,6 +253,40 @@ def test_lines_that_are_no_usage_are_left_out_and_counted(tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"service_tier": "flex"},
+        {"speed": "warp"},
+        {"inference_geo": "eu"},
+        {"iterations": [{"type": "afterthought", "input_tokens": 5, "output_tokens": 1}]},
+        {"speed": "fast"},
+        {"model": "claude-9"},
+    ],
+)
+def test_a_message_without_a_price_is_replayed_too(tmp_path: Path, said: dict[str, Any]) -> None:
+    """It was used: the ledger keeps it until somebody knows what it costs."""
+    usage = {"input_tokens": 10, "output_tokens": 3, **said}
+    model = usage.pop("model", "claude-opus-4-5")
+    lines = [line("msg_1", 0, usage=usage, model=model), line("msg_2", 1)]
+    (tmp_path / "s.jsonl").write_text("\n".join(lines))
+
+    trace = read(tmp_path)
+
+    assert trace.skipped == {}
+    assert [(each.event_id, each.unpriced) for each in trace.requests] == [
+        ("msg_1", True),
+        ("msg_2", False),
+    ]
+    assert trace.requests[0].raw_usage == usage
+    assert trace.requests[0].usage.tokens.output == 3
+    # Nobody can hold money for it.
+    assert [each.fate for each in deal(trace, PEOPLE, seed=1, run="x")] == [
+        "unannounced",
+        "settled",
+    ]
+
+
 def test_of_too_many_messages_the_latest_are_replayed(tmp_path: Path) -> None:
     lines = [line(f"msg_{number}", 1, at=number) for number in (3, 1, 2)]
     (tmp_path / "s.jsonl").write_text("\n".join(lines))

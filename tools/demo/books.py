@@ -14,6 +14,7 @@ from headroom.store.ledger import list_lines
 from headroom.store.models import LineRecord, PoolRecord, read_budget
 from headroom.store.organizations import find_organization, find_pool, list_members
 from headroom.store.table import Range, Table, each
+from headroom.store.unpriced import unpriced_of
 from headroom.store.wallets import list_wallet_entries
 
 READ_ATTEMPTS_MAX: Final = 20
@@ -97,6 +98,8 @@ def read_books(
             for period in counters.periods
             for record in list_lines(table, org_id, member.user_id, period)
         )
+        # In no period, and of no amount, until there is a price.
+        lines += tuple(_line(LineRecord.of(item)) for item in each(table, unpriced_of(org_id)))
         given = _given(table, counters.organization)
         again = read_counters(table, org_id)
         if again == counters:

@@ -86,6 +86,9 @@ def deal(trace: Trace, people: Sequence[Person], *, seed: int, run: str) -> list
             person = _pick(by_share, random.Random(f"{seed} {recorded.session}"))
         twice = chance.randrange(DELIVERED_TWICE_ONE_IN) == 0
         fate = _accident(chance) if trace.invented else "settled"
+        if recorded.unpriced:
+            # No money can be held for it.
+            fate = "unannounced"
         tasks.append(
             Task(
                 number=number,

@@ -142,6 +142,8 @@ def _events(run: Run) -> Table:
         taken_twice = sum(each.recorded > 1 for each in events)
         said = f"{taken_twice:,} billed twice" if taken_twice else "none billed twice"
         row("  delivered again", repeated, f"answered as duplicates, {said}")
+    if unpriced := sum(each.recording.source == "unpriced" for each in events if each.recording):
+        row("  without a price", unpriced, "kept, and charged once there is one")
     if over := sum(each.task.fate == "underestimated" and each.allowed for each in events):
         row("  beyond their hold", over, "charged where every limit allows it, else unbilled")
     if released := sum(each.released for each in run.outcomes):

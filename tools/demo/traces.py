@@ -8,15 +8,24 @@ import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from headroom.domain.usage import Usage, parse_usage
+from headroom.domain.prices import Unpriceable
+from headroom.domain.usage import Usage, parse_usage, price
 from headroom.errors import InvalidRequest
+from headroom.price_book import PRICE_BOOK
 from headroom.wire.usage_events import EVENT_ID, EVENT_ID_LENGTH_MAX
 
 CSV_COLUMNS: Final = ("ContextTokens", "GeneratedTokens")
 NO_MODEL: Final = "<synthetic>"  # Claude Code writes some messages itself; no model, no usage.
+
+# What a usage object says by numbers alone.
+COUNTED: Final = (
+    *("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
+    *("cache_creation", "server_tool_use"),
+)
 
 # Half of the generated requests continue a conversation, most of which the cache has.
 CONTINUED_SHARE: Final = 0.5
@@ -36,7 +45,8 @@ class Recorded:
     """One request to a model. What the trace does not say of it is None.
 
     `raw_usage` is the Messages API usage object as it stands, `usage` what it means. `refused` says
-    that the model declined to answer.
+    that the model declined to answer, `unpriced` that the model or something in the object has no
+    price today: then `usage` is what it counts.
     """
 
     raw_usage: Mapping[str, Any]
@@ -45,6 +55,7 @@ class Recorded:
     event_id: str | None = None
     session: str | None = None
     refused: bool = False
+    unpriced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +203,17 @@ def _message(message: Mapping[str, Any], *, session: str) -> Recorded:
     if len(event_id) > EVENT_ID_LENGTH_MAX or not EVENT_ID.fullmatch(event_id):
         raise InvalidRequest("message.id", "is not an id")
     raw_usage = message.get("usage")
-    usage = parse_usage(raw_usage)
+    unpriced = False
+    try:
+        usage = parse_usage(raw_usage)
+        price(usage, book=PRICE_BOOK, model=model, at=datetime.now(UTC))
+    except Unpriceable:
+        # It was used all the same: the ledger keeps it until there is a price.
+        unpriced = True
+        usage = parse_usage({name: raw_usage[name] for name in COUNTED if name in raw_usage})
     assert isinstance(raw_usage, dict), "what is no object has no usage"
     refused = message.get("stop_reason") == "refusal"
-    return Recorded(raw_usage, usage, model, event_id, session, refused)
+    return Recorded(raw_usage, usage, model, event_id, session, refused, unpriced)
 
 
 def _is_as_long(recorded: Recorded, earlier: Recorded) -> bool:
