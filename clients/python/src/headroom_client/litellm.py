@@ -72,9 +72,14 @@ _SAID_IN_CHAT: Final = _SAID | {
     *("functions", "function_call", "parallel_tool_calls", "logit_bias", "logprobs"),
     *("top_logprobs", "presence_penalty", "frequency_penalty"),
 }
+_FIGURES: Final = (
+    *("input_tokens", "output_tokens"),
+    *("cache_read_input_tokens", "cache_creation_input_tokens"),
+)
 _LIFETIMES: Final = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 # Members of the API's usage that LiteLLM keeps as they are.
-_PASSED_ON: Final = ("service_tier", "speed", "inference_geo", "iterations")
+_PASSED_ON: Final = ("service_tier", "speed", "inference_geo", "iterations", "fallback_credit")
+_TOOL_USES: Final = ("web_search_requests", "web_fetch_requests")
 
 log = logging.getLogger("headroom_client")
 
@@ -336,7 +341,7 @@ def usage_of(response: Any) -> dict[str, Any] | None:
     lifetimes = getattr(details, "cache_creation_token_details", None)
     read = getattr(found, "cache_read_input_tokens", None) or 0
     written = getattr(found, "cache_creation_input_tokens", None) or 0
-    searches = getattr(getattr(found, "server_tool_use", None), "web_search_requests", None) or 0
+    tools = getattr(found, "server_tool_use", None)
     said = {
         # LiteLLM counts what the cache served and took in among the prompt.
         "input_tokens": max(found.prompt_tokens - read - written, 0),
@@ -345,7 +350,7 @@ def usage_of(response: Any) -> dict[str, Any] | None:
         "cache_creation_input_tokens": written,
         "cache_creation": lifetimes
         and {name: getattr(lifetimes, name, None) or 0 for name in _LIFETIMES},
-        "server_tool_use": {"web_search_requests": searches},
+        "server_tool_use": {name: getattr(tools, name, None) or 0 for name in _TOOL_USES},
         **{name: getattr(found, name, None) for name in _PASSED_ON},
     }
     return {name: value for name, value in _without_sums(said).items() if value is not None}
@@ -354,22 +359,31 @@ def usage_of(response: Any) -> dict[str, Any] | None:
 def _without_sums(usage: dict[str, Any]) -> dict[str, Any]:
     """Take out of the top-level figures what the API leaves out of them, and LiteLLM adds up.
 
-    What compaction and an advisor used is told by the iterations alone.
+    What compaction, an advisor and attempts that were declined used is told by the iterations
+    alone. Where these have no sampling that answered, what they have is taken off the sum.
     """
     iterations = usage.get("iterations")
     if not isinstance(iterations, list) or not all(isinstance(it, Mapping) for it in iterations):
         return {**usage, "iterations": None}
-    inside = [it for it in iterations if it.get("type") in ("message", "fallback_message")]
-    figures = (
-        *("input_tokens", "output_tokens"),
-        *("cache_read_input_tokens", "cache_creation_input_tokens"),
-    )
-    lifetimes = [it["cache_creation"] for it in inside if it.get("cache_creation")]
-    return {
-        **usage,
-        **_sum_of(inside, figures),
-        "cache_creation": _sum_of(lifetimes, _LIFETIMES) if lifetimes else None,
-    }
+    serving = {it.get("model") for it in iterations if it.get("type") == "fallback_message"}
+    inside = [it for it in iterations if _is_inside(it, serving)]
+    figures = _sum_of(inside, _FIGURES)
+    if not inside:
+        beside = _sum_of(iterations, _FIGURES)
+        figures = {name: max(usage[name] - beside[name], 0) for name in _FIGURES}
+    # Where no iteration has lifetimes, LiteLLM has those of the whole.
+    lifetimes = usage["cache_creation"]
+    if any(it.get("cache_creation") for it in iterations):
+        told = [it["cache_creation"] for it in inside if it.get("cache_creation")]
+        lifetimes = _sum_of(told, _LIFETIMES) if told else None
+    return {**usage, **figures, "cache_creation": lifetimes}
+
+
+def _is_inside(iteration: Mapping[str, Any], serving: set[Any]) -> bool:
+    """Tell a sampling of the model that answered: of a fallback's, or where there was none."""
+    if iteration.get("type") == "message":
+        return not serving or iteration.get("model") in {None, *serving}
+    return iteration.get("type") == "fallback_message"
 
 
 def _sum_of(parts: list[Mapping[str, Any]], names: tuple[str, ...]) -> dict[str, int]:
