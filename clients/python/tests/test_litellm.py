@@ -62,6 +62,23 @@ model_list:
     litellm_params: {{model: anthropic/{cheap}, api_base: "{api}", api_key: k}}
   - model_name: fast
     litellm_params: {{model: anthropic/{fast}, api_base: "{api}", api_key: k}}
+  - model_name: speedy
+    litellm_params:
+      {{model: anthropic/{fast}, api_base: "{api}", api_key: k, speed: fast, inference_geo: us}}
+  - model_name: hidden
+    litellm_params:
+      model: anthropic/{fast}
+      api_base: "{api}"
+      api_key: k
+      extra_body: {{speed: fast, inference_geo: us, max_tokens: 4000}}
+  - model_name: slow then fast
+    litellm_params: {{model: anthropic/{fast}, api_base: "{api}", api_key: k}}
+  - model_name: searching
+    litellm_params:
+      model: anthropic/{model}
+      api_base: "{api}"
+      api_key: k
+      tools: [{{type: web_search_20260318, name: web_search}}]
   - model_name: upward
     litellm_params: {{model: anthropic/{model}, api_base: "{api}", api_key: k}}
   - model_name: downward
@@ -73,7 +90,11 @@ model_list:
 general_settings: {{custom_auth: keys.check}}
 router_settings:
   num_retries: 0
-  fallbacks: [{{upward: [dear]}}, {{downward: [dear, cheap]}}, {{stubborn: [retried]}}]
+  fallbacks:
+    - upward: [dear]
+    - downward: [dear, cheap]
+    - stubborn: [retried]
+    - slow then fast: [speedy]
 """
 # In place of the proxy's database: each key is its user's.
 KEYS = """
@@ -219,6 +240,58 @@ def test_what_makes_a_request_dearer_is_held_and_paid_for(proxy: Proxy, stream: 
     assert asked.items() >= {**said, "model": f"anthropic/{FAST}"}.items()
     proxy.settled(before + WHOLE_FAST)
     assert proxy.headroom.lines()[-1].usage["speed"] == "fast"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("model", ["speedy", "hidden", "slow then fast"])
+def test_what_a_deployment_makes_dearer_is_held_for_before_it_is_sent(
+    proxy: Proxy, path: str, model: str
+) -> None:
+    """Also by an extra body, and where a fallback is to the same model at another speed."""
+    before, asked = proxy.charged(), len(proxy.headroom.calls("POST", "/v1/authorizations"))
+    if model == "slow then fast":
+        proxy.api.expect(Script(status=529))
+    said = {"speed": "fast", "inference_geo": "us"}
+    proxy.api.expect(Script(usage=said))
+
+    answer = proxy.post(path, model=model)
+
+    assert answer.status_code == 200, answer.text
+    sent = proxy.api.messages()[-1].body
+    held = [
+        json.loads(call[3]) for call in proxy.headroom.calls("POST", "/v1/authorizations")[asked:]
+    ]
+    # Some providers of LiteLLM's put an extra body into the request, others beside it.
+    sent = {**sent, **sent.get("extra_body", {})}
+    assert model == "hidden" or sent.items() >= said.items()
+    assert held[-1].items() >= said.items()
+    assert len(held) == (2 if model == "slow then fast" else 1)
+    assert sent["max_tokens"] == 50
+    proxy.settled(before + WHOLE_FAST)
+
+
+def test_a_tool_of_a_deployment_has_no_bound_either(proxy: Proxy) -> None:
+    asked = len(proxy.api.messages())
+
+    answer = proxy.post("/v1/messages", model="searching")
+
+    assert answer.status_code == 403, answer.text
+    assert "no bound" in answer.text
+    assert len(proxy.api.messages()) == asked
+
+
+@pytest.mark.parametrize("model", ["speedy", "hidden"])
+def test_a_chat_that_breaks_is_paid_for_at_the_speed_it_was_sent_at(
+    proxy: Proxy, model: str
+) -> None:
+    before = proxy.charged()
+    script = proxy.api.expect(Script(hold_after=4, cut_after=4))
+    threading.Timer(1, script.go_on.set).start()
+
+    with contextlib.suppress(httpx2.TransportError):
+        proxy.post("/v1/chat/completions", model=model, stream=True)
+
+    proxy.settled(before + 2 * 20_000 * 22 // 10)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ COUNT_MARGIN_PERCENT: Final = 2
 _TEXT_PARTS: Final = ("system", "messages", "tools", "tool_choice", "output_config")
 # What the counting endpoint does not count: instructions, and what fallbacks say in its place.
 _UNCOUNTED_PARTS: Final = ("context_management", "compaction", "fallbacks", "mcp_servers")
+# Members of the Messages API that a proxy may add to a chat.
+_BESIDE_A_CHAT: Final = ("cache_control", "context_management", "compaction", "mcp_servers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,10 @@ def bound_chat(body: Mapping[str, Any], *, min_tokens: int | None = None) -> Bou
         "inference_geo": body.get("inference_geo"),
         "service_tier": body.get("service_tier"),
         "thinking": body.get("thinking"),
+        **{name: body.get(name) for name in _BESIDE_A_CHAT},
         "messages": body.get("messages"),
         # By these names they are measured; what they are called does not change their size.
-        "system": [body.get("functions"), body.get("stop"), tools],
+        "system": [body.get("system"), body.get("functions"), body.get("stop"), tools],
         "output_config": body.get("response_format"),
     }
     bound = bound_request(wire, min_tokens=min_tokens)

@@ -72,6 +72,15 @@ _SAID_IN_CHAT: Final = _SAID | {
     *("functions", "function_call", "parallel_tool_calls", "logit_bias", "logprobs"),
     *("top_logprobs", "presence_penalty", "frequency_penalty"),
 }
+# What a deployment may add to a request, and its client then did not say: it may make it dearer.
+_DEPLOYED_ANYHOW: Final = ("speed", "inference_geo", "service_tier")
+_DEPLOYED: Final = (
+    *_DEPLOYED_ANYHOW,
+    *("system", "tools", "thinking", "output_config", "cache_control", "context_management"),
+    *("compaction", "mcp_servers", "functions", "response_format", "stop", "web_search_options"),
+    *("audio", "prediction"),
+)
+_LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _FIGURES: Final = (
     *("input_tokens", "output_tokens"),
     *("cache_read_input_tokens", "cache_creation_input_tokens"),
@@ -89,9 +98,13 @@ class _Open:
     """A request on its way, and what was seen of its stream. `bound` is what it asked for.
 
     `call_id` is the very object that LiteLLM carries along with it: clients choose what it says.
+    `asked` is the request itself, `added` what a deployment adds to it.
     """
 
     call_id: object
+    call_type: str
+    asked: Mapping[str, Any]
+    added: Mapping[str, Any]
     bound: Bound
     ticket: Ticket
     since: float
@@ -110,7 +123,13 @@ class _Open:
             self.ticket.record(usage, self.tally.message_id, self.tally.stop_reason)
         elif self.pieces:
             counted = {"output_tokens": "counted, as the stream was cut off"}
-            usage = {"input_tokens": 0, "output_tokens": self.pieces, "headroom": counted}
+            dearer = ("speed", "inference_geo")
+            usage = {
+                "input_tokens": 0,
+                "output_tokens": self.pieces,
+                **{name: self.bound.terms[name] for name in dearer if name in self.bound.terms},
+                "headroom": counted,
+            }
             self.ticket.record(usage, None)
         else:
             self.ticket.release()
@@ -151,12 +170,14 @@ class HeadroomHandler(CustomLogger):
                 raise Unmetered("x-litellm-call-id: another request with it is on its way")
             self._headroom.outbox.check_room()
             member = self._member(user_api_key_dict)
-            bound = self._bound(data, call_type)
+            _check_said(data, call_type)
+            asked, added = self._asked(data, call_type)
+            bound = self._bound({**asked, **added}, call_type)
             ticket = await self._authorize(member, bound)
         except HeadroomError as error:
             raise as_http(error) from error
         now = time.monotonic()
-        opened = _Open(call_id, bound, ticket, now)
+        opened = _Open(call_id, call_type, asked, added, bound, ticket, now)
         data["max_tokens"] = opened.output_max
         data.pop("max_completion_tokens", None)
         self._forget_expired(now)
@@ -169,28 +190,33 @@ class HeadroomHandler(CustomLogger):
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: Any
     ) -> dict[str, Any] | None:
-        """Authorize anew what the router sends to another model than was authorized.
+        """Authorize anew what the router sends to another model, or dearer, than was authorized.
 
-        The first model's money is free then, as it did not answer. Refused, the fallback is not
-        sent, and the client hears why the first model failed. The router tries each of them again
-        with what the client asked for, so every attempt is lowered to what its money allows.
+        A deployment's own parameters are in it by now. The first model's money is free then, as it
+        did not answer. Refused, the fallback is not sent, and the client hears why the first model
+        failed. The router tries each of them again with what the client asked for, so every attempt
+        is lowered to what its money allows.
         """
         found = self._open.get(str(kwargs.get("litellm_call_id")))
         if found is None:
             return None
-        model = str(kwargs.get("model"))
-        # It comes with its provider or without.
-        is_same = _without_provider(model) == _without_provider(found.bound.model)
-        if not is_same or not found.ticket.is_open:
-            found.settle_partly()
-            member, bound = found.ticket.authorization.user_id, replace(found.bound, model=model)
-            try:
-                ticket = await self._authorize(member, bound)
-            except HeadroomError as error:
-                # With this status the router does not shut the model off for everybody else.
-                raise HTTPException(403, detail=as_http(error).detail) from error
-            found.bound, found.ticket = bound, ticket
-        return {**kwargs, "max_tokens": found.output_max}
+        try:
+            added = _added(found.asked, kwargs, _names_of(call_type, found.call_type))
+            bound = self._bound_sent(found, str(kwargs.get("model")), added)
+            if not _is_held(found.bound, bound) or not found.ticket.is_open:
+                found.settle_partly()
+                member = found.ticket.authorization.user_id
+                found.ticket = await self._authorize(member, bound)
+                found.bound, found.added = bound, added
+        except HeadroomError as error:
+            # With this status the router does not shut the model off for everybody else.
+            raise HTTPException(403, detail=as_http(error).detail) from error
+        sent = {**kwargs, "max_tokens": found.output_max}
+        if isinstance(kwargs.get("extra_body"), Mapping):
+            # What is said there would be sent in place of the limit.
+            extra = kwargs["extra_body"].items()
+            sent["extra_body"] = {name: value for name, value in extra if name not in _LIMITS}
+        return sent
 
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
@@ -250,11 +276,26 @@ class HeadroomHandler(CustomLogger):
             raise Unmetered(f"{name}: the request has none, and nobody to spend for")
         return member
 
-    def _bound(self, data: dict[str, Any], call_type: str) -> Bound:
-        _check_said(data, call_type)
-        body = {**data, "model": priced_model(str(data.get("model")))}
+    def _asked(
+        self, data: dict[str, Any], call_type: str
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return what a client asks for, and what all deployments of the model add to it."""
+        model, deployed = priced_model(str(data.get("model")))
+        asked = {**data, "model": model}
         # LiteLLM's own: each is authorized when its turn comes.
-        body.pop("fallbacks", None)
+        asked.pop("fallbacks", None)
+        if call_type in _CHAT:
+            limit = data.get("max_tokens") or data.get("max_completion_tokens")
+            asked["max_tokens"] = limit or self._max_tokens_default
+        return asked, _added(asked, {**deployed, **asked})
+
+    def _bound_sent(self, found: _Open, model: str, added: Mapping[str, Any]) -> Bound:
+        """Return the bound of what the router sends; most often it is as it was authorized."""
+        if added == found.added:
+            return replace(found.bound, model=model)
+        return self._bound({**found.asked, **added, "model": model}, found.call_type)
+
+    def _bound(self, body: Mapping[str, Any], call_type: str) -> Bound:
         if call_type == "anthropic_messages":
             bound = bound_request(body, min_tokens=self._min_tokens)
             if not self._server_tools and bound.terms.keys() & {"server_tools", "advisor"}:
@@ -262,8 +303,6 @@ class HeadroomHandler(CustomLogger):
             return bound
         if call_type not in _CHAT:
             raise Unmetered(f"{call_type} is not metered")
-        limit = data.get("max_tokens") or data.get("max_completion_tokens")
-        body["max_tokens"] = limit or self._max_tokens_default
         return bound_chat(body, min_tokens=self._min_tokens)
 
     async def _authorize(self, member: str, bound: Bound) -> Ticket:
@@ -314,8 +353,10 @@ def as_http(error: HeadroomError) -> HTTPException:
     )
 
 
-def priced_model(name: str) -> str:
-    """Return the model behind a name of the proxy's, as LiteLLM spells it.
+def priced_model(name: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the model behind a name of the proxy's, as LiteLLM spells it, and what comes with it.
+
+    That is what all deployments of the name add to a request, as they are configured.
 
     Raises:
         Unmetered: different models are behind it.
@@ -325,11 +366,39 @@ def priced_model(name: str) -> str:
     if "," in name:
         # LiteLLM asks each of them.
         raise Unmetered(f"{name}: it names several models")
-    deployments = llm_router.get_model_list(model_name=name) if llm_router else None
-    models = {deployment["litellm_params"]["model"] for deployment in deployments or []} or {name}
+    found = llm_router.get_model_list(model_name=name) if llm_router else None
+    deployments = [deployment["litellm_params"] for deployment in found or []]
+    models = {deployment["model"] for deployment in deployments} or {name}
     if len(models) > 1:
         raise Unmetered(f"{name}: it stands for models of different prices")
-    return str(models.pop())
+    added = [_added({}, deployment) for deployment in deployments]
+    # Where they differ, the one that is chosen is authorized anew.
+    return str(models.pop()), added[0] if added and all(one == added[0] for one in added) else {}
+
+
+def _added(
+    asked: Mapping[str, Any], sent: Mapping[str, Any], names: tuple[str, ...] = _DEPLOYED
+) -> dict[str, Any]:
+    """Return what is sent and was not asked for, whether a parameter or a part of the body."""
+    said = {name: sent[name] for name in names if sent.get(name) is not None}
+    if isinstance(extra := sent.get("extra_body"), Mapping):
+        said |= {name: value for name, value in extra.items() if name not in _LIMITS}
+    return {name: value for name, value in said.items() if asked.get(name) != value}
+
+
+def _names_of(call_type: Any, asked_as: str) -> tuple[str, ...]:
+    """Return what a deployment may add: what a translated request says has another form."""
+    is_translated = (getattr(call_type, "value", call_type) in _CHAT) != (asked_as in _CHAT)
+    return _DEPLOYED_ANYHOW if is_translated else _DEPLOYED
+
+
+def _is_held(held: Bound, sent: Bound) -> bool:
+    """Tell whether money for the one is enough for the other; LiteLLM names a provider or not."""
+    return (
+        _without_provider(sent.model) == _without_provider(held.model)
+        and sent.terms == held.terms
+        and sent.input_tokens <= held.input_tokens
+    )
 
 
 def usage_of(response: Any) -> dict[str, Any] | None:
