@@ -68,6 +68,37 @@ def test_each_line_says_why_it_was_extra(house: House, visit: Visit) -> None:
     expect(line.locator("tbody tr").last).to_have_text("Output2,000$15.00 / 1M$0.03")
 
 
+def test_a_line_says_how_it_was_counted(house: House, visit: Visit) -> None:
+    event = {
+        "id": "msg_noted",
+        "user_id": house.people["m2"],
+        "model": "claude-sonnet-4-5",
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "usage": {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "cache_creation_input_tokens": 2000,
+            "cache_creation": {"ephemeral_5m_input_tokens": 600, "ephemeral_1h_input_tokens": 80},
+            "headroom": {"output_tokens": "counted"},
+        },
+    }
+    told = house.send("POST", "/v1/usage/events", {"events": [event]}, key=house.service_key)
+    assert told.json()["results"][0]["status"] == "recorded", told.text
+    member = visit(house, "m2")
+    line = member.page.locator(".usage-line").first
+    line.locator("summary").click()
+
+    notes = line.get_by_role("list", name="How it was counted").get_by_role("listitem")
+
+    expect(notes).to_have_text(
+        [
+            "1,320 tokens were written to the cache without a lifetime; "
+            "they count as five minutes.",
+            "The answer was cut off: its output is counted by what arrived.",
+        ]
+    )
+
+
 def test_the_choice_to_continue_moves_when_the_server_has_answered(
     house: House, visit: Visit
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import gzip
 import json
@@ -132,6 +133,52 @@ def test_every_change_that_is_audited_has_words(language: str) -> None:
     assert "seat_tiers.premium.weekly" in facts
     assert {f"action.{action}" for action in get_args(Action)} <= words.keys()
     assert wordless(facts) == set()
+
+
+def notes_of(module: Path) -> set[str]:
+    """Return the codes of all notes that a module can put on a line."""
+    tree = ast.parse(module.read_text())
+    named: dict[str, ast.expr] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name, body=[*_, ast.Return(value=ast.expr() as value)]):
+                named[name] = value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                named[name] = value
+
+    def code(value: ast.expr) -> str:
+        match value:
+            case ast.Constant(value=str() as whole):
+                return whole
+            case ast.JoinedStr(values=[ast.Constant(value=str() as begin), *_]):
+                return begin.partition(":")[0]
+            case ast.Name(id=name) | ast.Call(func=ast.Name(id=name)):
+                return code(named[name])
+        raise AssertionError(f"{module.name} writes a note that is not understood here")
+
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="notes"), attr="append"), args=[value]
+            ):
+                found.add(code(value))
+            case ast.Assign(
+                targets=[ast.Name(id="notes")], value=ast.IfExp(body=ast.List(elts=values))
+            ):
+                found |= set(map(code, values))
+    return found
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_note_of_a_line_has_words(language: str) -> None:
+    codes: set[str] = set()
+    for module in sorted((ROOT / "layers/headroom/headroom").rglob("*.py")):
+        codes |= notes_of(module)
+
+    assert {"late", "unbilled", "refused_before_output", "declined_without_output"} <= codes
+    assert len(codes) >= 8
+    assert {f"note.{code}" for code in codes} <= words(language).keys()
 
 
 def test_the_page_offers_the_roles_that_the_api_lets_people_give() -> None:

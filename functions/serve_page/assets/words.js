@@ -34,8 +34,8 @@ export function t(key, values = {}) {
 }
 
 // The same where the API may say something that this page does not know yet: its own word is shown.
-export const known = (stem, word) =>
-  `${stem}.${word}` in words ? t(`${stem}.${word}`) : String(word).replaceAll("_", " ");
+export const known = (stem, word, values = {}) =>
+  `${stem}.${word}` in words ? t(`${stem}.${word}`, values) : String(word).replaceAll("_", " ");
 
 // A language by its name in the one that is spoken here.
 export const languageName = (code) => new Intl.DisplayNames(current, { type: "language" }).of(code);

@@ -231,6 +231,13 @@ function line(each) {
           ),
         ),
       ),
+      each.notes.length
+        ? h(
+            "ul",
+            { class: "line-notes soft small", "aria-label": t("lines.notes") },
+            each.notes.map((note) => h("li", {}, noted(note))),
+          )
+        : null,
       h("p", { class: "soft small" }, t("lines.price", { version: each.price_version }), " · ", h("code", {}, each.id)),
     ),
   );
@@ -244,6 +251,16 @@ function differing(part, each) {
   if (part.price_version === each.price_version) return null;
   const said = [part.model, ...part.modifiers.map(applied)].join(" · ");
   return h("span", { class: "soft small" }, ` · ${said}`);
+}
+
+// What had to be decided of a line's usage: the API says "cache_writes_not_broken_down:320", for one.
+function noted(note) {
+  const [code, ...rest] = note.split(":");
+  const said = rest.join(":");
+  let detail = said.replaceAll(";", ", ");
+  if (code === "unbilled") detail = known("refused", said);
+  else if (/^\d+$/.test(said)) detail = number(Number(said));
+  return known("note", code, { detail });
 }
 
 // Why a line was extra usage: the API says "included_window_exhausted:PT5H", for one.
