@@ -30,8 +30,15 @@ def usd(model: str, raw: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    """Answer with the models that the map has, and the cost of each case for each of them."""
-    cases = json.load(sys.stdin)
+    """Answer with the models that the map has, and the cost of each case for each of them.
+
+    `elsewhere` are models that it has only as others run them: they count as Anthropic's own.
+    """
+    asked = json.load(sys.stdin)
+    cases = asked["cases"]
+    for name in asked["elsewhere"]:
+        entry = {**litellm.model_cost[name], "litellm_provider": "anthropic"}
+        litellm.register_model({name: entry})
     models = [
         name
         for name, entry in litellm.model_cost.items()
