@@ -202,7 +202,7 @@ def _message(message: Mapping[str, Any], *, session: str) -> Recorded:
         raise InvalidRequest("message", "has no id or no model")
     if len(event_id) > EVENT_ID_LENGTH_MAX or not EVENT_ID.fullmatch(event_id):
         raise InvalidRequest("message.id", "is not an id")
-    raw_usage = message.get("usage")
+    raw_usage: Any = message.get("usage")
     unpriced = False
     try:
         usage = parse_usage(raw_usage)
