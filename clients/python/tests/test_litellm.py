@@ -226,6 +226,27 @@ def test_what_was_cached_is_paid_for_as_that(proxy: Proxy, path: str) -> None:
     proxy.settled(before + WHOLE + 1000 * 300 + 60 * 3_750 + 40 * 6_000)
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_what_the_provider_said_is_reported_as_it_came(proxy: Proxy, path: str) -> None:
+    """LiteLLM's own form has no place for some of it, and adds up the rest."""
+    before, lines = proxy.charged(), len(proxy.headroom.lines())
+    said: dict[str, Any] = {
+        "fallback_credit": {"status": {"type": "redeemed"}},
+        "server_tool_use": {"web_search_requests": 0, "web_fetch_requests": 3},
+        "output_tokens_details": {"thinking_tokens": 7},
+        "iterations": [],
+    }
+    proxy.api.expect(Script(usage=said))
+
+    assert proxy.post(path).status_code == 200
+
+    proxy.settled(before + WHOLE)
+    wait_until(lambda: len(proxy.headroom.lines()) > lines)
+    line = proxy.headroom.lines()[-1]
+    assert line.usage.items() >= said.items()
+    assert line.notes == ["fallback_credit_redeemed"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_makes_a_request_dearer_is_held_and_paid_for(proxy: Proxy, stream: bool) -> None:
     before = proxy.charged()

@@ -18,6 +18,7 @@ usage that the provider said or LiteLLM reports, of a stream as far as it came.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import time
@@ -245,7 +246,11 @@ class HeadroomHandler(CustomLogger):
         if found is None:
             return
         # What the provider said, where its words came by; else what LiteLLM made of them.
-        usage = found.tally.final_usage() or usage_of(response_obj)
+        usage = (
+            found.tally.final_usage()
+            or usage_said(kwargs.get("original_response"))
+            or usage_of(response_obj)
+        )
         if usage is None:
             found.ticket.abandon()
         else:
@@ -399,6 +404,21 @@ def _is_held(held: Bound, sent: Bound) -> bool:
         and sent.terms == held.terms
         and sent.input_tokens <= held.input_tokens
     )
+
+
+def usage_said(answer: object) -> dict[str, Any] | None:
+    """Return the usage of an answer of the Messages API as it came, None of anything else."""
+    try:
+        message = json.loads(answer) if isinstance(answer, str | bytes) else None
+    except ValueError:
+        return None
+    if not isinstance(message, Mapping) or message.get("type") != "message":
+        return None
+    usage = message.get("usage")
+    counts = ("input_tokens", "output_tokens")
+    if not isinstance(usage, dict) or any(type(usage.get(name)) is not int for name in counts):
+        return None
+    return usage
 
 
 def usage_of(response: Any) -> dict[str, Any] | None:
