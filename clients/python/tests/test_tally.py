@@ -213,6 +213,14 @@ def test_what_the_end_says_of_a_fallback_stands() -> None:
     assert tally.final_usage() == {"speed": "standard", **usage}
 
 
+def test_a_whole_stream_without_iterations_had_no_fallback() -> None:
+    end = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 7}}
+    tally = Tally(asked=DEAR)
+    tally.feed(as_bytes([start_of(CHEAP), WORD, end]))
+
+    assert tally.final_usage() == {"input_tokens": 412, "output_tokens": 7, "speed": "standard"}
+
+
 def test_a_compaction_that_is_cut_counts_its_pieces() -> None:
     piece = {"type": "compaction_delta", "content": "summary", "encrypted_content": None}
     delta = {"type": "content_block_delta", "delta": piece}

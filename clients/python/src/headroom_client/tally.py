@@ -62,7 +62,9 @@ class Tally:
         if not self._told and (self._declined or self._pieces > begun):
             usage["output_tokens"] = self._pieces
             usage["headroom"] = {"output_tokens": "counted, as the stream was cut off"}
-        if self._serving is not None and not usage.get("iterations"):
+        # The end of a stream lists them itself, if there was a fallback.
+        is_open = self._serving is not None and not usage.get("iterations")
+        if is_open and (self._declined or not self._told):
             usage["iterations"] = self._attempts(usage)
         return usage
 
