@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom_client import Unbounded
-from headroom_client.bound import IMAGE_TOKENS_MAX, bound_request
+from headroom_client.bound import IMAGE_TOKENS_MAX, bound_chat, bound_request
 
 PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
 IMAGE = {"type": "base64", "media_type": "image/png", "data": "A" * 1_000_000}
@@ -195,3 +195,15 @@ def test_a_bound_is_not_far_above_the_bytes() -> None:
     asked = body(content)
 
     assert bound_request(asked).input_tokens < len(json.dumps(asked)) + 300
+
+
+def test_what_a_proxy_adds_to_a_chat_is_bounded() -> None:
+    chat = {"model": "claude-opus-5", "max_tokens": 10, "messages": []}
+    edits = {"edits": [{"type": "compact_20260112"}]}
+    cached = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+
+    added = bound_chat({**chat, **cached, "system": "x" * 900, "context_management": edits})
+
+    assert added.terms["compaction"] == {"trigger": 150_000}
+    assert added.terms["cache_lifetimes"] == ["1h"]
+    assert added.input_tokens >= bound_chat(chat).input_tokens + 900
