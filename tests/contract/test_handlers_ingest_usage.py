@@ -414,10 +414,6 @@ class TestUsageObject:
                 {"input_tokens": 1, "output_tokens": 1, "server_tool_use": 1},
                 "usage.server_tool_use",
             ),
-            (
-                {"input_tokens": 1, "output_tokens": 1, "service_tier": 7},
-                "usage.service_tier",
-            ),
         ],
     )
     def test_what_is_wrong_in_it_is_named(

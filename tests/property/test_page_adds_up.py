@@ -238,6 +238,7 @@ def test_a_members_line_is_the_sum_of_its_parts(tmp_path: Path, language: str) -
         "source": "included",
         "reason": None,
         "modifiers": [],
+        "notes": [],
         "price_version": "v1",
         "components": [{"kind": kind, **part} for kind in ("input", "output", "cache_read")],
         "amount": "0.999",
