@@ -18,6 +18,9 @@ LITELLM := .venv-litellm/.stamp
 # The code that is checked; each exists, or the check is not asked of it.
 CODE := $(wildcard layers/headroom/headroom functions tools tests clients)
 
+# Dozens of short processes import the same modules: what one has compiled, the others find.
+unexport PYTHONDONTWRITEBYTECODE
+
 # These reach the demo as they are: TRACE=file or folder, and what else it takes from the environment.
 export TRACE
 

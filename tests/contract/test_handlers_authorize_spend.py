@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from functions.authorize_spend import handler as authorize_spend
+from headroom.domain.allotment import HOLDS_MAX
+from headroom.store import budgets
 from headroom.store.credentials import revoke_key
+from headroom.usecases import acquiring
 from headroom.usecases.authenticating import digest_of
 from tests.in_process import Application, Organization, at, sample, sample_body
 
@@ -213,10 +216,14 @@ class TestRefusals:
         assert details["next_steps"]
 
     def test_a_member_has_at_most_so_many_open_authorizations(
-        self, app: Application, acme: Organization
+        self, app: Application, acme: Organization, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # A hundred would say no more, and take half a minute.
+        assert HOLDS_MAX == 100
+        for module in (acquiring, budgets):
+            monkeypatch.setattr(module, "HOLDS_MAX", 7)
         small: dict[str, Any] = {"max_tokens": 1, "input_tokens": 0, "web_search_requests": 0}
-        held = [app.held(acme, **small) for _ in range(100)]
+        held = [app.held(acme, **small) for _ in range(7)]
 
         refused = app.authorize(acme, **small)
         app.release(acme.service_key, held[0])

@@ -118,6 +118,20 @@ def kill(note: Path, killed: threading.Event | None = None) -> None:
         time.sleep(processes.POLL_SECONDS)
 
 
+def patiently(load: Load, method: str, path: str, body: object | None = None) -> httpx2.Response:
+    """Send until there is an answer: all functions start anew, on a machine that has much to do."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            answer = load.house.send(method, path, body, key=load.house.service_key)
+        except httpx2.TransportError:
+            assert time.monotonic() < deadline
+            continue
+        if answer.status_code < 500:
+            return answer
+        assert time.monotonic() < deadline, answer.text
+
+
 def items(stack: dict[str, Any]) -> list[dict[str, Any]]:
     client = boto3.client("dynamodb", endpoint_url=stack["aws_endpoint_url"])
     scan = client.get_paginator("scan")
@@ -128,9 +142,7 @@ def items(stack: dict[str, Any]) -> list[dict[str, Any]]:
 def test_usage_that_was_acknowledged_is_still_there(load: Load) -> None:
     assert len(load.acknowledged) >= ENOUGH
     for event in load.acknowledged.values():
-        answer = load.house.send(
-            "POST", "/v1/usage/events", {"events": [event]}, key=load.house.service_key
-        )
+        answer = patiently(load, "POST", "/v1/usage/events", {"events": [event]})
         assert answer.status_code == 200, answer.text
         (result,) = answer.json()["results"]
         assert result["status"] == "duplicate", (event["id"], result)
@@ -140,7 +152,7 @@ def test_holds_that_were_acknowledged_are_still_there(load: Load) -> None:
     """Those whose usage was on its way: they can be given back, and once."""
     for authorization_id in load.held:
         path = f"/v1/authorizations/{authorization_id}"
-        answer = load.house.send("DELETE", path, key=load.house.service_key)
+        answer = patiently(load, "DELETE", path)
         # Its usage may have been recorded, and only the answer lost.
         assert answer.status_code in (200, 409), answer.text
 
