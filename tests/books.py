@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from headroom.domain.allotment import Pool
-from headroom.domain.authorization import Hold
-from headroom.domain.budget import Budget
-from headroom.domain.organization import Member, Organization
-from headroom.domain.wallet import Wallet
-from headroom.store.intents import Intent, read_intent
-from headroom.store.models import PoolRecord, SettingsRecord, WalletEntryRecord, read_budget
-from headroom.store.organizations import read_member
-from headroom.store.table import Item, Key
-from headroom.store.wallets import read_wallet
+from headroom.core.store.models import PoolRecord, SettingsRecord, WalletEntryRecord, read_budget
+from headroom.core.store.table import Item, Key
+from headroom.organizations.domain.organization import Member, Organization
+from headroom.organizations.store.organizations import read_member
+from headroom.spending.domain.allotment import Pool
+from headroom.spending.domain.authorization import Hold
+from headroom.spending.domain.budget import Budget
+from headroom.wallets.domain.wallet import Wallet
+from headroom.wallets.store.intents import Intent, read_intent
+from headroom.wallets.store.wallets import read_wallet
 
 
 @dataclass(frozen=True)

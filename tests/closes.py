@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headroom.domain.invoice import Invoice, Terms
-from headroom.gateways.files import Files
-from headroom.store.table import Table
-from headroom.usecases.closing import begin, seal, total_members, turn_members
-from headroom.usecases.invoicing import write_invoice
+from headroom.billing.domain.invoice import Invoice, Terms
+from headroom.billing.usecases.invoices import write_invoice
+from headroom.billing.usecases.period_close import begin, seal, total_members, turn_members
+from headroom.core.gateways.files import Files
+from headroom.core.store.table import Table
 
 
 def close_period(table: Table, files: Files, org_id: str, period: str, now: datetime) -> Invoice:

@@ -80,7 +80,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 @pytest.fixture(scope="session", autouse=True)
 def every_audited_fact_has_words() -> Iterator[None]:
     """Fail whatever writes a fact into the audit that the page could only call by its name."""
-    from headroom.store import audit
+    from headroom.organizations.store import audit
 
     write = audit._record
 

@@ -22,14 +22,14 @@ from unittest.mock import patch
 # Before the handlers: only clients made after it are moto's.
 from moto import mock_aws
 
-from headroom.domain.allotment import Reason
-from headroom.domain.budget import Budget
-from headroom.domain.webhooks import EVENT_TYPES
-from headroom.errors import SpendRefused
-from headroom.store.keys import budget as budget_key
-from headroom.store.models import BudgetRecord
-from headroom.usecases.notifying import Told
-from headroom.usecases.reconciling import DRIFT, Proof
+from headroom.core.errors import SpendRefused
+from headroom.core.store.keys import budget as budget_key
+from headroom.core.store.models import BudgetRecord
+from headroom.notifications.domain.webhooks import EVENT_TYPES
+from headroom.notifications.usecases.mail import Told
+from headroom.payments.usecases.reconciliation import DRIFT, Proof
+from headroom.spending.domain.allotment import Reason
+from headroom.spending.domain.budget import Budget
 from tests.environment import ENVIRONMENT
 from tests.in_process import Context, sample, usage_event
 from tests.resolved_template import Resolved

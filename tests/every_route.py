@@ -14,14 +14,14 @@ from typing import Any, Final
 
 import pytest
 
-from headroom.domain.identity import Person
-from headroom.domain.scopes import SERVICE_SCOPES
-from headroom.store.credentials import put_key
-from headroom.usecases.authenticating import Callers
-from headroom.usecases.keys import new_key
-from headroom.usecases.provisioning import provision
-from headroom.wire.api import Api
-from headroom.wire.organizations import parse_provisioning
+from headroom.organizations.domain.identity import Person
+from headroom.organizations.domain.scopes import SERVICE_SCOPES
+from headroom.organizations.store.credentials import put_key
+from headroom.organizations.usecases.api_keys import new_key
+from headroom.organizations.usecases.authentication import Callers
+from headroom.organizations.wire.routes import Api
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
 from tests.fake_payments import FakePayments
 from tests.in_process import Answer, Context
 from tests.memory_files import MemoryFiles

@@ -1,4 +1,4 @@
-"""A payment processor in memory, faithful to `gateways/payments.py`, with outcomes on demand.
+"""A payment processor in memory, as faithful as `gateways/payments.py` asks, with chosen outcomes.
 
 The contract suite runs the same tests on it and on the real gateway. What a payment method does
 is in its id, as with the processor's own test cards. Replies are lost by `lose`; what the
@@ -17,7 +17,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, cast
 
-from headroom.domain.payments import (
+from headroom.payments.gateways.payments import (
+    KEYS_LAST,
+    NO_PAYMENT_METHOD,
+    KeyReused,
+    PaymentMethodRefused,
+    PaymentUnknown,
+    RefundRefused,
+    SignatureInvalid,
+)
+from headroom.wallets.domain.payments import (
     CANCELED,
     Charge,
     EventKind,
@@ -26,15 +35,6 @@ from headroom.domain.payments import (
     PaymentMethod,
     PaymentState,
     Refund,
-)
-from headroom.gateways.payments import (
-    KEYS_LAST,
-    NO_PAYMENT_METHOD,
-    KeyReused,
-    PaymentMethodRefused,
-    PaymentUnknown,
-    RefundRefused,
-    SignatureInvalid,
 )
 
 GOOD_CARD: Final = "pm_card_visa"

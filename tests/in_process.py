@@ -20,12 +20,12 @@ from functions.authorize_spend import handler as authorize_spend
 from functions.ingest_usage import handler as ingest_usage
 from functions.provision_organization import handler as provision_organization
 from functions.sweep_holds import handler as sweep_holds
-from headroom.domain.budget import Budget
-from headroom.domain.instants import to_wire
-from headroom.store.budgets import find_budget
-from headroom.store.ledger import list_lines
-from headroom.store.models import LineRecord
-from headroom.store.table import DynamoTable
+from headroom.core.domain.instants import to_wire
+from headroom.core.store.models import LineRecord
+from headroom.core.store.table import DynamoTable
+from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budgets import find_budget
+from headroom.spending.store.ledger import list_lines
 from tests.template import table_definition
 
 EVENTS = Path(__file__).resolve().parents[1] / "events"

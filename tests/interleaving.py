@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 
-from headroom.errors import Overloaded
+from headroom.core.errors import Overloaded
 
 
 class Died(BaseException):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headroom.store.table import Item
+from headroom.core.store.table import Item
 
 # Each list and map, and each entry of one.
 COLLECTION_BYTES, ENTRY_BYTES = 3, 1

@@ -16,7 +16,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path, Value
 from pynamodb.expressions.update import Action, AddAction, RemoveAction, SetAction
 
-from headroom.store.table import (
+from headroom.core.store.table import (
     INDEX_KEYS,
     Change,
     Delete,

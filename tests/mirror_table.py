@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from headroom.store.table import Change, DynamoTable, Item, Key, Page, Range, Refused, Update
+from headroom.core.store.table import Change, DynamoTable, Item, Key, Page, Range, Refused, Update
 from tests.memory_table import MemoryTable
 
 

@@ -7,18 +7,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from headroom.domain.budget import Budget
-from headroom.domain.organization import LimitPeriod, Organization
-from headroom.store.budgets import find_budget
-from headroom.store.organizations import find_organization
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize
-from headroom.usecases.governing import change_person
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.limits.usecases.settings import change_person
+from headroom.organizations.domain.organization import LimitPeriod, Organization
+from headroom.organizations.store.organizations import find_organization
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budgets import find_budget
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 from tests.memory_table import MemoryTable
 
 MODEL = "claude-sonnet-4-5"

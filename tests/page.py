@@ -13,7 +13,7 @@ from typing import Any, Final
 import playwright
 
 from functions.serve_page.handler import HERE
-from headroom.domain.money import NANOS_PER_CENT
+from headroom.core.domain.money import NANOS_PER_CENT
 
 ASSETS: Final = HERE / "assets"
 # Browsers are driven by a Node.js of their own, so there is one wherever these tests run.

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from headroom.store.table import INDEX_KEYS, Item, Key, Range
+from headroom.core.store.table import INDEX_KEYS, Item, Key, Range
 from tests.memory_table import MemoryTable
 
 

@@ -13,8 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from headroom.domain.payments import Charge, PaymentEvent
-from headroom.gateways.payments import (
+from headroom.payments.gateways.payments import (
     NO_PAYMENT_METHOD,
     KeyReused,
     PaymentMethodRefused,
@@ -23,6 +22,7 @@ from headroom.gateways.payments import (
     RefundRefused,
     SignatureInvalid,
 )
+from headroom.wallets.domain.payments import Charge, PaymentEvent
 from tests.fake_payments import (
     ASKING_CARD,
     DECLINING_CARD,

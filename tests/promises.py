@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from headroom.domain.allotment import limit_used
-from headroom.domain.authorization import AuthorizationId, Hold
-from headroom.domain.budget import Budget, OpenWindow
-from headroom.domain.instants import to_millis
-from headroom.domain.organization import LimitPeriod, admits, effective_limits
-from headroom.domain.periods import day_of, period_of, time_zone, week_of
-from headroom.store.table import Item
+from headroom.core.domain.instants import to_millis
+from headroom.core.domain.periods import day_of, period_of, time_zone, week_of
+from headroom.core.store.table import Item
+from headroom.organizations.domain.organization import LimitPeriod, admits, effective_limits
+from headroom.spending.domain.allotment import limit_used
+from headroom.spending.domain.authorization import AuthorizationId, Hold
+from headroom.spending.domain.budget import Budget, OpenWindow
 from tests.books import Books, extra_nanos, overdue
 
 # What each refusal claims to have been true.

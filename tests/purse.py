@@ -6,29 +6,29 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from headroom.domain.actor import Actor
-from headroom.domain.budget import Budget
-from headroom.domain.organization import Organization
-from headroom.domain.reload import PaymentTerms
-from headroom.domain.wallet import AutoReload, Wallet
-from headroom.errors import Overloaded, SpendRefused
-from headroom.store.intents import Intent, list_intents
-from headroom.store.models import WalletEntryRecord, read_budget
-from headroom.store.organizations import find_organization, find_pool
-from headroom.store.table import Table
-from headroom.store.wallets import find_wallet, list_wallet_entries
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize, release
-from headroom.usecases.following import Announced, follow
-from headroom.usecases.looking_after import look_after
-from headroom.usecases.payment_events import apply_payment_event
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.usecases.reloading import reload_while_due, set_auto_reload
-from headroom.usecases.topping_up import TopUp, top_up
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.core.domain.actor import Actor
+from headroom.core.errors import Overloaded, SpendRefused
+from headroom.core.store.models import WalletEntryRecord, read_budget
+from headroom.core.store.table import Table
+from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.organizations.domain.organization import Organization
+from headroom.organizations.store.organizations import find_organization, find_pool
+from headroom.payments.usecases.auto_reload import reload_while_due, set_auto_reload
+from headroom.payments.usecases.maintenance import look_after
+from headroom.payments.usecases.payment_events import apply_payment_event
+from headroom.payments.usecases.top_ups import TopUp, top_up
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.domain.budget import Budget
+from headroom.spending.usecases.authorizations import authorize, release
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
+from headroom.wallets.domain.reload import PaymentTerms
+from headroom.wallets.domain.wallet import AutoReload, Wallet
+from headroom.wallets.store.intents import Intent, list_intents
+from headroom.wallets.store.wallets import find_wallet, list_wallet_entries
 from tests.fake_payments import GOOD_CARD, FakePayments
 from tests.memory_table import MemoryTable
 

@@ -18,7 +18,7 @@ WRITES = {
     "Delete": "DeleteItem",
     "Check": "ConditionCheckItem",
 }
-STORE = "headroom.store.table"
+STORE = "headroom.core.store.table"
 
 
 class Sources(NamedTuple):

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from headroom.store.table import Item, Key
-from headroom.usecases import closing
-from headroom.usecases.adjusting import Adjustment, adjust
-from headroom.usecases.increasing import request_increase
+from headroom.billing.usecases import period_close as closing
+from headroom.core.store.table import Item, Key
+from headroom.limits.usecases.increase_requests import request_increase
+from headroom.payments.usecases.adjustments import Adjustment, adjust
 from tests.closes import close_period
 from tests.contract.governing import ANN, BEN, NOW, OLGA, PAM, House
 from tests.fake_payments import GOOD_CARD

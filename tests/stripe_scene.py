@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headroom.gateways.secrets import PaymentSecret
-from headroom.gateways.stripe import StripePayments
-from headroom.gateways.stripe_line import NETWORK_RETRIES, StripeLine
+from headroom.core.gateways.secrets import PaymentSecret
+from headroom.payments.gateways.stripe import StripePayments
+from headroom.payments.gateways.stripe_line import NETWORK_RETRIES, StripeLine
 from tests.fake_payments import Delivery, Moment
 from tests.faulty_processor import Fault, FaultyProcessor, Kind
 from tools.local_stack.processor.server import ProcessorServer

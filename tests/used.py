@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headroom.domain.prices import ServiceTier
-from headroom.domain.usage import Geography, Iteration, Speed, Tokens, Usage
+from headroom.pricing.domain.prices import ServiceTier
+from headroom.pricing.domain.usage import Geography, Iteration, Speed, Tokens, Usage
 
 
 def used(

@@ -14,20 +14,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from headroom.domain.actor import SYSTEM
-from headroom.domain.budget import Budget
-from headroom.domain.reload import PaymentTerms
-from headroom.domain.wallet import AutoReload
-from headroom.errors import Conflict, InvalidRequest, NotFound, Overloaded, SpendRefused
-from headroom.gateways.payments import PaymentUnknown
-from headroom.usecases.adjusting import Adjustment, AdjustmentKind, adjust
-from headroom.usecases.confirming import confirm_payment
-from headroom.usecases.following import Announced, follow
-from headroom.usecases.governing import change_organization
-from headroom.usecases.looking_after import look_after, reload_marked
-from headroom.usecases.payment_events import apply_payment_event
-from headroom.usecases.reloading import set_auto_reload
-from headroom.usecases.topping_up import TopUp, top_up
+from headroom.core.domain.actor import SYSTEM
+from headroom.core.errors import Conflict, InvalidRequest, NotFound, Overloaded, SpendRefused
+from headroom.limits.usecases.settings import change_organization
+from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.payments.gateways.payments import PaymentUnknown
+from headroom.payments.usecases.adjustments import Adjustment, AdjustmentKind, adjust
+from headroom.payments.usecases.auto_reload import set_auto_reload
+from headroom.payments.usecases.confirmation import confirm_payment
+from headroom.payments.usecases.maintenance import look_after, reload_marked
+from headroom.payments.usecases.payment_events import apply_payment_event
+from headroom.payments.usecases.top_ups import TopUp, top_up
+from headroom.spending.domain.budget import Budget
+from headroom.wallets.domain.reload import PaymentTerms
+from headroom.wallets.domain.wallet import AutoReload
 from tests.fake_payments import ASKING_CARD, DECLINING_CARD, GOOD_CARD, SLOW_CARD, FakePayments
 from tests.purse import CENT
 from tests.world import ADMISSIONS, World

@@ -14,22 +14,33 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from headroom.domain.answers import ENDED_LEAST, FirstAnswer, place_of
-from headroom.domain.authorization import AuthorizationId
-from headroom.domain.organization import SEAT_TIERS, Admission, Limits, Tier
-from headroom.domain.usage import price
-from headroom.errors import Conflict, NotFound, SpendRefused
-from headroom.price_book import PRICE_BOOK
-from headroom.store.table import Change, Contended, Item, Update
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import Idempotency, authorize, bound_of, extend, release
-from headroom.usecases.governing import change_organization, change_person, set_cap, set_enabled
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import UsageEvent, record
-from headroom.usecases.sweeping import sweep
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.core.errors import Conflict, NotFound, SpendRefused
+from headroom.core.store.table import Change, Contended, Item, Update
+from headroom.limits.usecases.settings import (
+    change_organization,
+    change_person,
+    set_cap,
+    set_enabled,
+)
+from headroom.organizations.domain.organization import SEAT_TIERS, Admission, Limits, Tier
+from headroom.pricing.domain.usage import price
+from headroom.pricing.price_book import PRICE_BOOK
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.domain.answers import ENDED_LEAST, FirstAnswer, place_of
+from headroom.spending.domain.authorization import AuthorizationId
+from headroom.spending.usecases.authorizations import (
+    Idempotency,
+    authorize,
+    bound_of,
+    extend,
+    release,
+)
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import UsageEvent, record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 from tests.books import Books, Reader
 from tests.interleaving import Interleaving
 from tests.memory_table import MemoryTable

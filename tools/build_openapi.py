@@ -3,7 +3,7 @@
 Powertools generates it, here and not in the functions: they would have to carry pydantic, which
 costs a cold start more than everything that they do. The routes are those that the handlers
 registered, the credentials those of the matrix of rights, the errors the classes of
-`headroom.errors`; `tools.openapi` adds what each route takes and answers.
+`headroom.core.errors`; `tools.openapi` adds what each route takes and answers.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 from aws_lambda_powertools.event_handler.openapi.params import Path as PathParameter
 from pydantic import BaseModel, Field, create_model
 
-from headroom.domain.organization import ROLES
-from headroom.errors import HeadroomError, InvalidRequest, PaymentDeclined, SpendRefused
-from headroom.wire.rights import ANY, RIGHTS, Right
+from headroom.core.errors import HeadroomError, InvalidRequest, PaymentDeclined, SpendRefused
+from headroom.organizations.domain.organization import ROLES
+from headroom.organizations.wire.rights import ANY, RIGHTS, Right
 from tools.openapi import bodies, notifications
 from tools.openapi.endpoints import ENDPOINTS, TAGS, Endpoint
 

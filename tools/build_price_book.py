@@ -34,13 +34,13 @@ from genai_prices.types import (
     TieredPrices,
 )
 
-from headroom.domain.modifiers import HALF, MODIFIER_VALUES, PLAIN, Factor
-from headroom.domain.prices import TOKEN_KINDS, PriceBook, UnknownModel, unit_price
-from headroom.errors import InvalidRequest
+from headroom.core.errors import InvalidRequest
+from headroom.pricing.domain.modifiers import HALF, MODIFIER_VALUES, PLAIN, Factor
+from headroom.pricing.domain.prices import TOKEN_KINDS, PriceBook, UnknownModel, unit_price
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-PRICE_BOOK: Final = _ROOT / "layers/headroom/headroom/price_book.json"
-MODIFIERS: Final = _ROOT / "layers/headroom/headroom/price_modifiers.json"
+PRICE_BOOK: Final = _ROOT / "layers/headroom/headroom/pricing/price_book.json"
+MODIFIERS: Final = _ROOT / "layers/headroom/headroom/pricing/price_modifiers.json"
 ADDITIONS: Final = _ROOT / "tools/prices/additions.json"
 
 # Where the package reads its prices from is said there, model by model.

@@ -14,7 +14,7 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
-from headroom.store.table import DynamoTable
+from headroom.core.store.table import DynamoTable
 
 _ENDPOINT = "https://dynamodb.us-east-1.amazonaws.com"
 

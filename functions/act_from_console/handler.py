@@ -9,16 +9,16 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.actor import Actor
-from headroom.errors import HeadroomError
-from headroom.gateways.webhook_key import read_key_of
-from headroom.settings import ConfirmationSettings, Settings
-from headroom.store.connect import connect
-from headroom.usecases.operating import carry_out, look_up
-from headroom.wire.confirmations import check_confirmation
-from headroom.wire.console import done_page, problem_page
-from headroom.wire.orders import parse_confirmed, read_pressed
+from headroom.console.usecases.operations import carry_out, look_up
+from headroom.console.wire.confirmations import check_confirmation
+from headroom.console.wire.console import done_page, problem_page
+from headroom.console.wire.orders import parse_confirmed, read_pressed
+from headroom.core.clock import Clock
+from headroom.core.domain.actor import Actor
+from headroom.core.errors import HeadroomError
+from headroom.core.settings import ConfirmationSettings, Settings
+from headroom.core.store.connect import connect
+from headroom.notifications.gateways.webhook_key import read_key_of
 
 DESCRIPTION = """\
 ## Headroom: act on an organization

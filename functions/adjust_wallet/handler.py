@@ -8,13 +8,13 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.errors import HeadroomError
-from headroom.gateways.stripe import connect_payments
-from headroom.settings import PaymentSettings, Settings
-from headroom.store.connect import connect
-from headroom.usecases.adjusting import adjust
-from headroom.wire.wallets import parse_adjustment
+from headroom.core.clock import Clock
+from headroom.core.errors import HeadroomError
+from headroom.core.settings import PaymentSettings, Settings
+from headroom.core.store.connect import connect
+from headroom.payments.gateways.stripe import connect_payments
+from headroom.payments.usecases.adjustments import adjust
+from headroom.payments.wire.wallets import parse_adjustment
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))

@@ -10,20 +10,21 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.organization import Organization
-from headroom.domain.webhooks import DELIVERY_STATUSES
-from headroom.errors import NotFound
-from headroom.gateways.identity import connect_identity
-from headroom.gateways.queue import SqsQueue
-from headroom.gateways.webhook_key import read_key_of
-from headroom.settings import IdentitySettings, QueueSettings, Settings, WebhookSettings
-from headroom.store.connect import connect
-from headroom.store.deliveries import deliveries_of
-from headroom.store.endpoints import list_endpoints
-from headroom.store.organizations import find_organization
-from headroom.usecases.authenticating import Caller
-from headroom.usecases.endpoints import (
+from headroom.core.clock import Clock
+from headroom.core.errors import NotFound
+from headroom.core.gateways.queue import SqsQueue
+from headroom.core.settings import IdentitySettings, QueueSettings, Settings, WebhookSettings
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.core.wire.fields import as_object, known_only
+from headroom.core.wire.pages import list_answer, parse_page
+from headroom.limits.wire.limits import parse_filter
+from headroom.notifications.domain.webhooks import DELIVERY_STATUSES
+from headroom.notifications.gateways.webhook_key import read_key_of
+from headroom.notifications.store.deliveries import deliveries_of
+from headroom.notifications.store.endpoints import list_endpoints
+from headroom.notifications.usecases.mail_preferences import change_preferences, preferences_to_wire
+from headroom.notifications.usecases.webhook_endpoints import (
     alter_endpoint,
     create_endpoint,
     deliveries_page,
@@ -35,19 +36,18 @@ from headroom.usecases.endpoints import (
     rotate_secret,
     try_endpoint,
 )
-from headroom.usecases.preferences import change_preferences, preferences_to_wire
-from headroom.wire.api import Api
-from headroom.wire.crashes import Crashes
-from headroom.wire.fields import as_object, known_only
-from headroom.wire.limits import parse_filter
-from headroom.wire.notifications import (
+from headroom.notifications.wire.notifications import (
     DELIVERY_ID,
     ENDPOINT_ID,
     parse_endpoint,
     parse_endpoint_change,
     parse_preferences,
 )
-from headroom.wire.pages import list_answer, parse_page
+from headroom.organizations.domain.organization import Organization
+from headroom.organizations.gateways.identity import connect_identity
+from headroom.organizations.store.organizations import find_organization
+from headroom.organizations.usecases.authentication import Caller
+from headroom.organizations.wire.routes import Api
 
 PAGING = frozenset({"limit", "page"})
 

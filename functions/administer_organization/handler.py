@@ -12,55 +12,14 @@ from typing import Any, cast
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.authorization import USER_ID
-from headroom.domain.organization import (
-    LIMIT_PERIODS,
-    ROLES,
-    SEAT_TIERS,
-    Admission,
-    LimitPeriod,
-    Organization,
-    Role,
-    SeatTier,
-)
-from headroom.domain.scopes import SCOPES
-from headroom.errors import InvalidRequest, NotFound, RateLimited
-from headroom.gateways.identity import connect_identity
-from headroom.price_book import PRICE_BOOK
-from headroom.settings import IdentitySettings, Settings
-from headroom.store.audit import entries_of
-from headroom.store.connect import connect
-from headroom.store.credentials import keys_of
-from headroom.store.increases import STATUSES, find_request, requests_of
-from headroom.store.limits import SCOPE_TYPES, LimitPlace, ScopeType, find_limit, limits_of
-from headroom.store.organizations import find_organization, members_of
-from headroom.store.rates import count_call
-from headroom.store.table import Range
-from headroom.usecases.auditing import audit_page
-from headroom.usecases.authenticating import Caller
-from headroom.usecases.governing import Reason, change_organization, set_enabled
-from headroom.usecases.increasing import approve, deny, show
-from headroom.usecases.keys import create_key, key_to_wire, keys_page, revoke
-from headroom.usecases.limiting import limit_to_wire, remove_override, set_limit
-from headroom.usecases.listing import (
-    current_page,
-    effective_page,
-    limits_page,
-    requests_page,
-    search_page,
-)
-from headroom.usecases.overview import extra_usage
-from headroom.usecases.repricing import change_pricing
-from headroom.usecases.staffing import (
-    add_member,
-    change_seat,
-    member_to_wire,
-    remove_member,
-)
-from headroom.wire.api import Api
-from headroom.wire.crashes import Crashes
-from headroom.wire.fields import (
+from headroom.core.clock import Clock
+from headroom.core.errors import InvalidRequest, NotFound, RateLimited
+from headroom.core.settings import IdentitySettings, Settings
+from headroom.core.store.connect import connect
+from headroom.core.store.rates import count_call
+from headroom.core.store.table import Range
+from headroom.core.wire.crashes import Crashes
+from headroom.core.wire.fields import (
     Fields,
     as_object,
     choice,
@@ -69,8 +28,28 @@ from headroom.wire.fields import (
     line,
     optional_flag,
 )
-from headroom.wire.http import Tagged
-from headroom.wire.limits import (
+from headroom.core.wire.http import Tagged
+from headroom.core.wire.pages import PageRequest, list_answer, parse_page
+from headroom.limits.store.increases import STATUSES, find_request, requests_of
+from headroom.limits.store.limits import SCOPE_TYPES, LimitPlace, ScopeType, find_limit, limits_of
+from headroom.limits.usecases.increase_requests import approve, deny, show
+from headroom.limits.usecases.members import (
+    add_member,
+    change_seat,
+    member_to_wire,
+    remove_member,
+)
+from headroom.limits.usecases.pages import (
+    current_page,
+    effective_page,
+    limits_page,
+    requests_page,
+    search_page,
+)
+from headroom.limits.usecases.pricing_terms import change_pricing
+from headroom.limits.usecases.settings import Reason, change_organization, set_enabled
+from headroom.limits.usecases.spend_limits import limit_to_wire, remove_override, set_limit
+from headroom.limits.wire.limits import (
     REQUEST_ID,
     parse_filter,
     parse_period,
@@ -80,10 +59,31 @@ from headroom.wire.limits import (
     required_amount,
     required_limit,
 )
-from headroom.wire.organizations import parse_member
-from headroom.wire.pages import PageRequest, list_answer, parse_page
-from headroom.wire.pricing import parse_pricing, pricing_to_wire
-from headroom.wire.rights import check_fields, check_scopes
+from headroom.organizations.domain.organization import (
+    LIMIT_PERIODS,
+    ROLES,
+    SEAT_TIERS,
+    Admission,
+    LimitPeriod,
+    Organization,
+    Role,
+    SeatTier,
+)
+from headroom.organizations.domain.scopes import SCOPES
+from headroom.organizations.gateways.identity import connect_identity
+from headroom.organizations.store.audit import entries_of
+from headroom.organizations.store.credentials import keys_of
+from headroom.organizations.store.organizations import find_organization, members_of
+from headroom.organizations.usecases.api_keys import create_key, key_to_wire, keys_page, revoke
+from headroom.organizations.usecases.audit import audit_page
+from headroom.organizations.usecases.authentication import Caller
+from headroom.organizations.wire.rights import check_fields, check_scopes
+from headroom.organizations.wire.routes import Api
+from headroom.overview.usecases.overview import extra_usage
+from headroom.pricing.price_book import PRICE_BOOK
+from headroom.pricing.wire.pricing import parse_pricing, pricing_to_wire
+from headroom.provisioning.wire.provisioning import parse_member
+from headroom.spending.domain.authorization import USER_ID
 
 CALLS_A_MINUTE = 60
 KEY_NAME_LENGTH_MAX = 100

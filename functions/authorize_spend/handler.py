@@ -10,20 +10,20 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.errors import SpendRefused
-from headroom.gateways.identity import connect_identity
-from headroom.gateways.reloads import LambdaReloads
-from headroom.settings import IdentitySettings, ReloadSettings, Settings
-from headroom.store.connect import connect
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authenticating import Caller
-from headroom.usecases.authorizing import Idempotency, authorize, extend, release
-from headroom.usecases.noticing import Noticed, notice
-from headroom.wire.api import Api
-from headroom.wire.authorizations import parse_authorization_request, parse_extension
-from headroom.wire.crashes import Crashes
-from headroom.wire.fields import digest_of
+from headroom.core.clock import Clock
+from headroom.core.errors import SpendRefused
+from headroom.core.settings import IdentitySettings, ReloadSettings, Settings
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.core.wire.fields import digest_of
+from headroom.organizations.gateways.identity import connect_identity
+from headroom.organizations.usecases.authentication import Caller
+from headroom.organizations.wire.routes import Api
+from headroom.spending.usecases.authorizations import Idempotency, authorize, extend, release
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.refusals import Noticed, notice
+from headroom.spending.wire.authorizations import parse_authorization_request, parse_extension
+from headroom.wallets.gateways.reloads import LambdaReloads
 
 ENTROPY_BYTES = 6
 

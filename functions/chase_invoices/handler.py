@@ -9,11 +9,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.gateways.stripe import connect_payments
-from headroom.settings import PaymentSettings, Settings, TermsSettings
-from headroom.store.connect import connect
-from headroom.usecases.collecting import Collector, chase
+from headroom.billing.usecases.collection import Collector, chase
+from headroom.core.clock import Clock
+from headroom.core.settings import PaymentSettings, Settings, TermsSettings
+from headroom.core.store.connect import connect
+from headroom.payments.gateways.stripe import connect_payments
 
 # What is not seen to by then is found by the next run.
 SPARE_MILLIS = 30_000

@@ -19,15 +19,15 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.errors import HeadroomError
-from headroom.gateways.queue import DELAY_SECONDS_MAX, SqsQueue
-from headroom.settings import ClosingSettings, QueueSettings, Settings
-from headroom.store.connect import connect
-from headroom.store.keys import DUE_SHARDS
-from headroom.usecases.closing import begins_after, hand_out, organization_of
-from headroom.usecases.opening import open_forgotten_closings
-from headroom.wire.fields import known_only, text
+from headroom.billing.usecases.period_close import begins_after, hand_out, organization_of
+from headroom.core.clock import Clock
+from headroom.core.errors import HeadroomError
+from headroom.core.gateways.queue import DELAY_SECONDS_MAX, SqsQueue
+from headroom.core.settings import ClosingSettings, QueueSettings, Settings
+from headroom.core.store.connect import connect
+from headroom.core.store.keys import DUE_SHARDS
+from headroom.core.wire.fields import known_only, text
+from headroom.organizations.usecases.first_period import open_forgotten_closings
 
 # What is not handed out by then, or could not begin before the next run, is found by that one.
 SPARE_MILLIS = 10_000

@@ -10,15 +10,15 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.gateways.queue import SqsQueue
-from headroom.gateways.webhook_key import read_key_of
-from headroom.gateways.webhooks import WebSender
-from headroom.settings import QueueSettings, Settings, WebhookSettings
-from headroom.store.connect import connect
-from headroom.usecases.delivering import attempt, fan_out
-from headroom.wire.crashes import Crashes
-from headroom.wire.fields import parse_json
+from headroom.core.clock import Clock
+from headroom.core.gateways.queue import SqsQueue
+from headroom.core.settings import QueueSettings, Settings, WebhookSettings
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.core.wire.fields import parse_json
+from headroom.notifications.gateways.webhook_key import read_key_of
+from headroom.notifications.gateways.webhooks import WebSender
+from headroom.notifications.usecases.webhook_delivery import attempt, fan_out
 
 logger = Logger()
 metrics = Metrics()

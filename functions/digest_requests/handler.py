@@ -9,10 +9,10 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.settings import Settings
-from headroom.store.connect import connect
-from headroom.usecases.digesting import digest_requests
+from headroom.core.clock import Clock
+from headroom.core.settings import Settings
+from headroom.core.store.connect import connect
+from headroom.limits.usecases.request_digest import digest_requests
 
 logger = Logger()
 metrics = Metrics()

@@ -10,14 +10,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.budget import Budget
-from headroom.domain.movement import movement
-from headroom.settings import Settings
-from headroom.store.connect import connect
-from headroom.store.keys import owner_of_budget
-from headroom.store.models import read_budget
-from headroom.usecases.following import Announced, follow
+from headroom.core.clock import Clock
+from headroom.core.settings import Settings
+from headroom.core.store.connect import connect
+from headroom.core.store.keys import owner_of_budget
+from headroom.core.store.models import read_budget
+from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.spending.domain.budget import Budget
+from headroom.spending.domain.movement import movement
 
 logger = Logger()
 metrics = Metrics()

@@ -16,22 +16,22 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.organization import Organization
-from headroom.errors import HeadroomError, InvalidRequest, NotFound
-from headroom.gateways.identity import connect_identity
-from headroom.gateways.reloads import LambdaReloads
-from headroom.settings import IdentitySettings, ReloadSettings, Settings
-from headroom.store.connect import connect
-from headroom.store.organizations import find_organization
-from headroom.store.unpriced import UNPRICED
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authenticating import Caller
-from headroom.usecases.recording import record, rejected
-from headroom.wire.api import Api
-from headroom.wire.crashes import Crashes
-from headroom.wire.fields import as_object, parse_json, text
-from headroom.wire.usage_events import event_id_of, parse_batch, parse_event
+from headroom.core.clock import Clock
+from headroom.core.errors import HeadroomError, InvalidRequest, NotFound
+from headroom.core.settings import IdentitySettings, ReloadSettings, Settings
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.core.wire.fields import as_object, parse_json, text
+from headroom.organizations.domain.organization import Organization
+from headroom.organizations.gateways.identity import connect_identity
+from headroom.organizations.store.organizations import find_organization
+from headroom.organizations.usecases.authentication import Caller
+from headroom.organizations.wire.routes import Api
+from headroom.spending.store.unpriced import UNPRICED
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record, rejected
+from headroom.spending.wire.usage_events import event_id_of, parse_batch, parse_event
+from headroom.wallets.gateways.reloads import LambdaReloads
 
 ORGANIZATION_ID_LENGTH_MAX = 64
 

@@ -17,22 +17,11 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.organization import Organization
-from headroom.gateways.executions import StateMachine
-from headroom.gateways.files import S3Files
-from headroom.gateways.paper import Seller, customer_of, draw
-from headroom.gateways.stripe import connect_payments
-from headroom.settings import (
-    DocumentSettings,
-    MachineSettings,
-    PaymentSettings,
-    SellerSettings,
-    Settings,
-    TermsSettings,
-)
-from headroom.store.connect import connect
-from headroom.usecases.closing import (
+from headroom.billing.gateways.paper import Seller, customer_of, draw
+from headroom.billing.usecases.collection import Collector, collect
+from headroom.billing.usecases.document_files import publish
+from headroom.billing.usecases.invoices import find_shown, write_invoice
+from headroom.billing.usecases.period_close import (
     Shard,
     begin,
     seal,
@@ -40,11 +29,22 @@ from headroom.usecases.closing import (
     total_members,
     turn_members,
 )
-from headroom.usecases.collecting import Collector, collect
-from headroom.usecases.invoicing import find_shown, write_invoice
-from headroom.usecases.publishing import publish
-from headroom.wire.crashes import Crashes
-from headroom.wire.fields import as_object, parse_json, text, whole
+from headroom.core.clock import Clock
+from headroom.core.gateways.executions import StateMachine
+from headroom.core.gateways.files import S3Files
+from headroom.core.settings import (
+    DocumentSettings,
+    MachineSettings,
+    PaymentSettings,
+    SellerSettings,
+    Settings,
+    TermsSettings,
+)
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.core.wire.fields import as_object, parse_json, text, whole
+from headroom.organizations.domain.organization import Organization
+from headroom.payments.gateways.stripe import connect_payments
 
 ID_LENGTH_MAX = 64
 ATTEMPTS_MAX = 1_000_000

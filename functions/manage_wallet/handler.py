@@ -9,31 +9,31 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.organization import Organization
-from headroom.errors import NotFound
-from headroom.gateways.identity import connect_identity
-from headroom.gateways.stripe import connect_payments
-from headroom.settings import (
+from headroom.core.clock import Clock
+from headroom.core.errors import NotFound
+from headroom.core.settings import (
     AddressSettings,
     IdentitySettings,
     PaymentSettings,
     Settings,
     WalletSettings,
 )
-from headroom.store.connect import connect
-from headroom.store.organizations import find_organization
-from headroom.store.wallets import entries_of, entries_page, entry_to_wire
-from headroom.usecases.authenticating import Caller
-from headroom.usecases.confirming import confirm_payment
-from headroom.usecases.reloading import set_auto_reload
-from headroom.usecases.topping_up import top_up
-from headroom.usecases.wallet_view import auto_reload_to_wire, show_wallet
-from headroom.usecases.wallets import require_team
-from headroom.wire.api import Api
-from headroom.wire.crashes import Crashes
-from headroom.wire.pages import list_answer, parse_page
-from headroom.wire.wallets import known_payment_id, parse_auto_reload, parse_top_up
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.core.wire.pages import list_answer, parse_page
+from headroom.organizations.domain.organization import Organization
+from headroom.organizations.gateways.identity import connect_identity
+from headroom.organizations.store.organizations import find_organization
+from headroom.organizations.usecases.authentication import Caller
+from headroom.organizations.wire.routes import Api
+from headroom.payments.gateways.stripe import connect_payments
+from headroom.payments.usecases.auto_reload import set_auto_reload
+from headroom.payments.usecases.confirmation import confirm_payment
+from headroom.payments.usecases.top_ups import top_up
+from headroom.payments.usecases.wallet_view import auto_reload_to_wire, show_wallet
+from headroom.payments.usecases.wallets import require_team
+from headroom.payments.wire.wallets import known_payment_id, parse_auto_reload, parse_top_up
+from headroom.wallets.store.wallets import entries_of, entries_page, entry_to_wire
 
 TOP_UPS = "/v1/organizations/wallet/top_ups"
 PAGING = frozenset({"limit", "page"})

@@ -9,11 +9,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.gateways.mail import SesMailer
-from headroom.settings import MailSettings, Settings
-from headroom.store.connect import connect
-from headroom.usecases.notifying import notify
+from headroom.core.clock import Clock
+from headroom.core.settings import MailSettings, Settings
+from headroom.core.store.connect import connect
+from headroom.notifications.gateways.mail import SesMailer
+from headroom.notifications.usecases.mail import notify
 
 logger = Logger()
 metrics = Metrics()

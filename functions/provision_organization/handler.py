@@ -8,12 +8,12 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.errors import HeadroomError
-from headroom.settings import Settings
-from headroom.store.connect import connect
-from headroom.usecases.provisioning import check_new, provision
-from headroom.wire.organizations import parse_provisioning
+from headroom.core.clock import Clock
+from headroom.core.errors import HeadroomError
+from headroom.core.settings import Settings
+from headroom.core.store.connect import connect
+from headroom.provisioning.usecases.provisioning import check_new, provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))

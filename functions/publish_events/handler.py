@@ -15,11 +15,11 @@ from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.gateways.bus import Event, EventBridgeBus
-from headroom.gateways.queue import SqsQueue
-from headroom.settings import BusSettings, QueueSettings
-from headroom.store.announcements import read_announcement
-from headroom.store.keys import owner_of_wallet
+from headroom.core.gateways.bus import Event, EventBridgeBus
+from headroom.core.gateways.queue import SqsQueue
+from headroom.core.settings import BusSettings, QueueSettings
+from headroom.core.store.announcements import read_announcement
+from headroom.core.store.keys import owner_of_wallet
 
 logger = Logger()
 settings = BusSettings.from_env(os.environ)

@@ -15,14 +15,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.gateways.queue import SqsQueue
-from headroom.gateways.stripe import connect_payments
-from headroom.settings import PaymentSettings, QueueSettings, Settings
-from headroom.store import keys
-from headroom.store.connect import connect
-from headroom.usecases.recalling import batches
-from headroom.usecases.reconciling import (
+from headroom.core.clock import Clock
+from headroom.core.gateways.queue import SqsQueue
+from headroom.core.settings import PaymentSettings, QueueSettings, Settings
+from headroom.core.store import keys
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.payments.gateways.stripe import connect_payments
+from headroom.payments.usecases.reconciliation import (
     Proof,
     reconcile_lines,
     reconcile_payments,
@@ -30,7 +30,7 @@ from headroom.usecases.reconciling import (
     reconcile_wallet,
     wallets_of,
 )
-from headroom.wire.crashes import Crashes
+from headroom.spending.usecases.recall import batches
 
 # What is not done by then goes on in another message.
 SPARE_MILLIS = 30_000

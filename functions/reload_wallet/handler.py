@@ -19,15 +19,15 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.gateways.queue import SqsQueue
-from headroom.gateways.stripe import connect_payments
-from headroom.settings import PaymentSettings, QueueSettings, Settings, WalletSettings
-from headroom.store import keys
-from headroom.store.connect import connect
-from headroom.usecases.looking_after import due_wallets, look_after, reload_marked
-from headroom.usecases.recalling import batches
-from headroom.wire.crashes import Crashes
+from headroom.core.clock import Clock
+from headroom.core.gateways.queue import SqsQueue
+from headroom.core.settings import PaymentSettings, QueueSettings, Settings, WalletSettings
+from headroom.core.store import keys
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.payments.gateways.stripe import connect_payments
+from headroom.payments.usecases.maintenance import due_wallets, look_after, reload_marked
+from headroom.spending.usecases.recall import batches
 
 # What is not sent by then goes on in another message.
 SPARE_MILLIS = 15_000

@@ -10,32 +10,39 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.csv_files import CONTENT_TYPE as CSV
-from headroom.domain.organization import Organization
-from headroom.errors import NotFound
-from headroom.gateways.files import S3Files
-from headroom.gateways.identity import connect_identity
-from headroom.price_book import PRICE_BOOK
-from headroom.settings import DocumentSettings, IdentitySettings, Settings, TermsSettings
-from headroom.store.connect import connect
-from headroom.store.invoices import invoices_of, invoices_page, read_invoice
-from headroom.store.unpriced import unpriced_of, unpriced_to_wire
-from headroom.usecases.authenticating import Caller
-from headroom.usecases.closing import organization_of
-from headroom.usecases.gathering import Shelf
-from headroom.usecases.invoicing import content, draft_invoice, find_shown, header, headers, shown
-from headroom.usecases.price_list import price_list
-from headroom.usecases.publishing import PDF, paper_name
-from headroom.usecases.reporting import report, report_csv
-from headroom.usecases.totalling import credit_note_detail, detail_name
-from headroom.wire.api import Api
-from headroom.wire.crashes import Crashes
-from headroom.wire.fields import digest_of
-from headroom.wire.http import Content, Elsewhere
-from headroom.wire.invoices import known_invoice_id
-from headroom.wire.pages import list_answer, parse_page
-from headroom.wire.reports import parse_report, report_answer, wants_csv
+from headroom.billing.store.invoices import invoices_of, invoices_page, read_invoice
+from headroom.billing.usecases.document_files import PDF, paper_name
+from headroom.billing.usecases.invoices import (
+    content,
+    draft_invoice,
+    find_shown,
+    header,
+    headers,
+    shown,
+)
+from headroom.billing.usecases.ledger_sums import Shelf
+from headroom.billing.usecases.period_close import organization_of
+from headroom.billing.usecases.period_sums import credit_note_detail, detail_name
+from headroom.billing.usecases.usage_report import report, report_csv
+from headroom.billing.wire.invoices import known_invoice_id
+from headroom.billing.wire.reports import parse_report, report_answer, wants_csv
+from headroom.core.clock import Clock
+from headroom.core.domain.csv_files import CONTENT_TYPE as CSV
+from headroom.core.errors import NotFound
+from headroom.core.gateways.files import S3Files
+from headroom.core.settings import DocumentSettings, IdentitySettings, Settings, TermsSettings
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.core.wire.fields import digest_of
+from headroom.core.wire.http import Content, Elsewhere
+from headroom.core.wire.pages import list_answer, parse_page
+from headroom.organizations.domain.organization import Organization
+from headroom.organizations.gateways.identity import connect_identity
+from headroom.organizations.usecases.authentication import Caller
+from headroom.organizations.wire.routes import Api
+from headroom.pricing.price_book import PRICE_BOOK
+from headroom.pricing.usecases.price_list import price_list
+from headroom.spending.store.unpriced import unpriced_of, unpriced_to_wire
 
 # An answer is due before API Gateway gives up; what is not read by then is filed for the next one.
 SPARE_MILLIS = 8_000

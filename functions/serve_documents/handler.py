@@ -17,8 +17,8 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.wire.http import HttpAnswer, Request, failure
-from headroom.wire.paths import nothing_at
+from headroom.core.wire.http import HttpAnswer, Request, failure
+from headroom.core.wire.paths import nothing_at
 
 HERE: Final = Path(__file__).parent
 DOCUMENT: Final = (HERE / "openapi.json").read_text()

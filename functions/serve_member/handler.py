@@ -9,26 +9,26 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.periods import parse_period as parse_month
-from headroom.gateways.identity import connect_identity
-from headroom.settings import IdentitySettings, Settings
-from headroom.store.connect import connect
-from headroom.store.ledger import latest_lines_of, line_to_wire, lines_page
-from headroom.usecases.authenticating import Caller
-from headroom.usecases.increasing import (
+from headroom.core.clock import Clock
+from headroom.core.domain.periods import parse_period as parse_month
+from headroom.core.settings import IdentitySettings, Settings
+from headroom.core.store.connect import connect
+from headroom.core.wire.crashes import Crashes
+from headroom.core.wire.fields import as_object, flag, known_only, optional_text
+from headroom.core.wire.pages import list_answer, parse_page
+from headroom.limits.usecases.increase_requests import (
     ENTROPY_BYTES,
     NOTE_LENGTH_MAX,
     request_increase,
     show,
 )
-from headroom.usecases.overview import own_extra_usage
-from headroom.usecases.staffing import choose_to_continue
-from headroom.wire.api import Api
-from headroom.wire.crashes import Crashes
-from headroom.wire.fields import as_object, flag, known_only, optional_text
-from headroom.wire.limits import parse_period
-from headroom.wire.pages import list_answer, parse_page
+from headroom.limits.usecases.members import choose_to_continue
+from headroom.limits.wire.limits import parse_period
+from headroom.organizations.gateways.identity import connect_identity
+from headroom.organizations.usecases.authentication import Caller
+from headroom.organizations.wire.routes import Api
+from headroom.overview.usecases.overview import own_extra_usage
+from headroom.spending.store.ledger import latest_lines_of, line_to_wire, lines_page
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))

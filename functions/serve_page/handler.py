@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.errors import NotFound
-from headroom.settings import PageSettings
-from headroom.wire.http import HttpAnswer, Request, failure
-from headroom.wire.static import FOR_EVER, File, Release, serve
+from headroom.core.errors import NotFound
+from headroom.core.settings import PageSettings
+from headroom.core.wire.http import HttpAnswer, Request, failure
+from headroom.core.wire.static import FOR_EVER, File, Release, serve
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = ("", "settings")

@@ -8,18 +8,18 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.domain.organization import Organization
-from headroom.errors import HeadroomError
-from headroom.gateways.files import S3Files
-from headroom.gateways.paper import Seller, customer_of, draw
-from headroom.settings import DocumentSettings, SellerSettings, Settings, TermsSettings
-from headroom.store.connect import connect
-from headroom.usecases.collecting import Collector, settle_invoice
-from headroom.usecases.crediting import credit_invoice
-from headroom.usecases.invoicing import find_shown, header
-from headroom.usecases.publishing import publish
-from headroom.wire.invoices import parse_settlement
+from headroom.billing.gateways.paper import Seller, customer_of, draw
+from headroom.billing.usecases.collection import Collector, settle_invoice
+from headroom.billing.usecases.credit_notes import credit_invoice
+from headroom.billing.usecases.document_files import publish
+from headroom.billing.usecases.invoices import find_shown, header
+from headroom.billing.wire.invoices import parse_settlement
+from headroom.core.clock import Clock
+from headroom.core.errors import HeadroomError
+from headroom.core.gateways.files import S3Files
+from headroom.core.settings import DocumentSettings, SellerSettings, Settings, TermsSettings
+from headroom.core.store.connect import connect
+from headroom.organizations.domain.organization import Organization
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))

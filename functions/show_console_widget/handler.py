@@ -8,21 +8,21 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.errors import HeadroomError
-from headroom.gateways.webhook_key import read_key_of
-from headroom.settings import ConsoleSettings, Settings
-from headroom.store.connect import connect
-from headroom.usecases.operating import inspect, limit_at, look_up
-from headroom.wire.confirmations import confirmation_token
-from headroom.wire.console import (
+from headroom.console.usecases.operations import inspect, limit_at, look_up
+from headroom.console.wire.confirmations import confirmation_token
+from headroom.console.wire.console import (
     DESCRIPTION,
     organization_page,
     preview_page,
     problem_page,
     search_page,
 )
-from headroom.wire.orders import ORGANIZATION_LENGTH_MAX, parse_order, read_event
+from headroom.console.wire.orders import ORGANIZATION_LENGTH_MAX, parse_order, read_event
+from headroom.core.clock import Clock
+from headroom.core.errors import HeadroomError
+from headroom.core.settings import ConsoleSettings, Settings
+from headroom.core.store.connect import connect
+from headroom.notifications.gateways.webhook_key import read_key_of
 
 logger = Logger()
 table = connect(Settings.from_env(os.environ))

@@ -12,9 +12,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.gateways.releases import CodeDeploy, LambdaVersions
-from headroom.settings import ReleaseSettings
-from headroom.usecases.release_probes import failed_probes
+from headroom.core.gateways.releases import CodeDeploy, LambdaVersions
+from headroom.core.settings import ReleaseSettings
+from headroom.core.usecases.release_probes import failed_probes
 
 logger = Logger()
 settings = ReleaseSettings.from_env(os.environ)

@@ -12,12 +12,12 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from headroom.clock import Clock
-from headroom.settings import Settings
-from headroom.store.connect import connect
-from headroom.usecases.sweeping import sweep
-from headroom.usecases.unpriced_usage import price_waiting
-from headroom.wire.usage_events import parse_event
+from headroom.core.clock import Clock
+from headroom.core.settings import Settings
+from headroom.core.store.connect import connect
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.unpriced_usage import price_waiting
+from headroom.spending.wire.usage_events import parse_event
 
 # What is not done by then is done by the next run.
 SPARE_MILLIS = 5_000

@@ -14,12 +14,12 @@ from functions.close_periods import handler as close_periods
 from functions.invoice_organization import handler as invoice_organization
 from functions.serve_billing import handler as serve_billing
 from functions.settle_invoice import handler as settle_invoice
-from headroom.clock import Clock
-from headroom.domain.invoice import Invoice
-from headroom.gateways.payments import Payments
-from headroom.store.invoices import list_invoices
-from headroom.usecases.collecting import Collector
-from headroom.usecases.invoicing import shown
+from headroom.billing.domain.invoice import Invoice
+from headroom.billing.store.invoices import list_invoices
+from headroom.billing.usecases.collection import Collector
+from headroom.billing.usecases.invoices import shown
+from headroom.core.clock import Clock
+from headroom.payments.gateways.payments import Payments
 from tests.in_process import Context, sample
 from tests.memory_files import MemoryFiles
 from tests.memory_table import MemoryTable

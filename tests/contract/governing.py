@@ -6,25 +6,25 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from headroom.domain.actor import Actor
-from headroom.domain.budget import Budget
-from headroom.domain.organization import LimitPeriod, Organization
-from headroom.errors import SpendRefused
-from headroom.store.audit import entry_to_wire, list_entries
-from headroom.store.budgets import find_budget
-from headroom.store.limits import LimitPlace, LimitRow, ScopeType
-from headroom.store.models import read_budget
-from headroom.store.organizations import find_organization
-from headroom.store.table import Item
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize
-from headroom.usecases.following import Announced, follow
-from headroom.usecases.limiting import set_limit
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.core.domain.actor import Actor
+from headroom.core.errors import SpendRefused
+from headroom.core.store.models import read_budget
+from headroom.core.store.table import Item
+from headroom.limits.store.limits import LimitPlace, LimitRow, ScopeType
+from headroom.limits.usecases.spend_limits import set_limit
+from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.organizations.domain.organization import LimitPeriod, Organization
+from headroom.organizations.store.audit import entry_to_wire, list_entries
+from headroom.organizations.store.organizations import find_organization
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budgets import find_budget
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 from tests.memory_table import MemoryTable
 
 # A Monday, early in a month, so that day, week and month have room.

@@ -17,8 +17,8 @@ from typing import Any, Final
 import jsonschema_rs
 import pytest
 
-from headroom.domain.letters.notices import TOPICS
-from headroom.domain.requests import SERVER_TOOLS
+from headroom.notifications.domain.letters.notices import TOPICS
+from headroom.pricing.domain.requests import SERVER_TOOLS
 from tests.every_route import MEMBER, ROUTES, Site
 from tests.fake_payments import GOOD_CARD
 from tests.in_process import Answer

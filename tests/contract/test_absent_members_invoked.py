@@ -11,17 +11,19 @@ from typing import Any, Final, cast
 import pytest
 
 from functions.provision_organization import handler as provision_organization
-from headroom.domain.allotment import Pool
-from headroom.domain.organization import Member, Organization
-from headroom.domain.prices import KINDS
-from headroom.errors import InvalidRequest
-from headroom.store.organizations import find_organization, find_pool, list_members
-from headroom.usecases.provisioning import provision
-from headroom.wire import invoices, organizations, wallets
-from headroom.wire.invoices import parse_settlement
-from headroom.wire.orders import parse_confirmed, read_pressed
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.wallets import parse_adjustment
+from headroom.billing.wire import invoices
+from headroom.billing.wire.invoices import parse_settlement
+from headroom.console.wire.orders import parse_confirmed, read_pressed
+from headroom.core.errors import InvalidRequest
+from headroom.organizations.domain.organization import Member, Organization
+from headroom.organizations.store.organizations import find_organization, find_pool, list_members
+from headroom.payments.wire import wallets
+from headroom.payments.wire.wallets import parse_adjustment
+from headroom.pricing.domain.prices import KINDS
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire import provisioning as organizations
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.domain.allotment import Pool
 from tests.contract.governing import House
 from tests.contract.test_absent_members import (
     ABSENT,

@@ -13,27 +13,27 @@ from typing import Any, cast
 import pytest
 
 from functions.close_periods import handler as close_periods
-from headroom.domain.invoice import Terms
-from headroom.domain.money import format_amount, parse_exact
-from headroom.domain.wallet import book, credit
-from headroom.errors import Conflict, NotFound
-from headroom.gateways.queue import DELAY_SECONDS_MAX
-from headroom.store import keys
-from headroom.store.closings import find_closing, put_closing
-from headroom.store.organizations import find_member, find_pool
-from headroom.store.table import Delete, Item, Key, Page, Range
-from headroom.store.wallets import take_step
-from headroom.usecases import closing
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.closing import StillOpen, begin, total_members, turn_members
-from headroom.usecases.gathering import Shelf
-from headroom.usecases.invoicing import draft_invoice, write_invoice
-from headroom.usecases.looking_after import look_after
-from headroom.usecases.recording import record
-from headroom.usecases.staffing import add_member
-from headroom.usecases.sweeping import sweep
-from headroom.usecases.wallets import open_wallet
-from headroom.wire.usage_events import parse_event
+from headroom.billing.domain.invoice import Terms
+from headroom.billing.usecases import period_close as closing
+from headroom.billing.usecases.invoices import draft_invoice, write_invoice
+from headroom.billing.usecases.ledger_sums import Shelf
+from headroom.billing.usecases.period_close import StillOpen, begin, total_members, turn_members
+from headroom.core.domain.money import format_amount, parse_exact
+from headroom.core.errors import Conflict, NotFound
+from headroom.core.gateways.queue import DELAY_SECONDS_MAX
+from headroom.core.store import keys
+from headroom.core.store.table import Delete, Item, Key, Page, Range
+from headroom.limits.usecases.members import add_member
+from headroom.organizations.store.closings import find_closing, put_closing
+from headroom.organizations.store.organizations import find_member, find_pool
+from headroom.payments.usecases.maintenance import look_after
+from headroom.payments.usecases.wallets import open_wallet
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.usage_events import parse_event
+from headroom.wallets.domain.wallet import book, credit
+from headroom.wallets.store.wallets import take_step
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, BEN, CENT, NOW, OLGA, OWNER, PAM, House
 from tests.fake_payments import FakePayments

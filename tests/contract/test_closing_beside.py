@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from headroom.store.table import Change, Item, Key, Page, Range, Update
+from headroom.core.store.table import Change, Item, Key, Page, Range, Update
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, NOW, PAM, House
 from tests.memory_table import MemoryTable

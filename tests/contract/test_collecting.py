@@ -13,14 +13,19 @@ import pytest
 
 from functions.invoice_organization import handler as invoice_organization
 from functions.receive_payment_event import handler as receive_payment_event
-from headroom.domain.actor import Actor
-from headroom.domain.invoice import Invoice, Receipt, with_receipt
-from headroom.domain.money import round_to_cents
-from headroom.domain.payments import EventKind, PaymentEvent
-from headroom.gateways.payments import PaymentUnknown
-from headroom.store.invoices import find_invoice, find_payer
-from headroom.usecases.collecting import PROCESSOR, apply_invoice_event, collect, is_invoice_key
-from headroom.usecases.crediting import credit_invoice
+from headroom.billing.domain.invoice import Invoice, Receipt, with_receipt
+from headroom.billing.store.invoices import find_invoice, find_payer
+from headroom.billing.usecases.collection import (
+    PROCESSOR,
+    apply_invoice_event,
+    collect,
+    is_invoice_key,
+)
+from headroom.billing.usecases.credit_notes import credit_invoice
+from headroom.core.domain.actor import Actor
+from headroom.core.domain.money import round_to_cents
+from headroom.payments.gateways.payments import PaymentUnknown
+from headroom.wallets.domain.payments import EventKind, PaymentEvent
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, CENT, NOW, House
 from tests.documents import ROOT

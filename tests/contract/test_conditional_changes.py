@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from functions.administer_organization import handler as administer
-from headroom.domain.actor import SYSTEM
-from headroom.store.organizations import find_organization
-from headroom.usecases.preferences import change_preferences
+from headroom.core.domain.actor import SYSTEM
+from headroom.notifications.usecases.mail_preferences import change_preferences
+from headroom.organizations.store.organizations import find_organization
 from tests.unit.test_rights import House, house, issuer, respond
 
 __all__ = ["house", "issuer"]  # Fixtures.

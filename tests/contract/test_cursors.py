@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headroom.domain.invoice import Invoice, invoice_id
-from headroom.store.invoices import issue
-from headroom.wire import pages
+from headroom.billing.domain.invoice import Invoice, invoice_id
+from headroom.billing.store.invoices import issue
+from headroom.core.wire import pages
 from tests.every_route import MEMBER, OWNER, ROUTES, Site
 from tests.fake_payments import GOOD_CARD
 from tests.in_process import Answer

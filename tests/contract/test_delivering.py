@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from headroom.domain.webhooks import (
+from headroom.core.errors import Conflict, NotFound
+from headroom.limits.usecases.pages import Listed
+from headroom.notifications.domain.webhooks import (
     ATTEMPTS_MAX,
     ENDPOINTS_MAX,
     EVENT_TYPES,
@@ -20,13 +22,11 @@ from headroom.domain.webhooks import (
     Delivery,
     secret_of,
 )
-from headroom.errors import Conflict, NotFound
-from headroom.gateways.webhooks import NotDelivered
-from headroom.store.audit import entry_to_wire, list_entries
-from headroom.store.deliveries import list_deliveries, read_delivery
-from headroom.store.endpoints import find_endpoint, list_endpoints
-from headroom.usecases.delivering import CLAIM_LASTS, attempt, fan_out
-from headroom.usecases.endpoints import (
+from headroom.notifications.gateways.webhooks import NotDelivered
+from headroom.notifications.store.deliveries import list_deliveries, read_delivery
+from headroom.notifications.store.endpoints import find_endpoint, list_endpoints
+from headroom.notifications.usecases.webhook_delivery import CLAIM_LASTS, attempt, fan_out
+from headroom.notifications.usecases.webhook_endpoints import (
     Wanted,
     alter_endpoint,
     create_endpoint,
@@ -36,7 +36,7 @@ from headroom.usecases.endpoints import (
     rotate_secret,
     try_endpoint,
 )
-from headroom.usecases.listing import Listed
+from headroom.organizations.store.audit import entry_to_wire, list_entries
 from tests.contract.governing import NOW, OWNER, House
 from tests.template import template
 from tests.webhook_scene import KEY, MemoryQueue

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from headroom.gateways.files import PART_BYTES, Files, S3Files
+from headroom.core.gateways.files import PART_BYTES, Files, S3Files
 from tests.memory_files import MemoryFiles
 
 

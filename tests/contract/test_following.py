@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from headroom.domain.budget import Budget
-from headroom.store.figures import find_total
-from headroom.usecases.following import Announced, follow
+from headroom.limits.store.figures import find_total
+from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.spending.domain.budget import Budget
 from tests.contract.governing import NOW, House
 from tests.template import template
 

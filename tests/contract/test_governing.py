@@ -13,32 +13,37 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.actor import Actor
-from headroom.domain.organization import Admission, SeatTier
-from headroom.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from headroom.store.budgets import close_together, reclaim_together
-from headroom.store.credentials import put_key, revoke_key
-from headroom.store.limits import find_limit
-from headroom.store.organizations import find_member, find_pool
-from headroom.store.table import Change, Contended, Refused
-from headroom.usecases.auditing import audit_page
-from headroom.usecases.authorizing import release
-from headroom.usecases.digesting import OUTSTANDING, digest_requests
-from headroom.usecases.following import Announced
-from headroom.usecases.governing import Reason, change_organization, change_person, set_enabled
-from headroom.usecases.increasing import approve, deny, request_increase
-from headroom.usecases.keys import new_key
-from headroom.usecases.limiting import remove_override
-from headroom.usecases.listing import current_page, effective_page, limits_page, requests_page
-from headroom.usecases.overview import extra_usage, own_extra_usage
-from headroom.usecases.staffing import (
+from headroom.core.domain.actor import Actor
+from headroom.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from headroom.core.store.table import Change, Contended, Refused
+from headroom.limits.store.limits import find_limit
+from headroom.limits.usecases.increase_requests import approve, deny, request_increase
+from headroom.limits.usecases.members import (
     add_member,
     change_seat,
     choose_to_continue,
     remove_member,
 )
-from headroom.usecases.totals import total
-from headroom.wire.organizations import parse_member
+from headroom.limits.usecases.pages import current_page, effective_page, limits_page, requests_page
+from headroom.limits.usecases.request_digest import OUTSTANDING, digest_requests
+from headroom.limits.usecases.settings import (
+    Reason,
+    change_organization,
+    change_person,
+    set_enabled,
+)
+from headroom.limits.usecases.spend_limits import remove_override
+from headroom.limits.usecases.thresholds import Announced
+from headroom.organizations.domain.organization import Admission, SeatTier
+from headroom.organizations.store.credentials import put_key, revoke_key
+from headroom.organizations.store.organizations import find_member, find_pool
+from headroom.organizations.usecases.api_keys import new_key
+from headroom.organizations.usecases.audit import audit_page
+from headroom.overview.usecases.overview import extra_usage, own_extra_usage
+from headroom.provisioning.wire.provisioning import parse_member
+from headroom.spending.store.budgets import close_together, reclaim_together
+from headroom.spending.usecases.authorizations import release
+from headroom.spending.usecases.totals import total
 from tests.contract.governing import ANN, BEN, CENT, NOW, OLGA, OWNER, PAM, House
 from tests.memory_table import MemoryTable
 

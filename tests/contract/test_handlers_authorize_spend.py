@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from functions.authorize_spend import handler as authorize_spend
-from headroom.domain.allotment import HOLDS_MAX
-from headroom.store import budgets
-from headroom.store.credentials import revoke_key
-from headroom.usecases import acquiring
-from headroom.usecases.authenticating import digest_of
+from headroom.organizations.store.credentials import revoke_key
+from headroom.organizations.usecases.authentication import digest_of
+from headroom.spending.domain.allotment import HOLDS_MAX
+from headroom.spending.store import budgets
+from headroom.spending.usecases import grants as acquiring
 from tests.in_process import Application, Organization, at, sample, sample_body
 
 # 12,000 tokens of input at 6,000 nanos (a cache write of one hour is the dearest use of one), 8,192

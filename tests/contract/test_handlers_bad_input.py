@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.authorization import AuthorizationId, hold_key
-from headroom.domain.usage import COUNT_MAX
+from headroom.pricing.domain.usage import COUNT_MAX
+from headroom.spending.domain.authorization import AuthorizationId, hold_key
 from tests.in_process import (
     Answer,
     Application,

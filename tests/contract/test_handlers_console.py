@@ -11,12 +11,12 @@ import pytest
 from functions.act_from_console import handler as act_from_console
 from functions.authorize_spend import handler as authorize_spend
 from functions.show_console_widget import handler as show_console_widget
-from headroom.store.audit import entry_to_wire, list_entries
-from headroom.store.organizations import find_organization
-from headroom.store.refusals import last_refusals
-from headroom.usecases.noticing import Noticed
-from headroom.wire.confirmations import confirmation_token
-from headroom.wire.orders import parse_confirmed, read_pressed
+from headroom.console.wire.confirmations import confirmation_token
+from headroom.console.wire.orders import parse_confirmed, read_pressed
+from headroom.organizations.store.audit import entry_to_wire, list_entries
+from headroom.organizations.store.organizations import find_organization
+from headroom.spending.store.refusals import last_refusals
+from headroom.spending.usecases.refusals import Noticed
 from tests.console import ACCOUNT, Action, Context, Reading, pressed
 from tests.in_process import Application, Organization, sample
 
@@ -453,7 +453,7 @@ def test_what_is_typed_cannot_leave_its_attribute_or_its_json(app: Application) 
     page = look('"><script>alert(1)</script>')
     assert [tag for tag, _ in page.elements if tag == "script"] == []
 
-    from headroom.wire.widgets import button
+    from headroom.console.wire.widgets import button
 
     html = button("Go", "arn", {"a": "</cwdb-action><script>&quot;'"}, display="popup")
     assert [tag for tag, _ in Reading(html).elements] == ["a", "cwdb-action"]

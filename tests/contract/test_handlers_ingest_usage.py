@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.usage import COUNT_MAX
-from headroom.store.organizations import find_organization
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize
-from headroom.usecases.governing import set_cap
-from headroom.usecases.sweeping import sweep
-from headroom.wire.authorizations import parse_authorization_request
+from headroom.limits.usecases.settings import set_cap
+from headroom.organizations.store.organizations import find_organization
+from headroom.pricing.domain.usage import COUNT_MAX
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.wire.authorizations import parse_authorization_request
 from tests.in_process import (
     Application,
     Organization,

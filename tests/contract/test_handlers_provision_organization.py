@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 
-from headroom.store.organizations import find_member, find_organization, find_pool, list_members
-from headroom.usecases.provisioning import organization_id
+from headroom.organizations.store.organizations import (
+    find_member,
+    find_organization,
+    find_pool,
+    list_members,
+)
+from headroom.provisioning.usecases.provisioning import organization_id
 from tests.in_process import Application, sample
 
 DOCUMENT = "provision_organization/organization"

@@ -15,18 +15,18 @@ from functions.authorize_spend import handler as authorize_spend
 from functions.ingest_usage import handler as ingest_usage
 from functions.provision_organization import handler as provision_organization
 from functions.sweep_holds import handler as sweep_holds
-from headroom.domain.pricing_terms import PricingTerms
-from headroom.store import keys
-from headroom.store.closings import last_closings
-from headroom.store.ledger import find_line
-from headroom.store.organizations import find_organization
-from headroom.store.table import Delete
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize
-from headroom.usecases.governing import change_organization
-from headroom.usecases.recording import record
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.usage_events import parse_event
+from headroom.core.store import keys
+from headroom.core.store.table import Delete
+from headroom.limits.usecases.settings import change_organization
+from headroom.organizations.store.closings import last_closings
+from headroom.organizations.store.organizations import find_organization
+from headroom.pricing.domain.pricing_terms import PricingTerms
+from headroom.spending.store.ledger import find_line
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 from tests.in_process import Application, Organization, sample, sample_body, usage_event
 from tests.template import template
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from headroom.store.organizations import find_organization, find_pool, list_registered
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize
-from headroom.wire.authorizations import parse_authorization_request
+from headroom.organizations.store.organizations import find_organization, find_pool, list_registered
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.wire.authorizations import parse_authorization_request
 from tests.in_process import Application, Organization, sample_body
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from functions.ingest_usage import handler as ingest_usage
-from headroom.errors import Overloaded
-from headroom.usecases.provisioning import organization_id
+from headroom.core.errors import Overloaded
+from headroom.provisioning.usecases.provisioning import organization_id
 from tests.in_process import Application, Organization, sample, usage_event
 
 

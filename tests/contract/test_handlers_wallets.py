@@ -16,12 +16,12 @@ from functions.manage_wallet import handler as manage_wallet
 from functions.publish_events import handler as publish_events
 from functions.reconcile_wallets import handler as reconcile_wallets
 from functions.reload_wallet import handler as reload_wallet
-from headroom.gateways.bus import NotPublished
-from headroom.gateways.queue import SqsQueue
-from headroom.settings import QueueSettings, WalletSettings
-from headroom.store import keys
-from headroom.store.credentials import put_key
-from headroom.usecases.keys import new_key
+from headroom.core.gateways.bus import NotPublished
+from headroom.core.gateways.queue import SqsQueue
+from headroom.core.settings import QueueSettings, WalletSettings
+from headroom.core.store import keys
+from headroom.organizations.store.credentials import put_key
+from headroom.organizations.usecases.api_keys import new_key
 from tests.fake_payments import ASKING_CARD, DECLINING_CARD, GOOD_CARD, FakePayments
 from tests.in_process import Answer, Application, Context, Organization, sample
 
@@ -364,7 +364,7 @@ class Hurried(Context):
 
 def test_a_shard_goes_on_where_time_ran_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     due = [f"org_{number}" for number in range(5)]
-    monkeypatch.setattr("headroom.usecases.looking_after.list_due", lambda *_: iter(due))
+    monkeypatch.setattr("headroom.payments.usecases.maintenance.list_due", lambda *_: iter(due))
     monkeypatch.setattr(reload_wallet, "TOGETHER", 2)
     scene.line.messages = [{"shard": 3}]
     reload_wallet.handler(scene.line.batch("reload_wallet/due"), cast("Any", Hurried()))

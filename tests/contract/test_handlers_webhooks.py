@@ -12,11 +12,11 @@ import pytest
 
 from functions.deliver_webhooks import handler as deliver_webhooks
 from functions.notify_people import handler as notify_people
-from headroom.domain.actor import Actor
-from headroom.gateways.mail import MailNotSent
-from headroom.gateways.webhook_key import read_key_of
-from headroom.store.deliveries import list_deliveries, read_delivery
-from headroom.usecases.endpoints import Wanted, create_endpoint
+from headroom.core.domain.actor import Actor
+from headroom.notifications.gateways.mail import MailNotSent
+from headroom.notifications.gateways.webhook_key import read_key_of
+from headroom.notifications.store.deliveries import list_deliveries, read_delivery
+from headroom.notifications.usecases.webhook_endpoints import Wanted, create_endpoint
 from tests.contract.test_handlers_rights import allowed, rights_used
 from tests.in_process import Application, Context, Organization, sample
 from tests.webhook_scene import KEY, Receiver, receiver

@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 
 from functions.serve_billing import handler as serve_billing
-from headroom.domain.money import parse_exact
-from headroom.store import ledger
-from headroom.store.credentials import put_key
-from headroom.usecases.authenticating import Callers
-from headroom.usecases.keys import new_key
+from headroom.core.domain.money import parse_exact
+from headroom.organizations.store.credentials import put_key
+from headroom.organizations.usecases.api_keys import new_key
+from headroom.organizations.usecases.authentication import Callers
+from headroom.spending.store import ledger
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, BEN, CENT, NOW, PAM, House
 from tests.contract.test_closing import AFTER

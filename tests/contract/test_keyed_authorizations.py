@@ -10,30 +10,30 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.answers import ENDED_LEAST, place_of
-from headroom.domain.budget import Budget
-from headroom.errors import Conflict, NotFound, SpendRefused
-from headroom.store import keys
-from headroom.store.budgets import find_budget, list_budgets
-from headroom.store.organizations import find_organization
-from headroom.store.receipts import Receipt, find_receipt, put_receipt
-from headroom.store.table import Refused
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import (
+from headroom.billing.usecases.period_close import begin, turn_members
+from headroom.core.errors import Conflict, NotFound, SpendRefused
+from headroom.core.store import keys
+from headroom.core.store.receipts import Receipt, find_receipt, put_receipt
+from headroom.core.store.table import Refused
+from headroom.limits.usecases.settings import change_person, set_cap, set_enabled
+from headroom.organizations.store.organizations import find_organization
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.domain.answers import ENDED_LEAST, place_of
+from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budgets import find_budget, list_budgets
+from headroom.spending.usecases.authorizations import (
     RELEASES_OVERLAP,
     Idempotency,
     authorize,
     extend,
     release,
 )
-from headroom.usecases.closing import begin, turn_members
-from headroom.usecases.governing import change_person, set_cap, set_enabled
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.usecases.sweeping import sweep
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 from tests.memory_table import MemoryTable
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 import pytest
 
 from functions.administer_organization import handler as administer
-from headroom.domain.organization import Member
-from headroom.store.organizations import put_member
-from headroom.usecases.listing import LOOKED_AT_MAX, LOOKED_AT_TOGETHER
+from headroom.limits.usecases.pages import LOOKED_AT_MAX, LOOKED_AT_TOGETHER
+from headroom.organizations.domain.organization import Member
+from headroom.organizations.store.organizations import put_member
 from tests.unit.test_rights import Context, House, issuer
 
 __all__ = ["issuer"]  # A fixture.

@@ -14,18 +14,18 @@ from typing import Any, Final
 
 import pytest
 
-from headroom.errors import NotFound
-from headroom.store import keys
-from headroom.store.budgets import list_budgets
-from headroom.store.ledger import find_line, line_to_wire
-from headroom.store.organizations import find_member, find_pool
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import release
-from headroom.usecases.governing import change_organization, set_cap, set_enabled
-from headroom.usecases.recording import record
-from headroom.usecases.staffing import add_member, change_seat, remove_member
-from headroom.usecases.sweeping import sweep
-from headroom.wire.usage_events import parse_event
+from headroom.core.errors import NotFound
+from headroom.core.store import keys
+from headroom.limits.usecases.members import add_member, change_seat, remove_member
+from headroom.limits.usecases.settings import change_organization, set_cap, set_enabled
+from headroom.organizations.store.organizations import find_member, find_pool
+from headroom.spending.store.budgets import list_budgets
+from headroom.spending.store.ledger import find_line, line_to_wire
+from headroom.spending.usecases.authorizations import release
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.usage_events import parse_event
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, NOW, OWNER, House
 

@@ -14,20 +14,20 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from functions.notify_people import handler as notify_people
-from headroom.domain.actor import Actor
-from headroom.domain.letters.letter import Letter
-from headroom.domain.letters.notices import _READERS, TOPICS
-from headroom.domain.organization import Member, Role
-from headroom.errors import Overloaded
-from headroom.gateways.mail import MailNotSent, MailRefused, MailUnknown, SesMailer
-from headroom.store.announcements import read_announcement
-from headroom.store.audit import entry_to_wire, list_entries
-from headroom.store.organizations import find_organization
-from headroom.store.table import Key
-from headroom.usecases.increasing import request_increase
-from headroom.usecases.notifying import Told, notify
-from headroom.usecases.preferences import change_preferences, preferences_to_wire
-from headroom.usecases.staffing import add_member, change_seat, remove_member
+from headroom.core.domain.actor import Actor
+from headroom.core.errors import Overloaded
+from headroom.core.store.announcements import read_announcement
+from headroom.core.store.table import Key
+from headroom.limits.usecases.increase_requests import request_increase
+from headroom.limits.usecases.members import add_member, change_seat, remove_member
+from headroom.notifications.domain.letters.letter import Letter
+from headroom.notifications.domain.letters.notices import _READERS, TOPICS
+from headroom.notifications.gateways.mail import MailNotSent, MailRefused, MailUnknown, SesMailer
+from headroom.notifications.usecases.mail import Told, notify
+from headroom.notifications.usecases.mail_preferences import change_preferences, preferences_to_wire
+from headroom.organizations.domain.organization import Member, Role
+from headroom.organizations.store.audit import entry_to_wire, list_entries
+from headroom.organizations.store.organizations import find_organization
 from tests.contract.governing import ANN, BEN, NOW, OLGA, OWNER, PAM, House
 from tests.in_process import Application, Context, sample
 from tests.template import template

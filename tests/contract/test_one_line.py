@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import pytest
 
-from headroom.errors import InvalidRequest
-from headroom.wire.invoices import parse_settlement
-from headroom.wire.orders import parse_confirmed, read_pressed
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.wallets import parse_adjustment
+from headroom.billing.wire.invoices import parse_settlement
+from headroom.console.wire.orders import parse_confirmed, read_pressed
+from headroom.core.errors import InvalidRequest
+from headroom.payments.wire.wallets import parse_adjustment
+from headroom.provisioning.wire.provisioning import parse_provisioning
 from tests.contract.test_absent_members import with_form
 from tests.contract.test_absent_members_invoked import DOCUMENT, NOW, ORGANIZATION
 from tests.every_route import Site

@@ -11,11 +11,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from headroom.gateways.payments import PaymentUnknown, SignatureInvalid
-from headroom.gateways.secrets import SecretMissing, read_payment_secret_of
-from headroom.gateways.stripe import StripePayments
-from headroom.gateways.stripe_line import StripeLine
-from headroom.settings import PaymentSettings
+from headroom.core.gateways.secrets import SecretMissing, read_payment_secret_of
+from headroom.core.settings import PaymentSettings
+from headroom.payments.gateways.payments import PaymentUnknown, SignatureInvalid
+from headroom.payments.gateways.stripe import StripePayments
+from headroom.payments.gateways.stripe_line import StripeLine
 from tools.local_stack.processor.webhooks import sign
 
 EVENT = json.dumps(

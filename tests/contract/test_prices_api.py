@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.prices import KINDS
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.domain.prices import KINDS
+from headroom.pricing.price_book import PRICE_BOOK
 from tests.every_route import MEMBER, Site
 
-MODIFIERS = Path(__file__).resolve().parents[2] / "layers/headroom/headroom/price_modifiers.json"
+MODIFIERS = (
+    Path(__file__).resolve().parents[2] / "layers/headroom/headroom/pricing/price_modifiers.json"
+)
 AGREED = [
     {
         "id": "opus-2026",

@@ -11,16 +11,16 @@ from typing import Any, cast
 import pytest
 
 from functions.receive_payment_event import handler as function
-from headroom.domain.payments import PaymentEvent
-from headroom.errors import Overloaded
-from headroom.gateways.payments import PaymentUnknown
-from headroom.gateways.secrets import PaymentSecret
-from headroom.gateways.stripe import StripePayments
-from headroom.gateways.stripe_line import StripeLine
-from headroom.store import keys
-from headroom.store.table import Contended
-from headroom.usecases.receiving import finish, receive
-from headroom.wire.http import BODY_LENGTH_MAX
+from headroom.core.errors import Overloaded
+from headroom.core.gateways.secrets import PaymentSecret
+from headroom.core.store import keys
+from headroom.core.store.table import Contended
+from headroom.core.wire.http import BODY_LENGTH_MAX
+from headroom.payments.gateways.payments import PaymentUnknown
+from headroom.payments.gateways.stripe import StripePayments
+from headroom.payments.gateways.stripe_line import StripeLine
+from headroom.payments.usecases.received_events import finish, receive
+from headroom.wallets.domain.payments import PaymentEvent
 from tests.in_process import Answer, Context, sample
 from tests.memory_table import MemoryTable
 from tools.local_stack.processor.webhooks import sign

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.money import format_amount
-from headroom.store import keys
-from headroom.store.figures import find_total
-from headroom.store.table import Item, Key, Page, Range
-from headroom.usecases.reconciling import (
+from headroom.core.domain.money import format_amount
+from headroom.core.store import keys
+from headroom.core.store.table import Item, Key, Page, Range
+from headroom.limits.store.figures import find_total
+from headroom.payments.usecases.reconciliation import (
     ADVICE,
     DRIFT,
     Drift,

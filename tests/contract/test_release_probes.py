@@ -11,9 +11,9 @@ import pytest
 from botocore.stub import Stubber
 
 from functions.smoke_release import handler as smoke_release
-from headroom.gateways.releases import VersionFailed
-from headroom.settings import ReleaseSettings
-from headroom.usecases.release_probes import PROBES, failed_probes
+from headroom.core.gateways.releases import VersionFailed
+from headroom.core.settings import ReleaseSettings
+from headroom.core.usecases.release_probes import PROBES, failed_probes
 from tests.emitted_metrics import function_folders, invoke, loaded
 from tests.in_process import Application, Context, sample
 from tests.resolved_template import Resolved

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.budget import Budget
-from headroom.domain.instants import to_wire
-from headroom.domain.letters.notices import notice_of
-from headroom.domain.reload import PENDING_LOOK, RELOAD_TAKES, PaymentTerms
-from headroom.errors import SpendRefused
-from headroom.store.keys import DUE_SHARDS
-from headroom.store.organizations import find_pool
-from headroom.usecases.following import Announced, follow
-from headroom.usecases.looking_after import due_wallets
+from headroom.core.domain.instants import to_wire
+from headroom.core.errors import SpendRefused
+from headroom.core.store.keys import DUE_SHARDS
+from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.notifications.domain.letters.notices import notice_of
+from headroom.organizations.store.organizations import find_pool
+from headroom.payments.usecases.maintenance import due_wallets
+from headroom.spending.domain.budget import Budget
+from headroom.wallets.domain.reload import PENDING_LOOK, RELOAD_TAKES, PaymentTerms
 from tests.fake_payments import SLOW_CARD
 from tests.purse import CENT, TERMS, Purse
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headroom.store.table import Item
+from headroom.core.store.table import Item
 from tests.closes import close_period
 from tests.contract.governing import ANN, PAM, House
 from tests.memory_files import MemoryFiles

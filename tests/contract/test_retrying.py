@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from headroom.domain.actor import Actor
-from headroom.errors import InvalidRequest, NotFound, SpendRefused
-from headroom.store.audit import entry_to_wire, list_entries
-from headroom.store.closings import find_closing
-from headroom.store.keys import DUE_SHARDS
-from headroom.store.table import Table
-from headroom.usecases.closing import hand_out
-from headroom.usecases.operating import Order, carry_out, inspect
+from headroom.billing.usecases.period_close import hand_out
+from headroom.console.usecases.operations import Order, carry_out, inspect
+from headroom.core.domain.actor import Actor
+from headroom.core.errors import InvalidRequest, NotFound, SpendRefused
+from headroom.core.store.keys import DUE_SHARDS
+from headroom.core.store.table import Table
+from headroom.organizations.store.audit import entry_to_wire, list_entries
+from headroom.organizations.store.closings import find_closing
 from tests.contract.governing import NOW, House
 from tests.fake_payments import DECLINING_CARD
 from tests.purse import Purse

@@ -7,7 +7,7 @@ import pytest
 from moto import mock_aws
 from pynamodb.connection import Connection
 
-from headroom.store.table import DynamoTable
+from headroom.core.store.table import DynamoTable
 from tests.histories import live
 from tests.mirror_table import MirrorTable
 from tests.template import table_definition

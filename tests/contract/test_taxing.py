@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from functions.invoice_organization.handler import draw_for
-from headroom.domain.invoice import Invoice
-from headroom.domain.money import NANOS_PER_CENT as CENT
-from headroom.domain.money import parse_exact, round_to_cents
-from headroom.domain.phrases import phrases
-from headroom.domain.tax import Tax, levy
-from headroom.errors import InvalidRequest
-from headroom.store.organizations import find_organization
-from headroom.usecases.operating import Order, carry_out
+from headroom.billing.domain.invoice import Invoice
+from headroom.billing.domain.phrases import phrases
+from headroom.console.usecases.operations import Order, carry_out
+from headroom.core.domain.money import NANOS_PER_CENT as CENT
+from headroom.core.domain.money import parse_exact, round_to_cents
+from headroom.core.errors import InvalidRequest
+from headroom.organizations.domain.tax import Tax, levy
+from headroom.organizations.store.organizations import find_organization
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, NOW, OWNER, House
 from tests.contract.test_closing import AFTER

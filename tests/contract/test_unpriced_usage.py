@@ -10,22 +10,22 @@ from typing import Any, Final
 
 import pytest
 
-from headroom.domain.pricing_terms import PricingTerms
-from headroom.domain.usage import ITERATIONS_MAX
-from headroom.errors import InvalidRequest
-from headroom.store import keys
-from headroom.store.budgets import find_budget
-from headroom.store.ledger import find_line
-from headroom.store.organizations import find_pool
-from headroom.store.unpriced import COUNTED_MAX, count_unpriced
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import release
-from headroom.usecases.governing import change_organization
-from headroom.usecases.overview import extra_usage
-from headroom.usecases.recording import record, rejected
-from headroom.usecases.sweeping import sweep
-from headroom.usecases.unpriced_usage import price_waiting
-from headroom.wire.usage_events import USAGE_KEPT_LENGTH_MAX, USAGE_LENGTH_MAX, parse_event
+from headroom.core.errors import InvalidRequest
+from headroom.core.store import keys
+from headroom.limits.usecases.settings import change_organization
+from headroom.organizations.store.organizations import find_pool
+from headroom.overview.usecases.overview import extra_usage
+from headroom.pricing.domain.pricing_terms import PricingTerms
+from headroom.pricing.domain.usage import ITERATIONS_MAX
+from headroom.spending.store.budgets import find_budget
+from headroom.spending.store.ledger import find_line
+from headroom.spending.store.unpriced import COUNTED_MAX, count_unpriced
+from headroom.spending.usecases.authorizations import release
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.unpriced_usage import price_waiting
+from headroom.spending.usecases.usage_events import record, rejected
+from headroom.spending.wire.usage_events import USAGE_KEPT_LENGTH_MAX, USAGE_LENGTH_MAX, parse_event
 from tests.contract.closing import Bureau
 from tests.contract.governing import ANN, CENT, NOW, House
 from tests.contract.test_late_usage import check_books, close, removed

@@ -14,24 +14,24 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.money import format_amount
-from headroom.domain.payments import Charge
-from headroom.errors import SpendRefused
-from headroom.store.intents import find_intent
-from headroom.store.models import SCHEMA
-from headroom.store.organizations import find_organization
-from headroom.store.table import Item
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.adjusting import Adjustment, adjust
-from headroom.usecases.authenticating import Callers
-from headroom.usecases.authorizing import authorize, extend, release
-from headroom.usecases.governing import set_cap, set_enabled
-from headroom.usecases.increasing import approve
-from headroom.usecases.recalling import recall
-from headroom.usecases.recording import record
-from headroom.usecases.sweeping import sweep
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.usage_events import parse_event
+from headroom.core.domain.money import format_amount
+from headroom.core.errors import SpendRefused
+from headroom.core.store.models import SCHEMA
+from headroom.core.store.table import Item
+from headroom.limits.usecases.increase_requests import approve
+from headroom.limits.usecases.settings import set_cap, set_enabled
+from headroom.organizations.store.organizations import find_organization
+from headroom.organizations.usecases.authentication import Callers
+from headroom.payments.usecases.adjustments import Adjustment, adjust
+from headroom.spending.usecases.authorizations import authorize, extend, release
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.recall import recall
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
+from headroom.wallets.domain.payments import Charge
+from headroom.wallets.store.intents import find_intent
 from tests.books import Books, Reader
 from tests.contract.closing import FUNCTIONS, Bureau
 from tests.contract.governing import ANN, BEN, CENT, OWNER

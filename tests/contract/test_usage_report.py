@@ -17,16 +17,17 @@ from typing import Any
 import pytest
 
 from functions.serve_billing import handler as serve_billing
-from headroom.clock import Clock
-from headroom.domain.money import format_amount
-from headroom.errors import Unfinished
-from headroom.store import keys, ledger
-from headroom.store.credentials import put_key
-from headroom.usecases import gathering
-from headroom.usecases.authenticating import Callers
-from headroom.usecases.gathering import Shelf, Span
-from headroom.usecases.keys import new_key
-from headroom.usecases.reporting import GroupBy, Report, report
+from headroom.billing.usecases import ledger_sums as gathering
+from headroom.billing.usecases.ledger_sums import Shelf, Span
+from headroom.billing.usecases.usage_report import GroupBy, Report, report
+from headroom.core.clock import Clock
+from headroom.core.domain.money import format_amount
+from headroom.core.errors import Unfinished
+from headroom.core.store import keys
+from headroom.organizations.store.credentials import put_key
+from headroom.organizations.usecases.api_keys import new_key
+from headroom.organizations.usecases.authentication import Callers
+from headroom.spending.store import ledger
 from tests.contract.governing import ANN, BEN, NOW, PAM, House
 from tests.in_process import Context, sample
 from tests.memory_files import MemoryFiles

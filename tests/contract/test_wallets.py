@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.instants import to_wire
-from headroom.domain.money import format_amount
-from headroom.domain.payments import Charge
-from headroom.domain.wallet import ReloadFigures
-from headroom.errors import (
+from headroom.core.domain.instants import to_wire
+from headroom.core.domain.money import format_amount
+from headroom.core.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
@@ -24,20 +22,22 @@ from headroom.errors import (
     PaymentDeclined,
     SpendRefused,
 )
-from headroom.gateways.payments import KEYS_LAST
-from headroom.store import keys
-from headroom.store.audit import entry_to_wire, list_entries
-from headroom.store.table import Refused
-from headroom.store.wallets import find_customer, put_customer
-from headroom.usecases.adjusting import Adjustment, adjust
-from headroom.usecases.charging import STALE_AFTER
-from headroom.usecases.confirming import confirm_payment
-from headroom.usecases.governing import set_enabled
-from headroom.usecases.looking_after import due_wallets
-from headroom.usecases.overview import extra_usage
-from headroom.usecases.reloading import set_auto_reload
-from headroom.usecases.wallet_view import show_wallet
-from headroom.usecases.wallets import funds_beside, open_wallet, spent_by_period
+from headroom.core.store import keys
+from headroom.core.store.table import Refused
+from headroom.limits.usecases.settings import set_enabled
+from headroom.organizations.store.audit import entry_to_wire, list_entries
+from headroom.overview.usecases.overview import extra_usage
+from headroom.payments.gateways.payments import KEYS_LAST
+from headroom.payments.usecases.adjustments import Adjustment, adjust
+from headroom.payments.usecases.auto_reload import set_auto_reload
+from headroom.payments.usecases.charges import STALE_AFTER
+from headroom.payments.usecases.confirmation import confirm_payment
+from headroom.payments.usecases.maintenance import due_wallets
+from headroom.payments.usecases.wallet_view import show_wallet
+from headroom.payments.usecases.wallets import funds_beside, open_wallet, spent_by_period
+from headroom.wallets.domain.payments import Charge
+from headroom.wallets.domain.wallet import ReloadFigures
+from headroom.wallets.store.wallets import find_customer, put_customer
 from tests.fake_payments import (
     ASKING_CARD,
     DECLINING_CARD,
@@ -971,7 +971,7 @@ def test_a_wallet_that_was_credited_and_spent_since_it_was_read_is_read_again(
             purse.follow()
         return spent_by_period(*args)
 
-    monkeypatch.setattr("headroom.usecases.booking.spent_by_period", late)
+    monkeypatch.setattr("headroom.payments.usecases.lot_consumption.spent_by_period", late)
     assert given(purse, 100)["entry"]["amount"] == "100"
     assert purse.wallet.total == purse.balance == 600 * CENT
     purse.prove()
@@ -1038,7 +1038,7 @@ def test_money_that_is_handed_out_while_credit_expires_is_not_taken_for_idle(
             held.append(purse.hold(300))
         return funds
 
-    monkeypatch.setattr("headroom.usecases.booking.funds_beside", late)
+    monkeypatch.setattr("headroom.payments.usecases.lot_consumption.funds_beside", late)
     purse.look()
     # What is held is borne by the credit that expires first.
     expired = -purse.entries()[-1].amount
@@ -1063,7 +1063,7 @@ def test_a_refund_is_not_refused_for_money_that_just_left_with_another_one(
             given(purse, 1500, "refund", payment_id="pi_2")
         return funds_beside(*args)
 
-    monkeypatch.setattr("headroom.usecases.adjusting.funds_beside", late)
+    monkeypatch.setattr("headroom.payments.usecases.adjustments.funds_beside", late)
     assert given(purse, 500, "refund", payment_id="pi_1")["status"] == "succeeded"
     assert purse.balance == 1000 * CENT
     purse.prove()

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from headroom.gateways.webhooks import NotDelivered, WebSender
+from headroom.notifications.gateways.webhooks import NotDelivered, WebSender
 from tests.webhook_scene import Receiver, receiver
 
 NAME = "hooks.acme.example"

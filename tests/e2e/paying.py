@@ -11,10 +11,10 @@ from urllib.request import Request, urlopen
 
 import boto3
 
-from headroom.gateways.secrets import PaymentSecret, parse_payment_secret
-from headroom.gateways.stripe import StripePayments
-from headroom.gateways.stripe_line import StripeLine
-from headroom.store import keys
+from headroom.core.gateways.secrets import PaymentSecret, parse_payment_secret
+from headroom.core.store import keys
+from headroom.payments.gateways.stripe import StripePayments
+from headroom.payments.gateways.stripe_line import StripeLine
 from tests.e2e.governed import PATIENCE_SECONDS
 from tools.local_stack.processor.webhooks import sign
 

@@ -13,8 +13,8 @@ import boto3
 import httpx2
 import pytest
 
-from headroom.domain.payments import Payment
-from headroom.usecases.closing import SHARD_MEMBERS
+from headroom.billing.usecases.period_close import SHARD_MEMBERS
+from headroom.wallets.domain.payments import Payment
 from tests.e2e.paying import Processor, awaited
 from tests.fake_payments import ASKING_CARD
 from tests.state_machine import definition

@@ -16,7 +16,7 @@ from botocore.config import Config
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import CHECKS, load_all_checks
 
-from headroom.store import keys
+from headroom.core.store import keys
 from tools.build_openapi import DOCUMENT
 from tools.local_stack.emulator import ROOT
 from tools.local_stack.issuer import Issuer

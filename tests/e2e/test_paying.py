@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from headroom.domain.payments import Payment
+from headroom.wallets.domain.payments import Payment
 from tests.e2e.governed import House, provision_house
 from tests.e2e.paying import Processor, awaited
 from tests.fake_payments import ASKING_CARD, DECLINING_CARD, GOOD_CARD, REFUSED_CARD

@@ -10,17 +10,17 @@ from typing import Any
 import boto3
 import pytest
 
-from headroom.domain.periods import period_bounds, time_zone
-from headroom.errors import SpendRefused
-from headroom.store.organizations import find_organization, find_pool
-from headroom.store.table import DynamoTable, Range
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authenticating import Callers
-from headroom.usecases.authorizing import authorize
-from headroom.usecases.governing import set_enabled
-from headroom.usecases.recording import record
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.usage_events import parse_event
+from headroom.core.domain.periods import period_bounds, time_zone
+from headroom.core.errors import SpendRefused
+from headroom.core.store.table import DynamoTable, Range
+from headroom.limits.usecases.settings import set_enabled
+from headroom.organizations.store.organizations import find_organization, find_pool
+from headroom.organizations.usecases.authentication import Callers
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 from tests.closes import close_period
 from tests.contract.governing import CENT
 from tests.e2e.governed import House, provision_house

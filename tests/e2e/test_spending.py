@@ -13,8 +13,8 @@ import boto3
 import httpx2
 import pytest
 
-from headroom.store import keys
-from headroom.store.table import Item, Key
+from headroom.core.store import keys
+from headroom.core.store.table import Item, Key
 from tests.e2e.governed import PATIENCE_SECONDS, House, provision_house
 from tests.in_process import Answer, sample, sample_body, usage_event
 

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from headroom.store import keys
+from headroom.core.store import keys
 from tests.e2e.governed import House, provision_house
 from tests.e2e.paying import awaited
 from tests.fake_payments import GOOD_CARD

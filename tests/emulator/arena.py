@@ -18,22 +18,22 @@ from typing import Any, TypeVar
 
 from pynamodb.connection import Connection
 
-from headroom.domain.allotment import Pool
-from headroom.domain.budget import Budget
-from headroom.domain.organization import Organization
-from headroom.store import keys
-from headroom.store.budgets import find_past_budget
-from headroom.store.ledger import list_lines
-from headroom.store.models import LineRecord, PoolRecord, SettingsRecord, read_budget
-from headroom.store.table import Change, DynamoTable, Item, Key, Page, Range, Table, Update
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import Idempotency, authorize
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.fields import digest_of
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.core.store import keys
+from headroom.core.store.models import LineRecord, PoolRecord, SettingsRecord, read_budget
+from headroom.core.store.table import Change, DynamoTable, Item, Key, Page, Range, Table, Update
+from headroom.core.wire.fields import digest_of
+from headroom.organizations.domain.organization import Organization
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.domain.allotment import Pool
+from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budgets import find_past_budget
+from headroom.spending.store.ledger import list_lines
+from headroom.spending.usecases.authorizations import Idempotency, authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 
 MODEL = "claude-sonnet-4-5"
 TOKEN_NANOS = 15_000  # One token of output at the list price of 15 dollars a million.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import boto3
 import pytest
 
-from headroom.store.table import DynamoTable
+from headroom.core.store.table import DynamoTable
 from tests.emulator.arena import connect
 from tests.template import table_definition
 

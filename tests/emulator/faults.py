@@ -16,7 +16,7 @@ from typing import Any
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from headroom.store.table import DynamoTable
+from headroom.core.store.table import DynamoTable
 from tools.dynamodb_answers import answer_for, cancelled, error
 
 _SINGLE_WRITES = ("UpdateItem", "PutItem", "DeleteItem")

@@ -15,12 +15,12 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from headroom.domain.organization import Organization
-from headroom.errors import HeadroomError, SpendRefused
-from headroom.store.organizations import find_organization
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize, release
-from headroom.wire.authorizations import parse_authorization_request
+from headroom.core.errors import HeadroomError, SpendRefused
+from headroom.organizations.domain.organization import Organization
+from headroom.organizations.store.organizations import find_organization
+from headroom.spending.usecases.authorizations import authorize, release
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.wire.authorizations import parse_authorization_request
 from tests.emulator.tables import table_at
 
 

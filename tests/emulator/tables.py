@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pynamodb.connection import Connection
 
-from headroom.store.table import DynamoTable
+from headroom.core.store.table import DynamoTable
 
 
 def table_at(endpoint_url: str, name: str) -> DynamoTable:

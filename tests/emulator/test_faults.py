@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from headroom.domain.money import format_amount
-from headroom.errors import HeadroomError, Overloaded, SpendRefused
-from headroom.store.table import Contended, DynamoTable
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import extend, release
-from headroom.usecases.governing import set_cap, set_enabled
-from headroom.usecases.recalling import recall
-from headroom.usecases.sweeping import look_at
+from headroom.core.domain.money import format_amount
+from headroom.core.errors import HeadroomError, Overloaded, SpendRefused
+from headroom.core.store.table import Contended, DynamoTable
+from headroom.limits.usecases.settings import set_cap, set_enabled
+from headroom.spending.usecases.authorizations import extend, release
+from headroom.spending.usecases.expiry import look_at
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.recall import recall
 from tests.emulator.arena import (
     CENT_NANOS,
     PATIENCE_SECONDS,

@@ -24,21 +24,21 @@ from typing import Any
 import boto3
 import pytest
 
-from headroom.domain.actor import Actor
-from headroom.domain.organization import Member, Organization
-from headroom.errors import SpendRefused
-from headroom.store.budgets import find_budget
-from headroom.store.limits import LimitPlace
-from headroom.store.organizations import find_organization, find_pool, put_member
-from headroom.store.table import DynamoTable, Item
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize, release
-from headroom.usecases.limiting import set_limit
-from headroom.usecases.listing import effective_page
-from headroom.usecases.provisioning import provision
-from headroom.usecases.totals import total
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.organizations import parse_provisioning
+from headroom.core.domain.actor import Actor
+from headroom.core.errors import SpendRefused
+from headroom.core.store.table import DynamoTable, Item
+from headroom.limits.store.limits import LimitPlace
+from headroom.limits.usecases.pages import effective_page
+from headroom.limits.usecases.spend_limits import set_limit
+from headroom.organizations.domain.organization import Member, Organization
+from headroom.organizations.store.organizations import find_organization, find_pool, put_member
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.store.budgets import find_budget
+from headroom.spending.usecases.authorizations import authorize, release
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.totals import total
+from headroom.spending.wire.authorizations import parse_authorization_request
 from tests.emulator.tables import table_at
 from tests.template import table_definition
 

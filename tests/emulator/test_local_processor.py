@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from headroom.domain.payments import Charge
-from headroom.gateways.secrets import PaymentSecret
-from headroom.gateways.stripe import StripePayments
-from headroom.gateways.stripe_line import StripeLine
+from headroom.core.gateways.secrets import PaymentSecret
+from headroom.payments.gateways.stripe import StripePayments
+from headroom.payments.gateways.stripe_line import StripeLine
+from headroom.wallets.domain.payments import Charge
 from tools import processes
 from tools.local_stack.paying import CARDS, Hand, NothingToDo
 from tools.local_stack.payments import API_KEY, LocalProcessor

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from headroom.domain.payments import Charge, Payment
-from headroom.gateways.payments import PaymentUnknown
-from headroom.gateways.secrets import PaymentSecret, SecretMissing
-from headroom.gateways.stripe import StripePayments
-from headroom.gateways.stripe_line import StripeLine
+from headroom.core.gateways.secrets import PaymentSecret, SecretMissing
+from headroom.payments.gateways.payments import PaymentUnknown
+from headroom.payments.gateways.stripe import StripePayments
+from headroom.payments.gateways.stripe_line import StripeLine
+from headroom.wallets.domain.payments import Charge, Payment
 from tests.fake_payments import GOOD_CARD
 from tests.faulty_processor import Fault
 from tests.payment_promises import DAY, PaymentPromises, payments_with

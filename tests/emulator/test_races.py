@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from headroom.errors import Conflict, SpendRefused
-from headroom.store.table import Contended, DynamoTable, Refused
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import release
-from headroom.usecases.governing import set_cap, set_enabled
-from headroom.usecases.recalling import recall, recall_member
-from headroom.usecases.sweeping import look_at
+from headroom.core.errors import Conflict, SpendRefused
+from headroom.core.store.table import Contended, DynamoTable, Refused
+from headroom.limits.usecases.settings import set_cap, set_enabled
+from headroom.spending.usecases.authorizations import release
+from headroom.spending.usecases.expiry import look_at
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.recall import recall, recall_member
 from tests.emulator.arena import (
     CENT_NANOS,
     PATIENCE_SECONDS,

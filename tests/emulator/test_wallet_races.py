@@ -12,19 +12,19 @@ from datetime import timedelta
 
 import pytest
 
-from headroom.domain.actor import SYSTEM
-from headroom.domain.reload import PaymentTerms
-from headroom.domain.wallet import AutoReload, Wallet
-from headroom.errors import Overloaded, SpendRefused
-from headroom.store.organizations import find_organization, find_pool
-from headroom.store.table import DynamoTable
-from headroom.store.wallets import find_wallet, list_wallet_entries
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.following import Announced, follow
-from headroom.usecases.looking_after import look_after, reload_marked
-from headroom.usecases.reloading import set_auto_reload
-from headroom.usecases.topping_up import TopUp, top_up
-from headroom.usecases.wallet_view import show_wallet
+from headroom.core.domain.actor import SYSTEM
+from headroom.core.errors import Overloaded, SpendRefused
+from headroom.core.store.table import DynamoTable
+from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.organizations.store.organizations import find_organization, find_pool
+from headroom.payments.usecases.auto_reload import set_auto_reload
+from headroom.payments.usecases.maintenance import look_after, reload_marked
+from headroom.payments.usecases.top_ups import TopUp, top_up
+from headroom.payments.usecases.wallet_view import show_wallet
+from headroom.spending.usecases.grants import Hints
+from headroom.wallets.domain.reload import PaymentTerms
+from headroom.wallets.domain.wallet import AutoReload, Wallet
+from headroom.wallets.store.wallets import find_wallet, list_wallet_entries
 from tests.emulator.arena import (
     CENT_NANOS,
     PATIENCE_SECONDS,

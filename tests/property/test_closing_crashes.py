@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from headroom.store.organizations import find_organization
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.organizations.store.organizations import find_organization
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.usage_events import parse_event
 from tests.contract.closing import Bureau
 from tests.memory_table import MemoryTable
 from tests.partitions import Partitions

@@ -13,22 +13,22 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.answers import place_of
-from headroom.domain.authorization import AuthorizationId
-from headroom.domain.organization import Organization
-from headroom.errors import Conflict, SpendRefused
-from headroom.store.budgets import find_budget
-from headroom.store.organizations import find_organization, list_members
-from headroom.store.table import Key
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import Idempotency, authorize, extend, release
-from headroom.usecases.governing import change_person, set_cap, set_enabled
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.usecases.sweeping import sweep
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.core.errors import Conflict, SpendRefused
+from headroom.core.store.table import Key
+from headroom.limits.usecases.settings import change_person, set_cap, set_enabled
+from headroom.organizations.domain.organization import Organization
+from headroom.organizations.store.organizations import find_organization, list_members
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.domain.answers import place_of
+from headroom.spending.domain.authorization import AuthorizationId
+from headroom.spending.store.budgets import find_budget
+from headroom.spending.usecases.authorizations import Idempotency, authorize, extend, release
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 from tests.memory_table import MemoryTable
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

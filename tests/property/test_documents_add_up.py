@@ -19,29 +19,29 @@ from typing import Any
 import pytest
 from reportlab.platypus import KeepTogether, Paragraph, Table
 
-from headroom.domain.actor import Actor
-from headroom.domain.invoice import Invoice, Terms
-from headroom.domain.money import NANOS_PER_CENT as CENT
-from headroom.domain.money import parse_exact
-from headroom.domain.phrases import Phrases, phrases
-from headroom.domain.wallet import credit, debit
-from headroom.gateways import paper
-from headroom.gateways.paper import Seller
-from headroom.store.invoices import list_invoices
-from headroom.store.wallets import take_step
-from headroom.usecases import invoicing
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.collecting import Collector, settle_invoice
-from headroom.usecases.crediting import credit_invoice
-from headroom.usecases.gathering import Shelf, Span
-from headroom.usecases.invoicing import draft_invoice, find_shown, header, shown
-from headroom.usecases.recording import record
-from headroom.usecases.reporting import GROUPS, report, report_csv
-from headroom.usecases.totalling import credit_note_detail, detail_name
-from headroom.usecases.wallets import open_wallet
-from headroom.wire.pages import PageRequest
-from headroom.wire.reports import report_answer
-from headroom.wire.usage_events import parse_event
+from headroom.billing.domain.invoice import Invoice, Terms
+from headroom.billing.domain.phrases import Phrases, phrases
+from headroom.billing.gateways import paper
+from headroom.billing.gateways.paper import Seller
+from headroom.billing.store.invoices import list_invoices
+from headroom.billing.usecases import invoices as invoicing
+from headroom.billing.usecases.collection import Collector, settle_invoice
+from headroom.billing.usecases.credit_notes import credit_invoice
+from headroom.billing.usecases.invoices import draft_invoice, find_shown, header, shown
+from headroom.billing.usecases.ledger_sums import Shelf, Span
+from headroom.billing.usecases.period_sums import credit_note_detail, detail_name
+from headroom.billing.usecases.usage_report import GROUPS, report, report_csv
+from headroom.billing.wire.reports import report_answer
+from headroom.core.domain.actor import Actor
+from headroom.core.domain.money import NANOS_PER_CENT as CENT
+from headroom.core.domain.money import parse_exact
+from headroom.core.wire.pages import PageRequest
+from headroom.payments.usecases.wallets import open_wallet
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.usage_events import parse_event
+from headroom.wallets.domain.wallet import credit, debit
+from headroom.wallets.store.wallets import take_step
 from tests.closes import close_period
 from tests.contract.governing import ANN, BEN, NOW, OLGA, PAM, House
 from tests.memory_files import MemoryFiles

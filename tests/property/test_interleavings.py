@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headroom.domain import answers
+from headroom.spending.domain import answers
 from tests.histories import live
 from tests.world import World
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.money import parse_exact
-from headroom.store.wallets import entries_page, entry_to_wire
-from headroom.usecases import invoicing
-from headroom.usecases.gathering import Shelf, Span
-from headroom.usecases.invoicing import shown
-from headroom.usecases.reporting import report
-from headroom.usecases.wallet_view import show_wallet
-from headroom.wire.pages import PageRequest
-from headroom.wire.reports import report_answer
+from headroom.billing.usecases import invoices as invoicing
+from headroom.billing.usecases.invoices import shown
+from headroom.billing.usecases.ledger_sums import Shelf, Span
+from headroom.billing.usecases.usage_report import report
+from headroom.billing.wire.reports import report_answer
+from headroom.core.domain.money import parse_exact
+from headroom.core.wire.pages import PageRequest
+from headroom.payments.usecases.wallet_view import show_wallet
+from headroom.wallets.store.wallets import entries_page, entry_to_wire
 from tests.memory_files import MemoryFiles
 from tests.page import ASSETS, Answer, Node, Scene, draw, nanos
 from tests.property.test_documents_add_up import Life

@@ -17,11 +17,11 @@ from genai_prices.types import ModelPrice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headroom.domain.bounds import HOLD_LIFE_MAX, bound_request
-from headroom.domain.model_names import read_model_name
-from headroom.domain.modifiers import ModifierKind, in_force
-from headroom.domain.money import allocate, format_amount, parse_amount
-from headroom.domain.prices import (
+from headroom.core.domain.money import allocate, format_amount, parse_amount
+from headroom.pricing.domain.bounds import HOLD_LIFE_MAX, bound_request
+from headroom.pricing.domain.model_names import read_model_name
+from headroom.pricing.domain.modifiers import ModifierKind, in_force
+from headroom.pricing.domain.prices import (
     KINDS,
     ContractPrice,
     ServiceTier,
@@ -29,8 +29,14 @@ from headroom.domain.prices import (
     Unpriceable,
     read_contract_price,
 )
-from headroom.domain.requests import SERVER_TOOLS, Advisor, CacheLifetime, Fallback, HoldRequest
-from headroom.domain.usage import (
+from headroom.pricing.domain.requests import (
+    SERVER_TOOLS,
+    Advisor,
+    CacheLifetime,
+    Fallback,
+    HoldRequest,
+)
+from headroom.pricing.domain.usage import (
     COUNT_MAX,
     AskedSpeed,
     Geography,
@@ -40,7 +46,7 @@ from headroom.domain.usage import (
     Usage,
     price,
 )
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.price_book import PRICE_BOOK
 from tests.used import used
 
 ANTHROPIC = next(provider for provider in providers if provider.id == "anthropic")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from headroom.store.organizations import find_pool
-from headroom.usecases.authorizing import release
-from headroom.usecases.sweeping import LOOK_EVERY_MILLIS, sweep
+from headroom.organizations.store.organizations import find_pool
+from headroom.spending.usecases.authorizations import release
+from headroom.spending.usecases.expiry import LOOK_EVERY_MILLIS, sweep
 from tests.office import THOUSAND_TOKENS, Office
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headroom.domain.allotment import limit_used
-from headroom.errors import Conflict, SpendRefused
-from headroom.usecases.authorizing import extend, release
-from headroom.usecases.sweeping import sweep
+from headroom.core.errors import Conflict, SpendRefused
+from headroom.spending.domain.allotment import limit_used
+from headroom.spending.usecases.authorizations import extend, release
+from headroom.spending.usecases.expiry import sweep
 from tests.office import THOUSAND_TOKENS, Office
 
 # Monday the 30th: the month ends in this week.

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from headroom.errors import Overloaded
-from headroom.gateways.payments import PaymentUnknown
-from headroom.usecases.adjusting import Adjustment, adjust
+from headroom.core.errors import Overloaded
+from headroom.payments.gateways.payments import PaymentUnknown
+from headroom.payments.usecases.adjustments import Adjustment, adjust
 from tests.fake_payments import ASKING_CARD, GOOD_CARD, SLOW_CARD
 from tests.purse import CENT, NOW, Purse
 

@@ -16,23 +16,23 @@ from typing import Any
 import pytest
 
 from functions.invoice_organization import handler as invoice_organization
-from headroom.domain.invoice import Invoice
-from headroom.domain.payments import PaymentEvent
-from headroom.domain.periods import period_bounds, period_of, time_zone
-from headroom.errors import SpendRefused
-from headroom.store.organizations import find_organization
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize, release
-from headroom.usecases.collecting import apply_invoice_event
-from headroom.usecases.gathering import Shelf, Span
-from headroom.usecases.governing import change_person, set_cap, set_enabled
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.usecases.reporting import report
-from headroom.usecases.sweeping import sweep
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.billing.domain.invoice import Invoice
+from headroom.billing.usecases.collection import apply_invoice_event
+from headroom.billing.usecases.ledger_sums import Shelf, Span
+from headroom.billing.usecases.usage_report import report
+from headroom.core.domain.periods import period_bounds, period_of, time_zone
+from headroom.core.errors import SpendRefused
+from headroom.limits.usecases.settings import change_person, set_cap, set_enabled
+from headroom.organizations.store.organizations import find_organization
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.usecases.authorizations import authorize, release
+from headroom.spending.usecases.expiry import sweep
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
+from headroom.wallets.domain.payments import PaymentEvent
 from tests.contract.closing import Bureau
 from tests.fake_payments import GOOD_CARD, FakePayments
 from tests.memory_files import MemoryFiles

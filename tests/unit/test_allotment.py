@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headroom.domain.allotment import (
+from headroom.core.domain.instants import to_millis
+from headroom.organizations.domain.organization import Limits, Member, Organization, Tier
+from headroom.spending.domain.allotment import (
     SLICE_GROWS_WITHIN_MILLIS,
     SLICE_LASTS_MILLIS,
     Claim,
@@ -19,9 +21,7 @@ from headroom.domain.allotment import (
     limit_resets_at,
     limit_used,
 )
-from headroom.domain.budget import Budget, OpenWindow
-from headroom.domain.instants import to_millis
-from headroom.domain.organization import Limits, Member, Organization, Tier
+from headroom.spending.domain.budget import Budget, OpenWindow
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NEVER = 10**14

@@ -7,8 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headroom.domain.allotment import HOLDS_MAX
-from headroom.domain.answers import (
+from headroom.core.store import keys
+from headroom.core.store.models import BudgetRecord
+from headroom.organizations.domain.organization import EffectiveLimit
+from headroom.pricing.domain.requests import HoldRequest
+from headroom.spending.domain.allotment import HOLDS_MAX
+from headroom.spending.domain.answers import (
     ENDED_LEAST,
     FirstAnswer,
     entropy_of,
@@ -16,12 +20,8 @@ from headroom.domain.answers import (
     place_of,
     request_of,
 )
-from headroom.domain.authorization import AuthorizationId, Hold, hold_key
-from headroom.domain.budget import Budget, OpenWindow
-from headroom.domain.organization import EffectiveLimit
-from headroom.domain.requests import HoldRequest
-from headroom.store import keys
-from headroom.store.models import BudgetRecord
+from headroom.spending.domain.authorization import AuthorizationId, Hold, hold_key
+from headroom.spending.domain.budget import Budget, OpenWindow
 from tests.item_size import size_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

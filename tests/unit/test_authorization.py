@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.domain.authorization import (
+from headroom.core.domain.instants import from_millis, to_millis
+from headroom.core.errors import NotFound
+from headroom.organizations.domain.organization import WINDOW_MINUTES_MAX
+from headroom.pricing.domain.requests import HoldRequest
+from headroom.spending.domain.authorization import (
     AuthorizationId,
     Hold,
     hold_key,
     taken_at,
 )
-from headroom.domain.instants import from_millis, to_millis
-from headroom.domain.organization import WINDOW_MINUTES_MAX
-from headroom.domain.requests import HoldRequest
-from headroom.errors import NotFound
 
 NOW = datetime(2026, 11, 23, 12, 30, 15, 250_000, tzinfo=UTC)
 ORG = "org_one"

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.bounds import Inexact, RequestBound, bound_request
-from headroom.domain.prices import (
+from headroom.pricing.domain.bounds import Inexact, RequestBound, bound_request
+from headroom.pricing.domain.prices import (
     ContractPrice,
     ServiceTier,
     UnknownModel,
     Unpriceable,
     read_contract_price,
 )
-from headroom.domain.requests import Advisor, Fallback, HoldRequest
-from headroom.domain.usage import COUNT_MAX, price
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.domain.requests import Advisor, Fallback, HoldRequest
+from headroom.pricing.domain.usage import COUNT_MAX, price
+from headroom.pricing.price_book import PRICE_BOOK
 from tests.used import used
 
 JULY = datetime(2026, 7, 1, tzinfo=UTC)

@@ -7,10 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headroom.domain.authorization import Hold, hold_key
-from headroom.domain.budget import Budget, OpenWindow, refresh, return_allowance
-from headroom.domain.instants import to_millis
-from headroom.domain.organization import AllowanceWindow, Member, Organization, SeatTier, Tier
+from headroom.core.domain.instants import to_millis
+from headroom.organizations.domain.organization import (
+    AllowanceWindow,
+    Member,
+    Organization,
+    SeatTier,
+    Tier,
+)
+from headroom.spending.domain.authorization import Hold, hold_key
+from headroom.spending.domain.budget import Budget, OpenWindow, refresh, return_allowance
 
 # A Monday.
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

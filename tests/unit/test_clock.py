@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headroom.clock import Clock
+from headroom.core.clock import Clock
 from tests.template import template
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.bounds import HOLD_LIFE_MAX
-from headroom.usecases.closing import LOOK_AGAIN, SHARD_MEMBERS, Shard, shards_to_wire
-from headroom.wire.authorizations import USER_ID_LENGTH_MAX
+from headroom.billing.usecases.period_close import LOOK_AGAIN, SHARD_MEMBERS, Shard, shards_to_wire
+from headroom.pricing.domain.bounds import HOLD_LIFE_MAX
+from headroom.spending.wire.authorizations import USER_ID_LENGTH_MAX
 from tests.state_machine import Histories, History, Throttled, definition, execute
 
 HISTORY_MAX = 25_000

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import headroom
-from headroom.domain.csv_files import Columns, csv_head, csv_lines, text_cell
-from headroom.usecases import reporting, totalling
+from headroom.billing.usecases import period_sums as totalling
+from headroom.billing.usecases import usage_report as reporting
+from headroom.core.domain.csv_files import Columns, csv_head, csv_lines, text_cell
 
 # What spreadsheets run, or trim and then run.
 SIGNS = [

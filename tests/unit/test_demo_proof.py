@@ -16,18 +16,18 @@ import httpx2
 import pytest
 from rich.console import Console
 
-from headroom.errors import HeadroomError
-from headroom.store import keys
-from headroom.store.organizations import find_organization
-from headroom.store.table import Key
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import Idempotency, authorize, release
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.fields import digest_of
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.core.errors import HeadroomError
+from headroom.core.store import keys
+from headroom.core.store.table import Key
+from headroom.core.wire.fields import digest_of
+from headroom.organizations.store.organizations import find_organization
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.usecases.authorizations import Idempotency, authorize, release
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 from tests.memory_table import MemoryTable
 from tools.demo.books import Counters, find_lines, read_books, read_counters
 from tools.demo.client import ATTEMPTS_MAX, Api

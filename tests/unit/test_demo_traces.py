@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.bounds import bound_request
-from headroom.domain.usage import price
-from headroom.price_book import PRICE_BOOK
-from headroom.wire.authorizations import parse_authorization_request
+from headroom.pricing.domain.bounds import bound_request
+from headroom.pricing.domain.usage import price
+from headroom.pricing.price_book import PRICE_BOOK
+from headroom.spending.wire.authorizations import parse_authorization_request
 from tools.demo.dealing import Person, deal
 from tools.demo.questions import question
 from tools.demo.traces import (

@@ -14,7 +14,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from headroom.gateways.secrets import parse_payment_secret
+from headroom.core.gateways.secrets import parse_payment_secret
 from tests.documents import (
     BLOCK,
     DOCUMENTS,

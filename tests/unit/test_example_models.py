@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from anthropic.resources.messages import DEPRECATED_MODELS
 
-from headroom.domain.prices import UnknownModel
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.domain.prices import UnknownModel
+from headroom.pricing.price_book import PRICE_BOOK
 from tests.documents import DOCUMENTS, ROOT
 from tools.example_models import MODELS
 
 NAME = re.compile(r"claude-(?:[a-z]*-?[0-9][a-z0-9.@-]*|[a-z]+-(?:latest|preview))", re.IGNORECASE)
 # Prices are of every model that was ever sold, and no examples.
 PRICES = {
-    ROOT / "layers" / "headroom" / "headroom" / "price_book.json",
-    ROOT / "layers" / "headroom" / "headroom" / "price_modifiers.json",
+    ROOT / "layers" / "headroom" / "headroom" / "pricing" / "price_book.json",
+    ROOT / "layers" / "headroom" / "headroom" / "pricing" / "price_modifiers.json",
     ROOT / "tools" / "prices" / "additions.json",
 }
 # These tell of prices and names, of other models than the examples'. None of them may come to an
@@ -29,7 +29,7 @@ PRICES = {
 ON_PRICES = {
     "docs/adr/0030-a-price-is-a-function-of-the-whole-request.md",
     "docs/prices.md",
-    "layers/headroom/headroom/domain/model_names.py",
+    "layers/headroom/headroom/pricing/domain/model_names.py",
 }
 RATES = re.compile(r"^\| claude-\S+ \|(?: (?:[0-9.]+|not sold) \|)+$", re.MULTILINE)
 NAMES = re.compile(r'^    "claude-\S+": "claude-\S+",$', re.MULTILINE)

@@ -5,7 +5,7 @@ from typing import Any
 from pynamodb.connection import Connection
 from pynamodb.expressions.operand import Path
 
-from headroom.store.table import Check, DynamoTable, Key
+from headroom.core.store.table import Check, DynamoTable, Key
 
 A, B, C, D = (Path(name) for name in "abcd")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headroom.wire.rights import RIGHTS
+from headroom.organizations.wire.rights import RIGHTS
 from tests.memory_table import MemoryTable
 from tests.unit.test_rights import ROUTES, House, call, house, issuer
 
@@ -182,7 +182,7 @@ def test_an_idempotency_key_of_another_form_is_refused(
 
 def test_a_failure_is_not_replayed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client(house, monkeypatch, "/v1/organizations/members", "owner")
-    refuse: Callable[..., Any] = importlib.import_module("headroom.errors").Overloaded
+    refuse: Callable[..., Any] = importlib.import_module("headroom.core.errors").Overloaded
     admin = client.module
 
     def busy(*_: Any, **__: Any) -> Any:

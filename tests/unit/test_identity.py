@@ -18,13 +18,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from headroom.domain.identity import Person
-from headroom.errors import Overloaded, Unauthenticated
-from headroom.gateways.oidc import OidcIdentity, fetch_keys_from
-from headroom.usecases.authenticating import authenticate_person
-from headroom.usecases.governing import change_person
-from headroom.usecases.provisioning import provision
-from headroom.wire.organizations import parse_provisioning
+from headroom.core.errors import Overloaded, Unauthenticated
+from headroom.limits.usecases.settings import change_person
+from headroom.organizations.domain.identity import Person
+from headroom.organizations.gateways.oidc import OidcIdentity, fetch_keys_from
+from headroom.organizations.usecases.authentication import authenticate_person
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
 from tests.memory_table import MemoryTable
 from tools.local_stack.issuer import AUDIENCE, ISSUER, KEY_ID, ORGANIZATION_CLAIM, Issuer
 

@@ -135,7 +135,7 @@ def test_a_role_allows_what_its_triggers_need_and_no_other_triggers_rights(name:
     assert actions >= CONSUMED if "SQS" in triggers else not CONSUMED & actions
     assert actions >= STREAMED if "DynamoDB" in triggers else not STREAMED & actions
     if "events:PutEvents" in actions:
-        assert "headroom.gateways.bus" in reachable_modules(handler_of(name))
+        assert "headroom.core.gateways.bus" in reachable_modules(handler_of(name))
 
 
 def test_who_may_look_may_not_write() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.letters.letter import LANGUAGES, Letter, compose
-from headroom.domain.letters.notices import TOPICS, Notice, notice_of
-from headroom.domain.organization import Member, Organization, Tier
+from headroom.notifications.domain.letters.letter import LANGUAGES, Letter, compose
+from headroom.notifications.domain.letters.notices import TOPICS, Notice, notice_of
+from headroom.organizations.domain.organization import Member, Organization, Tier
 
 THRESHOLD = {
     "id": "evt_1",

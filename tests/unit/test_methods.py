@@ -10,7 +10,7 @@ import pytest
 
 from functions.serve_documents import handler as serve_documents
 from functions.serve_page import handler as serve_page
-from headroom.wire.rights import PUBLIC, RIGHTS, SIGNED
+from headroom.organizations.wire.rights import PUBLIC, RIGHTS, SIGNED
 from tests.every_route import PARAMETER, ROUTES
 from tests.in_process import Answer, Context
 

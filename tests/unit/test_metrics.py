@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.budget import Budget
-from headroom.store.keys import budget as budget_key
-from headroom.store.models import BudgetRecord
+from headroom.core.store.keys import budget as budget_key
+from headroom.core.store.models import BudgetRecord
+from headroom.spending.domain.budget import Budget
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
 BEFORE = Budget(

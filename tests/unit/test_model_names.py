@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from anthropic.types.model import Model
 
-from headroom.domain.model_names import read_model_name
-from headroom.domain.prices import UnknownModel
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.domain.model_names import read_model_name
+from headroom.pricing.domain.prices import UnknownModel
+from headroom.pricing.price_book import PRICE_BOOK
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012:"
 

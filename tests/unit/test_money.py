@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from headroom.domain.money import (
+from headroom.core.domain.money import (
     allocate,
     format_amount,
     format_amount_rounded,
@@ -11,7 +11,7 @@ from headroom.domain.money import (
     parse_currency,
     parse_limit,
 )
-from headroom.errors import InvalidRequest
+from headroom.core.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(

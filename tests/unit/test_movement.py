@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from headroom.domain.budget import Budget
-from headroom.domain.movement import Movement, movement
+from headroom.spending.domain.budget import Budget
+from headroom.spending.domain.movement import Movement, movement
 
 BEFORE = Budget(
     "org_1", "user_1", "2026-11", "standard", allotment=70, held=20, spent=10, granted=100

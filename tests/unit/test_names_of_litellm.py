@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-from headroom.domain.model_names import FAMILIES, read_model_name
-from headroom.domain.prices import UnknownModel
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.domain.model_names import FAMILIES, read_model_name
+from headroom.pricing.domain.prices import UnknownModel
+from headroom.pricing.price_book import PRICE_BOOK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MAP: Final = "lib/python*/site-packages/litellm/model_prices_and_context_window_backup.json"

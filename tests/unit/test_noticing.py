@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from headroom.usecases.noticing import Noticed
+from headroom.spending.usecases.refusals import Noticed
 
 
 def test_a_member_is_noted_once_a_minute_and_an_organization_once_a_second() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from headroom.errors import HeadroomError
-from headroom.wire.rights import RIGHTS
+from headroom.core.errors import HeadroomError
+from headroom.organizations.wire.rights import RIGHTS
 from tools.build_openapi import DOCUMENT, build, routes
 from tools.openapi.endpoints import ENDPOINTS
 

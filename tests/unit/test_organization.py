@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from headroom.domain.organization import (
+from headroom.core.errors import InvalidRequest
+from headroom.organizations.domain.organization import (
     UNLIMITED_NANOS,
     EffectiveLimit,
     Member,
@@ -15,7 +16,6 @@ from headroom.domain.organization import (
     format_duration,
     parse_duration,
 )
-from headroom.errors import InvalidRequest
 
 ACME = Organization(
     org_id="org_acme",

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import pytest
 
-from headroom.domain.periods import (
+from headroom.core.domain.periods import (
     day_bounds,
     day_of,
     next_period,
@@ -18,7 +18,7 @@ from headroom.domain.periods import (
     week_bounds,
     week_of,
 )
-from headroom.errors import InvalidRequest
+from headroom.core.errors import InvalidRequest
 
 TICK = timedelta(microseconds=1)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.phrases import _WORDS, LANGUAGES, phrases
-from headroom.gateways import paper
-from headroom.gateways.paper import Customer, Seller, draw
+from headroom.billing.domain.phrases import _WORDS, LANGUAGES, phrases
+from headroom.billing.gateways import paper
+from headroom.billing.gateways.paper import Customer, Seller, draw
 
 SELLER = Seller("Seller", ["1 Street"], "EIN 1", ["IBAN 1"])
 CUSTOMER = Customer("Customer", "org_1", "en", "UTC")

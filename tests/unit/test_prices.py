@@ -21,9 +21,10 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-from headroom.domain.modifiers import HALF, Factor
-from headroom.domain.modifiers import PLAIN as NO_FACTOR
-from headroom.domain.prices import (
+from headroom.core.errors import InvalidRequest
+from headroom.pricing.domain.modifiers import HALF, Factor
+from headroom.pricing.domain.modifiers import PLAIN as NO_FACTOR
+from headroom.pricing.domain.prices import (
     KINDS,
     PriceBook,
     Rates,
@@ -31,8 +32,7 @@ from headroom.domain.prices import (
     read_contract_price,
     unit_price,
 )
-from headroom.errors import InvalidRequest
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.price_book import PRICE_BOOK
 from tools import build_price_book
 from tools.build_price_book import NO_MODIFIERS, NOTHING_ADDED, Unbuildable, build, render
 

@@ -20,9 +20,9 @@ from typing import Any, Final, Literal
 
 import pytest
 
-from headroom.domain.prices import Unpriceable
-from headroom.domain.usage import parse_usage, price
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.domain.prices import Unpriceable
+from headroom.pricing.domain.usage import parse_usage, price
+from headroom.pricing.price_book import PRICE_BOOK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PYTHON: Final = ROOT / ".venv-litellm/bin/python"

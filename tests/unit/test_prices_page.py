@@ -11,16 +11,16 @@ from typing import Any, Final
 
 import pytest
 
-from headroom.domain.money import format_amount
-from headroom.domain.prices import PriceBook, Unpriceable
-from headroom.domain.usage import parse_usage, price
-from headroom.price_book import PRICE_BOOK
+from headroom.core.domain.money import format_amount
+from headroom.pricing.domain.prices import PriceBook, Unpriceable
+from headroom.pricing.domain.usage import parse_usage, price
+from headroom.pricing.price_book import PRICE_BOOK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = (ROOT / "docs" / "prices.md").read_text()
-LAYER: Final = ROOT / "layers/headroom/headroom"
-RATES: Final = json.loads((LAYER / "price_book.json").read_text())
-MODIFIERS: Final = json.loads((LAYER / "price_modifiers.json").read_text())["modifiers"]
+PRICES: Final = ROOT / "layers/headroom/headroom/pricing"
+RATES: Final = json.loads((PRICES / "price_book.json").read_text())
+MODIFIERS: Final = json.loads((PRICES / "price_modifiers.json").read_text())["modifiers"]
 
 ROW: Final = re.compile(
     r"^\| (claude-\S+) \| ([0-9-]+) \| `(\{.*\})` \| ([0-9.]+) \|$", re.MULTILINE

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from headroom.gateways.reloads import LambdaReloads
-from headroom.settings import ReloadSettings
+from headroom.core.settings import ReloadSettings
+from headroom.wallets.gateways.reloads import LambdaReloads
 
 SETTINGS = ReloadSettings("reload-wallet", "us-east-1")
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.bounds import HOLD_LIFE_MAX
-from headroom.domain.prices import Unpriceable, read_contract_price
-from headroom.domain.usage import (
+from headroom.core.errors import InvalidRequest
+from headroom.pricing.domain.bounds import HOLD_LIFE_MAX
+from headroom.pricing.domain.prices import Unpriceable, read_contract_price
+from headroom.pricing.domain.usage import (
     SOLD_UNTIL_REACHES,
     AskedSpeed,
     PricedUsage,
     parse_usage,
     price,
 )
-from headroom.errors import InvalidRequest
-from headroom.price_book import PRICE_BOOK
-from headroom.wire.usage_events import AHEAD_MAX
+from headroom.pricing.price_book import PRICE_BOOK
+from headroom.spending.wire.usage_events import AHEAD_MAX
 
 NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CENT = 10_000_000

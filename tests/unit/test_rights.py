@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 
-from headroom.clock import Clock
-from headroom.domain.invoice import Additions, Invoice, invoice_id
-from headroom.domain.organization import ROLES
-from headroom.domain.scopes import SCOPES
-from headroom.gateways.oidc import OidcIdentity, fetch_keys_from
-from headroom.store.credentials import put_key
-from headroom.store.invoices import issue
-from headroom.usecases.authenticating import Callers
-from headroom.usecases.keys import new_key
-from headroom.usecases.provisioning import provision
-from headroom.usecases.publishing import paper_name
-from headroom.usecases.totalling import Share
-from headroom.wire.api import Api
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.rights import ANY, RIGHTS
+from headroom.billing.domain.invoice import Additions, Invoice, invoice_id
+from headroom.billing.store.invoices import issue
+from headroom.billing.usecases.document_files import paper_name
+from headroom.billing.usecases.period_sums import Share
+from headroom.core.clock import Clock
+from headroom.organizations.domain.organization import ROLES
+from headroom.organizations.domain.scopes import SCOPES
+from headroom.organizations.gateways.oidc import OidcIdentity, fetch_keys_from
+from headroom.organizations.store.credentials import put_key
+from headroom.organizations.usecases.api_keys import new_key
+from headroom.organizations.usecases.authentication import Callers
+from headroom.organizations.wire.rights import ANY, RIGHTS
+from headroom.organizations.wire.routes import Api
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
 from tests.memory_files import MemoryFiles
 from tests.memory_table import MemoryTable
 from tests.webhook_scene import KEY, MemoryQueue

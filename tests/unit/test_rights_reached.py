@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import pytest
 
-from headroom.domain.organization import ROLES, Role
-from headroom.domain.roles import MAY_GIVE, MAY_TAKE, raises_rights
-from headroom.domain.scopes import ADMIN_SCOPES, SCOPES
-from headroom.errors import Forbidden
-from headroom.store.organizations import find_member, find_organization
-from headroom.usecases.authenticating import Caller
-from headroom.wire.rights import FIELD_RIGHTS, RIGHTS, Right, check_scopes
+from headroom.core.errors import Forbidden
+from headroom.organizations.domain.organization import ROLES, Role
+from headroom.organizations.domain.roles import MAY_GIVE, MAY_TAKE, raises_rights
+from headroom.organizations.domain.scopes import ADMIN_SCOPES, SCOPES
+from headroom.organizations.store.organizations import find_member, find_organization
+from headroom.organizations.usecases.authentication import Caller
+from headroom.organizations.wire.rights import FIELD_RIGHTS, RIGHTS, Right, check_scopes
 from tests.unit.test_rights import PARAMETER, ROUTES, House, call, issuer, objects_of
 
 __all__ = ["issuer"]
@@ -339,8 +339,8 @@ def test_a_role_is_given_by_whoever_has_theirs_when_it_is_written(
     issuer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An owner is demoted between their request's check and its write."""
-    from headroom.domain.actor import Actor
-    from headroom.usecases import staffing
+    from headroom.core.domain.actor import Actor
+    from headroom.limits.usecases import members as staffing
 
     house = House(issuer)
     organization = find_organization(house.table, house.org_id)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from functions.serve_documents.handler import DOCUMENT, PAGE, SERVED, handler
-from headroom.wire.rights import PUBLIC
+from headroom.organizations.wire.rights import PUBLIC
 
 
 @dataclass

@@ -16,10 +16,10 @@ import pytest
 from functions.serve_page import handler as page_handler
 from functions.serve_page.handler import HERE, release
 from functions.serve_page.handler import handler as serve
-from headroom.domain.audit import Action, member_facts, organization_facts
-from headroom.domain.roles import MAY_GIVE
-from headroom.store.organizations import find_member
-from headroom.wire.static import Release
+from headroom.core.wire.static import Release
+from headroom.organizations.domain.audit import Action, member_facts, organization_facts
+from headroom.organizations.domain.roles import MAY_GIVE
+from headroom.organizations.store.organizations import find_member
 from tests.audit_words import wordless
 from tests.contract.governing import ANN, House
 from tools.local_stack.emulator import ROOT

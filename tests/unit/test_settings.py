@@ -6,8 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from headroom import settings
-from headroom.settings import (
+from headroom.core import settings
+from headroom.core.settings import (
     FromEnvironment,
     ReleaseSettings,
     SellerSettings,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from headroom.domain.organization import Organization, Plan, Tier
-from headroom.domain.steps import STEPS, next_step, setup_steps
+from headroom.organizations.domain.organization import Organization, Plan, Tier
+from headroom.overview.domain.steps import STEPS, next_step, setup_steps
 
 
 def organization(plan: Plan, **changes: object) -> Organization:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from headroom.gateways.secrets import PaymentSecret, SecretMissing, parse_payment_secret
-from headroom.gateways.stripe_reading import (
+from headroom.core.gateways.secrets import PaymentSecret, SecretMissing, parse_payment_secret
+from headroom.payments.gateways.stripe_reading import (
     read_event,
     read_payment,
     read_payment_method,
@@ -301,8 +301,8 @@ def test_a_secret_of_another_form_is_missing_and_stays_secret(text: str) -> None
 def test_who_never_pays_does_not_wait_for_the_library() -> None:
     """Importing it takes a tenth of a second, and boto3 as long again."""
     code = (
-        "import sys, headroom.gateways.stripe as gateway\n"
-        "from headroom.settings import PaymentSettings\n"
+        "import sys, headroom.payments.gateways.stripe as gateway\n"
+        "from headroom.core.settings import PaymentSettings\n"
         "gateway.connect_payments(PaymentSettings('https://api.stripe.com', 'arn'))\n"
         "assert not {'stripe', 'boto3', 'requests'} & sys.modules.keys()\n"
     )

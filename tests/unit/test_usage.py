@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.prices import UnknownModel, Unpriceable, read_contract_price
-from headroom.domain.usage import Component, PricedUsage, Usage, parse_usage, price
-from headroom.errors import InvalidRequest
-from headroom.price_book import PRICE_BOOK
+from headroom.core.errors import InvalidRequest
+from headroom.pricing.domain.prices import UnknownModel, Unpriceable, read_contract_price
+from headroom.pricing.domain.usage import Component, PricedUsage, Usage, parse_usage, price
+from headroom.pricing.price_book import PRICE_BOOK
 from tests.used import used
 
 JULY = datetime(2026, 7, 1, tzinfo=UTC)

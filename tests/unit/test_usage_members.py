@@ -10,7 +10,7 @@ from anthropic import BaseModel
 from anthropic.types import Usage
 from anthropic.types.beta import BetaMessageDeltaUsage, BetaUsage
 
-from headroom.domain.usage import MEMBERS
+from headroom.pricing.domain.usage import MEMBERS
 
 
 def paths(of: object, path: str = "") -> Iterator[str]:

@@ -6,16 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headroom.domain.instants import to_millis
-from headroom.domain.organization import Organization, Tier
-from headroom.domain.payments import PaymentMethod
-from headroom.domain.reload import (
+from headroom.core.domain.instants import to_millis
+from headroom.organizations.domain.organization import Organization, Tier
+from headroom.organizations.usecases.authentication import Caller
+from headroom.wallets.domain.payments import PaymentMethod
+from headroom.wallets.domain.reload import (
     has_crossed,
     is_low,
     reload_state,
     reloaded_in,
 )
-from headroom.domain.wallet import (
+from headroom.wallets.domain.wallet import (
     AutoReload,
     Breaker,
     Lot,
@@ -29,7 +30,6 @@ from headroom.domain.wallet import (
     expire,
     unspent_of,
 )
-from headroom.usecases.authenticating import Caller
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MILLIS = to_millis(NOW)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from headroom.domain.instants import to_millis
-from headroom.domain.webhooks import (
+from headroom.core.domain.instants import to_millis
+from headroom.notifications.domain.webhooks import (
     ATTEMPTS_MAX,
     RETRY_AFTER,
     Endpoint,
@@ -21,7 +21,7 @@ from headroom.domain.webhooks import (
     rotated,
     secret_of,
 )
-from headroom.gateways.webhooks import sign
+from headroom.notifications.gateways.webhooks import sign
 
 KEY = b"key"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

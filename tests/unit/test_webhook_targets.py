@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headroom.domain.targets import is_public, parse_target
-from headroom.errors import InvalidRequest
+from headroom.core.errors import InvalidRequest
+from headroom.notifications.domain.targets import is_public, parse_target
 
 PRIVATE = [
     "127.0.0.1",

@@ -34,16 +34,16 @@ from typing import Final, TypeVar
 from rich.console import Console
 from rich.table import Table as Rows
 
-from headroom.domain.invoice import Terms
-from headroom.store.organizations import find_organization
-from headroom.store.table import Contended, DynamoTable
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize
-from headroom.usecases.closing import begin, seal, total_members, turn_members
-from headroom.usecases.invoicing import write_invoice
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import record
-from headroom.wire.organizations import parse_provisioning
+from headroom.billing.domain.invoice import Terms
+from headroom.billing.usecases.invoices import write_invoice
+from headroom.billing.usecases.period_close import begin, seal, total_members, turn_members
+from headroom.core.store.table import Contended, DynamoTable
+from headroom.organizations.store.organizations import find_organization
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
 from tools.bench import scene
 from tools.bench.closing import AFTER, NOW, PERIOD, FolderFiles, document, load
 from tools.bench.throughput import insist

@@ -28,18 +28,18 @@ import boto3
 from rich.console import Console
 from rich.table import Table as Rows
 
-from headroom.domain.budget import Budget
-from headroom.domain.invoice import Terms
-from headroom.domain.organization import Member
-from headroom.domain.usage import Tokens, Usage, price
-from headroom.price_book import PRICE_BOOK
-from headroom.store import keys
-from headroom.store.ledger import UsageLine, put_line
-from headroom.store.models import BudgetRecord, MemberRecord
-from headroom.usecases.closing import Shard, begin, seal, total_members, turn_members
-from headroom.usecases.invoicing import write_invoice
-from headroom.usecases.provisioning import provision
-from headroom.wire.organizations import parse_provisioning
+from headroom.billing.domain.invoice import Terms
+from headroom.billing.usecases.invoices import write_invoice
+from headroom.billing.usecases.period_close import Shard, begin, seal, total_members, turn_members
+from headroom.core.store import keys
+from headroom.core.store.models import BudgetRecord, MemberRecord
+from headroom.organizations.domain.organization import Member
+from headroom.pricing.domain.usage import Tokens, Usage, price
+from headroom.pricing.price_book import PRICE_BOOK
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.domain.budget import Budget
+from headroom.spending.store.ledger import UsageLine, put_line
 from tools.bench import scene
 from tools.dynamodb_local import dynamodb_local
 from tools.example_models import MODELS

@@ -20,7 +20,7 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
-from headroom.store.table import DynamoTable
+from headroom.core.store.table import DynamoTable
 from tools.dynamodb_answers import answer_for, cancelled, error
 
 PLACES = 1 << 20

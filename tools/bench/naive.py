@@ -14,15 +14,15 @@ from datetime import datetime
 
 from pynamodb.attributes import UnicodeAttribute
 
-from headroom.domain.bounds import bound_request
-from headroom.domain.usage import price
-from headroom.price_book import PRICE_BOOK
-from headroom.store.attributes import IntegerAttribute
-from headroom.store.ledger import UsageLine, put_line
-from headroom.store.models import Record
-from headroom.store.table import Key, Put, Refused, Table, Update
-from headroom.usecases.authorizing import AuthorizationRequest
-from headroom.usecases.recording import UsageEvent
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.models import Record
+from headroom.core.store.table import Key, Put, Refused, Table, Update
+from headroom.pricing.domain.bounds import bound_request
+from headroom.pricing.domain.usage import price
+from headroom.pricing.price_book import PRICE_BOOK
+from headroom.spending.store.ledger import UsageLine, put_line
+from headroom.spending.usecases.authorizations import AuthorizationRequest
+from headroom.spending.usecases.usage_events import UsageEvent
 
 
 class CounterRecord(Record):

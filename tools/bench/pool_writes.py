@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 
-from headroom.store.organizations import find_organization, find_pool
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize
-from headroom.usecases.recording import record
+from headroom.organizations.store.organizations import find_organization, find_pool
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
 from tests.memory_table import MemoryTable
 from tools.bench import scene
 from tools.progress import follow

@@ -13,15 +13,15 @@ from typing import Any
 
 import boto3
 
-from headroom.settings import Settings
-from headroom.store.connect import connect as connect_as_functions_do
-from headroom.store.table import DynamoTable, Table
-from headroom.usecases.authorizing import AuthorizationRequest, Idempotency
-from headroom.usecases.provisioning import provision
-from headroom.usecases.recording import UsageEvent
-from headroom.wire.authorizations import parse_authorization_request
-from headroom.wire.organizations import parse_provisioning
-from headroom.wire.usage_events import parse_event
+from headroom.core.settings import Settings
+from headroom.core.store.connect import connect as connect_as_functions_do
+from headroom.core.store.table import DynamoTable, Table
+from headroom.provisioning.usecases.provisioning import provision
+from headroom.provisioning.wire.provisioning import parse_provisioning
+from headroom.spending.usecases.authorizations import AuthorizationRequest, Idempotency
+from headroom.spending.usecases.usage_events import UsageEvent
+from headroom.spending.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.usage_events import parse_event
 from tests.template import table_definition
 from tools.example_models import MODEL
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from headroom.store.organizations import find_organization
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import Idempotency, authorize
-from headroom.usecases.recording import record
+from headroom.organizations.store.organizations import find_organization
+from headroom.spending.usecases.authorizations import Idempotency, authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
 from tools.bench import scene
 from tools.bench.naive import Naive
 

@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from headroom.domain.organization import Organization
-from headroom.errors import Overloaded, SpendRefused
-from headroom.store.budgets import find_budgets
-from headroom.store.organizations import find_organization
-from headroom.store.table import Contended, DynamoTable
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize
-from headroom.usecases.recalling import TOGETHER_MAX, batches
-from headroom.usecases.recording import record
+from headroom.core.errors import Overloaded, SpendRefused
+from headroom.core.store.table import Contended, DynamoTable
+from headroom.organizations.domain.organization import Organization
+from headroom.organizations.store.organizations import find_organization
+from headroom.spending.store.budgets import find_budgets
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.recall import TOGETHER_MAX, batches
+from headroom.spending.usecases.usage_events import record
 from tools.bench import scene
 from tools.bench.conflicts import Conflicts
 from tools.bench.naive import Naive

@@ -13,13 +13,13 @@ from decimal import Decimal
 from rich.console import Console
 from rich.table import Table as Grid
 
-from headroom.store import keys
-from headroom.store.budgets import find_budget
-from headroom.store.organizations import find_organization
-from headroom.usecases.acquiring import Hints
-from headroom.usecases.authorizing import authorize
-from headroom.usecases.following import Announced, follow
-from headroom.usecases.recording import record
+from headroom.core.store import keys
+from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.organizations.store.organizations import find_organization
+from headroom.spending.store.budgets import find_budget
+from headroom.spending.usecases.authorizations import authorize
+from headroom.spending.usecases.grants import Hints
+from headroom.spending.usecases.usage_events import record
 from tools.bench import handler_time, pool_writes, scene
 from tools.cost.bill import PRICES, REGION, STORAGE, Line, Units, bill
 from tools.cost.standing import OWN_METRICS, standing

@@ -26,12 +26,12 @@ from botocore.exceptions import BotoCoreError
 from rich.console import Console
 from rich.text import Text
 
-from headroom.domain.organization import Member
-from headroom.errors import Overloaded
-from headroom.settings import Settings
-from headroom.store.connect import connect
-from headroom.store.models import LineRecord
-from headroom.store.table import Table
+from headroom.core.errors import Overloaded
+from headroom.core.settings import Settings
+from headroom.core.store.connect import connect
+from headroom.core.store.models import LineRecord
+from headroom.core.store.table import Table
+from headroom.organizations.domain.organization import Member
 from tools.demo.books import BooksMoving, find_lines, read_books, read_counters
 from tools.demo.client import Api
 from tools.demo.dealing import Person, Task, deal

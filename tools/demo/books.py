@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from headroom.domain.allotment import Pool
-from headroom.domain.budget import Budget
-from headroom.domain.organization import UNLIMITED_NANOS, Member, Organization
-from headroom.store import keys
-from headroom.store.ledger import list_lines
-from headroom.store.models import LineRecord, PoolRecord, read_budget
-from headroom.store.organizations import find_organization, find_pool, list_members
-from headroom.store.table import Range, Table, each
-from headroom.store.unpriced import unpriced_of
-from headroom.store.wallets import list_wallet_entries
+from headroom.core.store import keys
+from headroom.core.store.models import LineRecord, PoolRecord, read_budget
+from headroom.core.store.table import Range, Table, each
+from headroom.organizations.domain.organization import UNLIMITED_NANOS, Member, Organization
+from headroom.organizations.store.organizations import find_organization, find_pool, list_members
+from headroom.spending.domain.allotment import Pool
+from headroom.spending.domain.budget import Budget
+from headroom.spending.store.ledger import list_lines
+from headroom.spending.store.unpriced import unpriced_of
+from headroom.wallets.store.wallets import list_wallet_entries
 
 READ_ATTEMPTS_MAX: Final = 20
 READ_TOGETHER: Final = 100

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, Literal, TypeVar
 
-from headroom.domain.usage import COUNT_MAX
+from headroom.pricing.domain.usage import COUNT_MAX
 from tools.demo.traces import Recorded, Trace
 from tools.example_models import LARGE_MODEL, MODEL, SMALL_MODEL
 

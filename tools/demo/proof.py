@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from headroom.domain.allotment import limit_used
-from headroom.domain.authorization import Hold
-from headroom.domain.budget import Budget
-from headroom.domain.organization import effective_limits
+from headroom.organizations.domain.organization import effective_limits
+from headroom.spending.domain.allotment import limit_used
+from headroom.spending.domain.authorization import Hold
+from headroom.spending.domain.budget import Budget
 from tools.demo.books import Books, Counters, Line
 from tools.demo.replay import Outcome, Recording
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headroom.domain.usage import Iteration, IterationType, Tokens, Usage
+from headroom.pricing.domain.usage import Iteration, IterationType, Tokens, Usage
 from tools.demo.dealing import Task
 
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from headroom.domain.money import NANOS_PER_CENT
-from headroom.store.models import wire_moment
+from headroom.core.domain.money import NANOS_PER_CENT
+from headroom.core.store.models import wire_moment
 from tools.demo.client import Answer, Api, NoAnswer
 from tools.demo.dealing import PRODUCT, Task
 from tools.demo.questions import question

@@ -14,10 +14,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from headroom.domain.allotment import limit_used
-from headroom.domain.budget import Budget
-from headroom.domain.money import NANOS_PER_UNIT
-from headroom.domain.organization import Member, admits, effective_limits
+from headroom.core.domain.money import NANOS_PER_UNIT
+from headroom.organizations.domain.organization import Member, admits, effective_limits
+from headroom.spending.domain.allotment import limit_used
+from headroom.spending.domain.budget import Budget
 from tools.demo.books import Books
 from tools.demo.proof import Proof
 from tools.demo.reloading import Reload

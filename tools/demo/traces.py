@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from headroom.domain.prices import Unpriceable
-from headroom.domain.usage import Usage, parse_usage, price
-from headroom.errors import InvalidRequest
-from headroom.price_book import PRICE_BOOK
-from headroom.wire.usage_events import EVENT_ID, EVENT_ID_LENGTH_MAX
+from headroom.core.errors import InvalidRequest
+from headroom.pricing.domain.prices import Unpriceable
+from headroom.pricing.domain.usage import Usage, parse_usage, price
+from headroom.pricing.price_book import PRICE_BOOK
+from headroom.spending.wire.usage_events import EVENT_ID, EVENT_ID_LENGTH_MAX
 
 CSV_COLUMNS: Final = ("ContextTokens", "GeneratedTokens")
 NO_MODEL: Final = "<synthetic>"  # Claude Code writes some messages itself; no model, no usage.

@@ -10,26 +10,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headroom.domain.allotment import Level, Reason
-from headroom.domain.authorization import Source
-from headroom.domain.bounds import (
+from headroom.core.wire.fields import ONE_LINE
+from headroom.limits.usecases.increase_requests import NOTE_LENGTH_MAX
+from headroom.organizations.domain.organization import Admission, LimitPeriod, Plan, Role, SeatTier
+from headroom.pricing.domain.bounds import (
     ADVICE_TOKENS,
     COMPACTION_TRIGGER,
     LOOP_ROUNDS,
     LOOP_ROUNDS_MAX,
     Inexact,
 )
-from headroom.domain.modifiers import ModifierKind
-from headroom.domain.organization import Admission, LimitPeriod, Plan, Role, SeatTier
-from headroom.domain.prices import Kind, ServiceTier
-from headroom.domain.pricing_terms import ALIASES_MAX
-from headroom.domain.reload import ReloadState
-from headroom.domain.requests import CacheLifetime
-from headroom.domain.usage import COUNT_MAX, ITERATIONS_MAX, Geography, IterationType, Speed
-from headroom.domain.wallet import EntryKind, IntentKind, LotKind
-from headroom.store.unpriced import COUNTED_MAX
-from headroom.usecases.increasing import NOTE_LENGTH_MAX
-from headroom.wire.authorizations import (
+from headroom.pricing.domain.modifiers import ModifierKind
+from headroom.pricing.domain.prices import Kind, ServiceTier
+from headroom.pricing.domain.pricing_terms import ALIASES_MAX
+from headroom.pricing.domain.requests import CacheLifetime
+from headroom.pricing.domain.usage import COUNT_MAX, ITERATIONS_MAX, Geography, IterationType, Speed
+from headroom.pricing.wire.pricing import ALIAS
+from headroom.provisioning.wire.provisioning import NAME_LENGTH_MAX
+from headroom.spending.domain.allotment import Level, Reason
+from headroom.spending.domain.authorization import Source
+from headroom.spending.store.unpriced import COUNTED_MAX
+from headroom.spending.wire.authorizations import (
     FALLBACKS_MAX,
     MODEL_LENGTH_MAX,
     TTL_SECONDS,
@@ -37,10 +38,7 @@ from headroom.wire.authorizations import (
     USES_MAX,
     WEB_SEARCHES_MAX,
 )
-from headroom.wire.fields import ONE_LINE
-from headroom.wire.organizations import NAME_LENGTH_MAX
-from headroom.wire.pricing import ALIAS
-from headroom.wire.usage_events import (
+from headroom.spending.wire.usage_events import (
     AUTHORIZATION_ID_LENGTH_MAX,
     EVENT_ID_LENGTH_MAX,
     EVENTS_MAX,
@@ -49,6 +47,8 @@ from headroom.wire.usage_events import (
     USAGE_KEPT_LENGTH_MAX,
     USAGE_LENGTH_MAX,
 )
+from headroom.wallets.domain.reload import ReloadState
+from headroom.wallets.domain.wallet import EntryKind, IntentKind, LotKind
 from tools.example_models import MODEL
 
 # A text without line breaks and other control characters.

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Final, Literal
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 from pydantic import BaseModel
 
-from headroom.domain.organization import LimitPeriod
-from headroom.domain.webhooks import DeliveryStatus
-from headroom.errors import (
+from headroom.billing.usecases.usage_report import GroupBy
+from headroom.core.errors import (
     Conflict,
     Forbidden,
     HeadroomError,
@@ -25,11 +24,12 @@ from headroom.errors import (
     SpendRefused,
     Unauthenticated,
 )
-from headroom.store.increases import Status
-from headroom.store.limits import ScopeType
-from headroom.usecases.reporting import GroupBy
-from headroom.wire.limits import SEARCH_LENGTH_MAX, USER_IDS_MAX
-from headroom.wire.pages import LIMIT, LIMIT_MAX
+from headroom.core.wire.pages import LIMIT, LIMIT_MAX
+from headroom.limits.store.increases import Status
+from headroom.limits.store.limits import ScopeType
+from headroom.limits.wire.limits import SEARCH_LENGTH_MAX, USER_IDS_MAX
+from headroom.notifications.domain.webhooks import DeliveryStatus
+from headroom.organizations.domain.organization import LimitPeriod
 from tools.openapi import bodies, notifications
 
 # Any route may answer these.

@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from headroom.domain.targets import URL_LENGTH_MAX
-from headroom.domain.webhooks import (
+from headroom.notifications.domain.targets import URL_LENGTH_MAX
+from headroom.notifications.domain.webhooks import (
     ENDPOINTS_MAX,
     EVENT_TYPES,
     DeliveryStatus,
     DisabledReason,
     EndpointStatus,
 )
-from headroom.wire.notifications import DESCRIPTION_LENGTH_MAX
+from headroom.notifications.wire.notifications import DESCRIPTION_LENGTH_MAX
 from tools.openapi.bodies import LINE, Body, Moment, Page
 
 EndpointId = Annotated[str, Field(pattern="^whe_[0-9a-f]{20}$")]

@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 from rich.console import Console
 
-from headroom.store.table import Item
+from headroom.core.store.table import Item
 from tools.local_stack.emulator import HOME
 from tools.restore.copying import back_up, discard, dress, restore
 from tools.restore.ledger import read

@@ -6,25 +6,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from headroom.domain.allotment import Pool
-from headroom.domain.budget import Budget
-from headroom.domain.invoice import Invoice
-from headroom.domain.organization import Organization
-from headroom.domain.wallet import Wallet
-from headroom.store.closings import Closing, read_closing
-from headroom.store.intents import Intent, read_intent
-from headroom.store.invoices import BookingRecord, SeriesRecord, read_invoice
-from headroom.store.keys import owner_of_budget
-from headroom.store.models import (
+from headroom.billing.domain.invoice import Invoice
+from headroom.billing.store.invoices import BookingRecord, SeriesRecord, read_invoice
+from headroom.core.store.keys import owner_of_budget
+from headroom.core.store.models import (
     LineRecord,
     PoolRecord,
     SettingsRecord,
     WalletEntryRecord,
     read_budget,
 )
-from headroom.store.table import Item
-from headroom.store.unpriced import UNPRICED
-from headroom.store.wallets import read_wallet
+from headroom.core.store.table import Item
+from headroom.organizations.domain.organization import Organization
+from headroom.organizations.store.closings import Closing, read_closing
+from headroom.spending.domain.allotment import Pool
+from headroom.spending.domain.budget import Budget
+from headroom.spending.store.unpriced import UNPRICED
+from headroom.wallets.domain.wallet import Wallet
+from headroom.wallets.store.intents import Intent, read_intent
+from headroom.wallets.store.wallets import read_wallet
 
 
 @dataclass(frozen=True, slots=True)

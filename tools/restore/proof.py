@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final, cast
 
-from headroom.domain.invoice import Kind, invoice_number
+from headroom.billing.domain.invoice import Kind, invoice_number
 from tools.restore.ledger import Books, Ledger, Sums
 
 BOUGHT: Final = ("purchase", "reload")

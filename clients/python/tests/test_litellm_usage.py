@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from headroom.domain.usage import parse_usage, price
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.domain.usage import parse_usage, price
+from headroom.pricing.price_book import PRICE_BOOK
 
 ROOT = Path(__file__).resolve().parents[3]
 NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.domain.usage import parse_usage, price
-from headroom.price_book import PRICE_BOOK
+from headroom.pricing.domain.usage import parse_usage, price
+from headroom.pricing.price_book import PRICE_BOOK
 from headroom_client.bodies import MeteredBody
 from headroom_client.client import Client, UsageEvent
 from headroom_client.results import Authorization

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headroom.wire.authorizations import parse_authorization_request
+from headroom.spending.wire.authorizations import parse_authorization_request
 from headroom_client import Unbounded
 from headroom_client.bound import bound_chat, bound_request
 from headroom_client.calls import Terms
