@@ -9,8 +9,8 @@ from typing import Any
 from headroom.core.store.models import PoolRecord, SettingsRecord, WalletEntryRecord, read_budget
 from headroom.core.store.table import Item, Key
 from headroom.organizations.domain.organization import Member, Organization
+from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.organizations import read_member
-from headroom.spending.domain.allotment import Pool
 from headroom.spending.domain.authorization import Hold
 from headroom.spending.domain.budget import Budget
 from headroom.wallets.domain.wallet import Wallet

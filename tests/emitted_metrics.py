@@ -255,7 +255,7 @@ def followed(handler: ModuleType, _: Provision) -> None:
     )
     after = replace(before, allotment=20, held=80, spent=50, granted=150, unbilled=5)
     records = [_changed(before, after), _changed(after, before)]
-    with patch.object(handler, "follow", lambda *_: None):
+    with patch.object(handler, "follow_budgets", lambda *_: None):
         invoke(handler, {"Records": records})
 
 

@@ -10,10 +10,11 @@ from headroom.core.domain.actor import Actor
 from headroom.core.errors import Overloaded, SpendRefused
 from headroom.core.store.models import WalletEntryRecord, read_budget
 from headroom.core.store.table import Table
-from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.limits.usecases.thresholds import Announced
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.organizations import find_organization, find_pool
 from headroom.payments.usecases.auto_reload import reload_while_due, set_auto_reload
+from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.payments.usecases.maintenance import look_after
 from headroom.payments.usecases.payment_events import apply_payment_event
 from headroom.payments.usecases.top_ups import TopUp, top_up
@@ -204,7 +205,7 @@ class Purse:
 
     def follow(self, table: Table | None = None) -> None:
         """As if the stream brought all budgets as they are now."""
-        follow(table or self.table, self.budgets(), Announced(), self.now)
+        follow_budgets(table or self.table, self.budgets(), Announced(), self.now)
 
     def reload(self) -> int:
         return reload_while_due(self.table, self.payments, self.organization, self.now, self.terms)

@@ -17,10 +17,11 @@ from typing import Any
 from headroom.core.domain.actor import SYSTEM
 from headroom.core.errors import Conflict, InvalidRequest, NotFound, Overloaded, SpendRefused
 from headroom.limits.usecases.settings import change_organization
-from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.limits.usecases.thresholds import Announced
 from headroom.payments.gateways.payments import PaymentUnknown
 from headroom.payments.usecases.adjustments import Adjustment, AdjustmentKind, adjust
 from headroom.payments.usecases.auto_reload import set_auto_reload
+from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.payments.usecases.confirmation import confirm_payment
 from headroom.payments.usecases.maintenance import look_after, reload_marked
 from headroom.payments.usecases.payment_events import apply_payment_event
@@ -141,7 +142,7 @@ class WalletWorld(World):
         self.seen += self.books().all_budgets
         self.seen = self.seen[-20:]
         told = [each for each in self.seen if self.chance.random() < 0.7]
-        follow(self.table, told, Announced(), self.tick())
+        follow_budgets(self.table, told, Announced(), self.tick())
 
     def react(self) -> None:
         """The stream brings the mark of a crossing, or an old one again."""
@@ -312,7 +313,7 @@ class WalletWorld(World):
         self.lost = 0
         for _ in range(4):
             self.now += timedelta(seconds=61)
-            follow(self.table, self.books().all_budgets, Announced(), self.tick())
+            follow_budgets(self.table, self.books().all_budgets, Announced(), self.tick())
             look_after(self.table, self.payments, self.org_id, self.now, self.terms)
             for delivery in self.processor.deliveries:
                 signed_at = datetime.fromisoformat(delivery.signature.partition(",")[0])

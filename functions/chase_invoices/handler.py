@@ -9,9 +9,10 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.billing.settings import TermsSettings
 from headroom.billing.usecases.collection import Collector, chase
 from headroom.core.clock import Clock
-from headroom.core.settings import PaymentSettings, Settings, TermsSettings
+from headroom.core.settings import PaymentSettings, Settings
 from headroom.core.store.connect import connect
 from headroom.payments.gateways.stripe import connect_payments
 

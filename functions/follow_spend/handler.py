@@ -15,7 +15,8 @@ from headroom.core.settings import Settings
 from headroom.core.store.connect import connect
 from headroom.core.store.keys import owner_of_budget
 from headroom.core.store.models import read_budget
-from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.limits.usecases.thresholds import Announced
+from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.spending.domain.budget import Budget
 from headroom.spending.domain.movement import movement
 
@@ -31,7 +32,7 @@ announced = Announced()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take a batch of stream records. If it fails it is delivered again, which is harmless."""
     changes = list(_changes(event))
-    follow(table, [after for _, after in changes], announced, clock.now())
+    follow_budgets(table, [after for _, after in changes], announced, clock.now())
     _count(changes)
     return {"batchItemFailures": []}
 

@@ -18,6 +18,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.billing.gateways.paper import Seller, customer_of, draw
+from headroom.billing.settings import TermsSettings
 from headroom.billing.usecases.collection import Collector, collect
 from headroom.billing.usecases.document_files import publish
 from headroom.billing.usecases.invoices import find_shown, write_invoice
@@ -38,7 +39,6 @@ from headroom.core.settings import (
     PaymentSettings,
     SellerSettings,
     Settings,
-    TermsSettings,
 )
 from headroom.core.store.connect import connect
 from headroom.core.wire.crashes import Crashes

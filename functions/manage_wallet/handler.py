@@ -11,13 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.core.clock import Clock
 from headroom.core.errors import NotFound
-from headroom.core.settings import (
-    AddressSettings,
-    IdentitySettings,
-    PaymentSettings,
-    Settings,
-    WalletSettings,
-)
+from headroom.core.settings import AddressSettings, IdentitySettings, PaymentSettings, Settings
 from headroom.core.store.connect import connect
 from headroom.core.wire.crashes import Crashes
 from headroom.core.wire.pages import list_answer, parse_page
@@ -33,6 +27,7 @@ from headroom.payments.usecases.top_ups import top_up
 from headroom.payments.usecases.wallet_view import auto_reload_to_wire, show_wallet
 from headroom.payments.usecases.wallets import require_team
 from headroom.payments.wire.wallets import known_payment_id, parse_auto_reload, parse_top_up
+from headroom.wallets.settings import WalletSettings
 from headroom.wallets.store.wallets import entries_of, entries_page, entry_to_wire
 
 TOP_UPS = "/v1/organizations/wallet/top_ups"

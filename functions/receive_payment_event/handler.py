@@ -10,10 +10,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.billing.settings import TermsSettings
 from headroom.billing.usecases.collection import Collector, apply_invoice_event
 from headroom.core.clock import Clock
 from headroom.core.errors import HeadroomError, InvalidRequest, NotFound, Overloaded
-from headroom.core.settings import PaymentSettings, Settings, TermsSettings, WalletSettings
+from headroom.core.settings import PaymentSettings, Settings
 from headroom.core.store.connect import connect
 from headroom.core.wire.crashes import Crashes
 from headroom.core.wire.http import HttpAnswer, Request, answer, crash, failure
@@ -23,6 +24,7 @@ from headroom.payments.gateways.stripe import connect_payments
 from headroom.payments.usecases.payment_events import apply_payment_event
 from headroom.payments.usecases.received_events import PASSING, finish, receive
 from headroom.wallets.domain.payments import PaymentEvent
+from headroom.wallets.settings import WalletSettings
 
 # What is not done by then is done by the next run.
 SPARE_MILLIS = 8_000

@@ -21,13 +21,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.core.clock import Clock
 from headroom.core.gateways.queue import SqsQueue
-from headroom.core.settings import PaymentSettings, QueueSettings, Settings, WalletSettings
+from headroom.core.settings import PaymentSettings, QueueSettings, Settings
 from headroom.core.store import keys
 from headroom.core.store.connect import connect
 from headroom.core.wire.crashes import Crashes
 from headroom.payments.gateways.stripe import connect_payments
 from headroom.payments.usecases.maintenance import due_wallets, look_after, reload_marked
 from headroom.spending.usecases.recall import batches
+from headroom.wallets.settings import WalletSettings
 
 # What is not sent by then goes on in another message.
 SPARE_MILLIS = 15_000

@@ -10,6 +10,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from headroom.billing.settings import TermsSettings
 from headroom.billing.store.invoices import invoices_of, invoices_page, read_invoice
 from headroom.billing.usecases.document_files import PDF, paper_name
 from headroom.billing.usecases.invoices import (
@@ -30,7 +31,7 @@ from headroom.core.clock import Clock
 from headroom.core.domain.csv_files import CONTENT_TYPE as CSV
 from headroom.core.errors import NotFound
 from headroom.core.gateways.files import S3Files
-from headroom.core.settings import DocumentSettings, IdentitySettings, Settings, TermsSettings
+from headroom.core.settings import DocumentSettings, IdentitySettings, Settings
 from headroom.core.store.connect import connect
 from headroom.core.wire.crashes import Crashes
 from headroom.core.wire.fields import digest_of
@@ -73,7 +74,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 @api.route("GET", "/v1/prices")
 def get_prices(caller: Caller, now: datetime) -> dict[str, Any]:
     api.request.query(frozenset())
-    return price_list(PRICE_BOOK, _settings(caller), now)
+    organization = _settings(caller)
+    return price_list(PRICE_BOOK, organization.contract, organization.currency, now)
 
 
 @api.route("GET", "/v1/organizations/usage_report")

@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from headroom.billing.gateways.paper import Seller, customer_of, draw
+from headroom.billing.settings import TermsSettings
 from headroom.billing.usecases.collection import Collector, settle_invoice
 from headroom.billing.usecases.credit_notes import credit_invoice
 from headroom.billing.usecases.document_files import publish
@@ -17,7 +18,7 @@ from headroom.billing.wire.invoices import parse_settlement
 from headroom.core.clock import Clock
 from headroom.core.errors import HeadroomError
 from headroom.core.gateways.files import S3Files
-from headroom.core.settings import DocumentSettings, SellerSettings, Settings, TermsSettings
+from headroom.core.settings import DocumentSettings, SellerSettings, Settings
 from headroom.core.store.connect import connect
 from headroom.organizations.domain.organization import Organization
 

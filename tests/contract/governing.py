@@ -12,10 +12,11 @@ from headroom.core.store.models import read_budget
 from headroom.core.store.table import Item
 from headroom.limits.store.limits import LimitPlace, LimitRow, ScopeType
 from headroom.limits.usecases.spend_limits import set_limit
-from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.limits.usecases.thresholds import Announced
 from headroom.organizations.domain.organization import LimitPeriod, Organization
 from headroom.organizations.store.audit import entry_to_wire, list_entries
 from headroom.organizations.store.organizations import find_organization
+from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.provisioning.usecases.provisioning import provision
 from headroom.provisioning.wire.provisioning import parse_provisioning
 from headroom.spending.domain.budget import Budget
@@ -208,4 +209,4 @@ class House:
             for key, item in self.table.items.items()
             if key.sk == "BUDGET"
         )
-        follow(self.table, found, self.announced, now)
+        follow_budgets(self.table, found, self.announced, now)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import jsonschema_rs
 import pytest
 
-from headroom.notifications.domain.letters.notices import TOPICS
+from headroom.organizations.domain.mail_topics import TOPICS
 from headroom.pricing.domain.requests import SERVER_TOOLS
 from tests.every_route import MEMBER, ROUTES, Site
 from tests.fake_payments import GOOD_CARD

@@ -16,6 +16,7 @@ from headroom.billing.wire.invoices import parse_settlement
 from headroom.console.wire.orders import parse_confirmed, read_pressed
 from headroom.core.errors import InvalidRequest
 from headroom.organizations.domain.organization import Member, Organization
+from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.organizations import find_organization, find_pool, list_members
 from headroom.payments.wire import wallets
 from headroom.payments.wire.wallets import parse_adjustment
@@ -23,7 +24,6 @@ from headroom.pricing.domain.prices import KINDS
 from headroom.provisioning.usecases.provisioning import provision
 from headroom.provisioning.wire import provisioning as organizations
 from headroom.provisioning.wire.provisioning import parse_provisioning
-from headroom.spending.domain.allotment import Pool
 from tests.contract.governing import House
 from tests.contract.test_absent_members import (
     ABSENT,

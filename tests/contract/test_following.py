@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from headroom.limits.store.figures import find_total
-from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.limits.usecases.thresholds import Announced
+from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.spending.domain.budget import Budget
 from tests.contract.governing import NOW, House
 from tests.template import template
@@ -29,12 +30,12 @@ def test_totals_are_exact_though_every_other_batch_of_the_shard_is_faster(
     def be_overtaken(name: str) -> None:
         if name == "transact" and (other := next(others, None)):
             before, house.table.step = house.table.step, lambda name: None
-            follow(house.table, [other], Announced(), NOW)
+            follow_budgets(house.table, [other], Announced(), NOW)
             house.table.step = before
 
     monkeypatch.setattr(house.table, "step", be_overtaken)
 
-    follow(house.table, budgets[:1], Announced(), NOW)
+    follow_budgets(house.table, budgets[:1], Announced(), NOW)
 
     assert next(others, None) is None
     assert find_total(house.table, house.org_id, PERIOD) == sum(each.spent for each in budgets)

@@ -18,10 +18,11 @@ from functions.reconcile_wallets import handler as reconcile_wallets
 from functions.reload_wallet import handler as reload_wallet
 from headroom.core.gateways.bus import NotPublished
 from headroom.core.gateways.queue import SqsQueue
-from headroom.core.settings import QueueSettings, WalletSettings
+from headroom.core.settings import QueueSettings
 from headroom.core.store import keys
 from headroom.organizations.store.credentials import put_key
 from headroom.organizations.usecases.api_keys import new_key
+from headroom.wallets.settings import WalletSettings
 from tests.fake_payments import ASKING_CARD, DECLINING_CARD, GOOD_CARD, FakePayments
 from tests.in_process import Answer, Application, Context, Organization, sample
 

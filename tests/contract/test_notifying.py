@@ -21,10 +21,11 @@ from headroom.core.store.table import Key
 from headroom.limits.usecases.increase_requests import request_increase
 from headroom.limits.usecases.members import add_member, change_seat, remove_member
 from headroom.notifications.domain.letters.letter import Letter
-from headroom.notifications.domain.letters.notices import _READERS, TOPICS
+from headroom.notifications.domain.letters.notices import _READERS
 from headroom.notifications.gateways.mail import MailNotSent, MailRefused, MailUnknown, SesMailer
 from headroom.notifications.usecases.mail import Told, notify
 from headroom.notifications.usecases.mail_preferences import change_preferences, preferences_to_wire
+from headroom.organizations.domain.mail_topics import TOPICS
 from headroom.organizations.domain.organization import Member, Role
 from headroom.organizations.store.audit import entry_to_wire, list_entries
 from headroom.organizations.store.organizations import find_organization

@@ -15,9 +15,10 @@ import pytest
 from headroom.core.domain.instants import to_wire
 from headroom.core.errors import SpendRefused
 from headroom.core.store.keys import DUE_SHARDS
-from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.limits.usecases.thresholds import Announced
 from headroom.notifications.domain.letters.notices import notice_of
 from headroom.organizations.store.organizations import find_pool
+from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.payments.usecases.maintenance import due_wallets
 from headroom.spending.domain.budget import Budget
 from headroom.wallets.domain.reload import PENDING_LOOK, RELOAD_TAKES, PaymentTerms
@@ -260,7 +261,7 @@ def test_with_a_late_stream_there_is_one_reload_a_crossing_and_nobody_is_refused
             free_at_reload.append(before)
 
     def bring(budgets: list[Budget]) -> None:
-        follow(purse.table, budgets, Announced(), purse.now)
+        follow_budgets(purse.table, budgets, Announced(), purse.now)
         if purse.wallet.crossed:
             at(REACHED_AFTER, react)
 

@@ -23,9 +23,9 @@ from headroom.core.store.models import LineRecord, PoolRecord, SettingsRecord, r
 from headroom.core.store.table import Change, DynamoTable, Item, Key, Page, Range, Table, Update
 from headroom.core.wire.fields import digest_of
 from headroom.organizations.domain.organization import Organization
+from headroom.organizations.domain.pool import Pool
 from headroom.provisioning.usecases.provisioning import provision
 from headroom.provisioning.wire.provisioning import parse_provisioning
-from headroom.spending.domain.allotment import Pool
 from headroom.spending.domain.budget import Budget
 from headroom.spending.store.budgets import find_past_budget
 from headroom.spending.store.ledger import list_lines

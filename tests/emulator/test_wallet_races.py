@@ -15,9 +15,10 @@ import pytest
 from headroom.core.domain.actor import SYSTEM
 from headroom.core.errors import Overloaded, SpendRefused
 from headroom.core.store.table import DynamoTable
-from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.limits.usecases.thresholds import Announced
 from headroom.organizations.store.organizations import find_organization, find_pool
 from headroom.payments.usecases.auto_reload import set_auto_reload
+from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.payments.usecases.maintenance import look_after, reload_marked
 from headroom.payments.usecases.top_ups import TopUp, top_up
 from headroom.payments.usecases.wallet_view import show_wallet
@@ -105,7 +106,9 @@ class Purse:
     def come_to_rest(self) -> None:
         """Let the stream and the schedule bring what is left."""
         for _ in range(3):
-            follow(self.arena.table, self.arena.look().budgets, Announced(), self.arena.clock())
+            follow_budgets(
+                self.arena.table, self.arena.look().budgets, Announced(), self.arena.clock()
+            )
             look_after(
                 self.arena.table, self.payments, self.arena.org_id, self.arena.clock(), TERMS
             )
@@ -127,7 +130,9 @@ class Purse:
         announced = Announced()
         while not self.stopped.is_set():
             try:
-                follow(self.arena.table, self.arena.look().budgets, announced, self.arena.clock())
+                follow_budgets(
+                    self.arena.table, self.arena.look().budgets, announced, self.arena.clock()
+                )
             except Overloaded:
                 continue
 

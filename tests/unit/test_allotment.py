@@ -9,12 +9,12 @@ import pytest
 
 from headroom.core.domain.instants import to_millis
 from headroom.organizations.domain.organization import Limits, Member, Organization, Tier
+from headroom.organizations.domain.pool import Pool
 from headroom.spending.domain.allotment import (
     SLICE_GROWS_WITHIN_MILLIS,
     SLICE_LASTS_MILLIS,
     Claim,
     Grant,
-    Pool,
     Refusal,
     Shortage,
     decide,

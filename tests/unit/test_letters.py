@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from headroom.notifications.domain.letters.letter import LANGUAGES, Letter, compose
-from headroom.notifications.domain.letters.notices import TOPICS, Notice, notice_of
+from headroom.notifications.domain.letters.notices import Notice, notice_of
+from headroom.organizations.domain.mail_topics import TOPICS
 from headroom.organizations.domain.organization import Member, Organization, Tier
 
 THRESHOLD = {

@@ -25,7 +25,7 @@ def test_the_stream_counts_what_moved_and_not_what_was_always_there(
 ) -> None:
     from functions.follow_spend import handler as follow_spend
 
-    monkeypatch.setattr(follow_spend, "follow", lambda *_: None)
+    monkeypatch.setattr(follow_spend, "follow_budgets", lambda *_: None)
     after = replace(BEFORE, allotment=60, held=80, granted=150)
     records = [_record(None, after), _record(BEFORE, after), _record(after, BEFORE)]
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from headroom.core import settings
+import headroom
+from headroom import billing, core, wallets
+from headroom.billing.settings import TermsSettings
 from headroom.core.settings import (
     FromEnvironment,
     ReleaseSettings,
     SellerSettings,
-    TermsSettings,
     VersionSettings,
     WebhookSettings,
 )
+from headroom.wallets.settings import WalletSettings
 from tests.environment import ENVIRONMENT
 
+MODULES = {core.settings, wallets.settings, billing.settings}
 KINDS = FromEnvironment.__subclasses__()
 
 
@@ -71,6 +75,9 @@ def test_endpoints_on_this_machine_are_for_local_stacks_only() -> None:
 
 
 def test_every_kind_of_settings_is_tested_here() -> None:
-    named = {name for name in vars(settings) if name.endswith("Settings")}
+    package = Path(headroom.__file__).parent
+    assert {Path(str(module.__file__)) for module in MODULES} == set(package.glob("*/settings.py"))
+    named = {name for module in MODULES for name in vars(module) if name.endswith("Settings")}
 
     assert named == {kind.__name__ for kind in KINDS} | {"ReleaseSettings", "WebhookSettings"}
+    assert WalletSettings in KINDS

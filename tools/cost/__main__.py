@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from headroom.core.store import keys
-from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.limits.usecases.thresholds import Announced
 from headroom.organizations.store.organizations import find_organization
+from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.spending.store.budgets import find_budget
 from headroom.spending.usecases.authorizations import authorize
 from headroom.spending.usecases.grants import Hints
@@ -104,7 +105,7 @@ def _measure(endpoint_url: str) -> Measured:
     def follow_all() -> None:
         budget = find_budget(table, org_id, user_id)
         assert budget is not None
-        follow(table, [budget], Announced(), now)
+        follow_budgets(table, [budget], Announced(), now)
 
     for number in range(EARLIER_REQUESTS):
         settle(f"warm-{number}", ask())

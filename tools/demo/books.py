@@ -10,8 +10,8 @@ from headroom.core.store import keys
 from headroom.core.store.models import LineRecord, PoolRecord, read_budget
 from headroom.core.store.table import Range, Table, each
 from headroom.organizations.domain.organization import UNLIMITED_NANOS, Member, Organization
+from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.organizations import find_organization, find_pool, list_members
-from headroom.spending.domain.allotment import Pool
 from headroom.spending.domain.budget import Budget
 from headroom.spending.store.ledger import list_lines
 from headroom.spending.store.unpriced import unpriced_of

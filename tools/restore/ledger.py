@@ -18,8 +18,8 @@ from headroom.core.store.models import (
 )
 from headroom.core.store.table import Item
 from headroom.organizations.domain.organization import Organization
+from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.closings import Closing, read_closing
-from headroom.spending.domain.allotment import Pool
 from headroom.spending.domain.budget import Budget
 from headroom.spending.store.unpriced import UNPRICED
 from headroom.wallets.domain.wallet import Wallet

@@ -5,12 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from datetime import timedelta
 from typing import Annotated, Any, Self, get_type_hints
-
-from headroom.billing.domain.invoice import Terms
-from headroom.core.domain.money import NANOS_PER_CENT
-from headroom.wallets.domain.reload import PaymentTerms
 
 
 class FromEnvironment:
@@ -100,24 +95,6 @@ class PaymentSettings(FromEnvironment):
 
 
 @dataclass(frozen=True, slots=True)
-class WalletSettings(FromEnvironment):
-    """What may be paid at once, and how long a wallet rests between two reloads."""
-
-    top_up_min_cents: Annotated[int, "TOP_UP_MIN_CENTS"]
-    top_up_max_cents: Annotated[int, "TOP_UP_MAX_CENTS"]
-    cool_down_seconds: Annotated[int, "RELOAD_COOL_DOWN_SECONDS"]
-
-    @property
-    def terms(self) -> PaymentTerms:
-        """The same in nanos, as the rules have it."""
-        return PaymentTerms(
-            least=self.top_up_min_cents * NANOS_PER_CENT,
-            most=self.top_up_max_cents * NANOS_PER_CENT,
-            cool_down=timedelta(seconds=self.cool_down_seconds),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class QueueSettings(FromEnvironment):
     """The queue on which a function's work is spread."""
 
@@ -161,19 +138,6 @@ class DocumentSettings(FromEnvironment):
 
     bucket: Annotated[str, "DOCUMENTS_BUCKET"]
     region: Annotated[str, "AWS_REGION"]
-
-
-@dataclass(frozen=True, slots=True)
-class TermsSettings(FromEnvironment):
-    """When an invoice is due, and how long a past due one is borne."""
-
-    net_days: Annotated[int, "PAYMENT_TERMS_DAYS"]
-    grace_days: Annotated[int, "PAST_DUE_GRACE_DAYS"]
-
-    @property
-    def terms(self) -> Terms:
-        """The same, as the domain has it."""
-        return Terms(timedelta(days=self.net_days), timedelta(days=self.grace_days))
 
 
 @dataclass(frozen=True, slots=True)

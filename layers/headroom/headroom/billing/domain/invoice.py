@@ -17,9 +17,6 @@ from headroom.organizations.domain.tax import Tax, TaxLine, levy
 Kind = Literal["invoice", "statement", "credit_note"]
 Status = Literal["draft", "open", "paid", "past_due", "void"]
 
-# How a closed period stands: nothing may be held in it any more, its open holds are waited for,
-# its totals are proved, its invoice is written.
-ClosingState = Literal["open", "closing", "closed", "invoiced"]
 
 _LETTERS: Final = {"invoice": "i", "statement": "s", "credit_note": "c"}
 _SERIES: Final = {"invoice": "", "statement": "S", "credit_note": "C"}

@@ -39,12 +39,12 @@ from headroom.organizations.domain.organization import (
     SeatTier,
     Tier,
 )
+from headroom.organizations.domain.pool import Pool
 from headroom.organizations.domain.tax import Tax
 from headroom.pricing.domain.prices import read_contract_price
 from headroom.pricing.domain.pricing_terms import PricingTerms
 from headroom.pricing.domain.requests import HoldRequest
 from headroom.pricing.price_book import PRICE_BOOK
-from headroom.spending.domain.allotment import Pool
 from headroom.spending.domain.authorization import Hold, Source
 from headroom.spending.domain.budget import Budget, OpenWindow
 

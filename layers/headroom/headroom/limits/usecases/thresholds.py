@@ -22,7 +22,6 @@ from headroom.organizations.domain.organization import (
     generation_of,
 )
 from headroom.organizations.store.organizations import find_members, find_organization, read_member
-from headroom.payments.usecases.auto_reload import watch_balance
 from headroom.spending.domain.budget import Budget
 from headroom.spending.domain.spending import spent_so_far
 from headroom.spending.usecases.recall import batches
@@ -49,10 +48,12 @@ class Announced:
             self._seen.popitem(last=False)
 
 
-def follow(table: Table, budgets: Iterable[Budget], announced: Announced, now: datetime) -> None:
+def follow(
+    table: Table, budgets: Iterable[Budget], announced: Announced, now: datetime
+) -> list[Organization]:
     """Bring the totals up to these budgets, and announce each threshold that was crossed.
 
-    Budgets may come repeatedly and in any order.
+    Budgets may come repeatedly and in any order. Returns the organizations that they are of.
 
     Raises:
         Overloaded: others move the same figures; the same budgets may simply come again.
@@ -63,6 +64,7 @@ def follow(table: Table, budgets: Iterable[Budget], announced: Announced, now: d
         known = members.get(budget.user_id)
         if known is None or budget.spent >= known.spent:
             members[budget.user_id] = budget
+    followed = []
     for (org_id, period), members in latest.items():
         organization = find_organization(table, org_id)
         if organization is None:
@@ -72,8 +74,8 @@ def follow(table: Table, budgets: Iterable[Budget], announced: Announced, now: d
             total = _raise(table, org_id, period, spent)
             _announce_organization(table, organization, period, total, announced, now)
             _announce_members(table, organization, together, announced, now)
-        if organization.plan == "team":
-            watch_balance(table, organization, now)
+        followed.append(organization)
+    return followed
 
 
 def _raise(table: Table, org_id: str, period: str, spent: dict[str, int]) -> int:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from headroom.core.domain.actor import Actor
 from headroom.core.store.table import Table
-from headroom.notifications.domain.letters.notices import TOPICS
 from headroom.organizations.domain.audit import difference, organization_facts
+from headroom.organizations.domain.mail_topics import TOPICS
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.usecases.minor_settings import Note, note_change
 

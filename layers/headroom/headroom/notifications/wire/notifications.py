@@ -17,10 +17,10 @@ from headroom.core.wire.fields import (
     optional_text,
     text,
 )
-from headroom.notifications.domain.letters.notices import TOPICS
 from headroom.notifications.domain.targets import URL_LENGTH_MAX, parse_target
 from headroom.notifications.domain.webhooks import EVENT_TYPES, EndpointStatus
 from headroom.notifications.usecases.webhook_endpoints import Wanted
+from headroom.organizations.domain.mail_topics import TOPICS
 
 ENDPOINT_ID: Final = re.compile(r"whe_[0-9a-f]{20}")
 DELIVERY_ID: Final = re.compile(r"whd_[0-9a-v]{24}")

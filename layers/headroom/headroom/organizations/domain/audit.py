@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from headroom.core.domain.actor import Actor
 from headroom.core.domain.money import format_limit
-from headroom.notifications.domain.letters.notices import TOPICS
+from headroom.organizations.domain.mail_topics import TOPICS
 from headroom.organizations.domain.organization import (
     LIMIT_PERIODS,
     SEAT_TIERS,

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import cast
+from typing import Literal, cast
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 
-from headroom.billing.domain.invoice import ClosingState
 from headroom.core.domain.instants import from_millis, to_millis
 from headroom.core.store import keys
 from headroom.core.store.attributes import IntegerAttribute
 from headroom.core.store.models import Record, read_tax, tax_value
 from headroom.core.store.table import Change, Item, Put, Range, Table, each
 from headroom.organizations.domain.tax import Tax
+
+# How a closed period stands: nothing may be held in it any more, its open holds are waited for,
+# its totals are proved, its invoice is written.
+ClosingState = Literal["open", "closing", "closed", "invoiced"]
 
 
 class ClosingRecord(Record):

@@ -35,7 +35,7 @@ from headroom.organizations.domain.organization import (
     renew_member,
     renew_settings,
 )
-from headroom.spending.domain.allotment import Pool
+from headroom.organizations.domain.pool import Pool
 
 # How many items one call reads.
 READ_TOGETHER: Final = 100

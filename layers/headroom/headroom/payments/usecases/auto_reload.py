@@ -17,11 +17,11 @@ from headroom.core.store.table import Change, Contended, Refused, Table
 from headroom.limits.usecases.settings import Reason, change_organization
 from headroom.organizations.domain.audit import Facts
 from headroom.organizations.domain.organization import Organization
+from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.organizations import find_organization, find_pool
 from headroom.payments.gateways.payments import Payments
 from headroom.payments.usecases.charges import pursue
 from headroom.payments.usecases.wallets import open_wallet, spent_by_period, until_it_holds
-from headroom.spending.domain.allotment import Pool
 from headroom.spending.usecases.recall import recall
 from headroom.spending.usecases.totals import free_at_most
 from headroom.wallets.domain.reload import (

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from headroom.core.domain.instants import from_millis, to_millis
+from headroom.core.domain.instants import from_millis
 from headroom.core.domain.money import NANOS_PER_CENT, format_amount
 from headroom.core.store.announcements import put_announcement
 from headroom.core.store.table import Contended, Put, Refused, Table
@@ -32,10 +32,10 @@ from headroom.wallets.domain.wallet import (
     Wallet,
     credit,
     is_unwanted,
-    without_pending,
 )
 from headroom.wallets.store.intents import Intent, begin_charging, find_intent, replace_intent
 from headroom.wallets.store.wallets import find_wallet, save_wallet, take_step
+from headroom.wallets.usecases.cancelled_reloads import is_counted, released, without_payment
 
 # A reload that was begun and never asked for is not asked for any more after this long.
 STALE_AFTER: Final = timedelta(minutes=15)
@@ -165,27 +165,11 @@ def void(table: Table, intent: Intent, now: datetime) -> Intent:
             return current
         counted = current.kind == "reload" and current.state == "charging"
         voided = replace(current, state="voided", counted=counted)
-        after = _without(wallet, current, now) if counted else released(wallet, current, now)
+        after = without_payment(wallet, current, now) if counted else released(wallet, current, now)
         save_wallet(table, wallet, after, [replace_intent(current, voided)])
         return voided
 
     return until_it_holds(attempt)
-
-
-def released(wallet: Wallet, intent: Intent, now: datetime) -> Wallet:
-    """Return the wallet without a payment that does not come."""
-    after = _without(wallet, intent, now)
-    if intent.kind == "reload" and _is_counted(wallet, intent) and wallet.month == intent.month:
-        after = replace(after, reloaded=wallet.reloaded - intent.amount)
-    return after
-
-
-def _without(wallet: Wallet, intent: Intent, now: datetime) -> Wallet:
-    return replace(without_pending(wallet, intent.intent_id), due_at_millis=to_millis(now))
-
-
-def _is_counted(wallet: Wallet, intent: Intent) -> bool:
-    return intent.counted or any(each.intent_id == intent.intent_id for each in wallet.pending)
 
 
 def _ask_again(table: Table, payments: Payments, intent: Intent, now: datetime) -> Intent:
@@ -237,8 +221,8 @@ def _credit(table: Table, wallet: Wallet, intent: Intent, payment_id: str, now: 
     assert organization is not None, "organizations are never erased"
     # So that the balance that the entry says is what there is to spend.
     wallet = book_spending(table, organization, wallet, now)
-    base = _without(wallet, intent, now)
-    is_new = not _is_counted(wallet, intent)
+    base = without_payment(wallet, intent, now)
+    is_new = not is_counted(wallet, intent)
     if intent.kind == "reload" and is_new and wallet.month == intent.month:
         base = replace(base, reloaded=wallet.reloaded + intent.amount)
     step: Step = credit(base, intent.kind, intent.kind, intent.amount, now, payment_id=payment_id)

@@ -21,7 +21,7 @@ from headroom.core.store import keys
 from headroom.core.store.announcements import put_announcement
 from headroom.core.store.models import PoolRecord, read_budget
 from headroom.core.store.table import Contended, Item, Key, Refused, Table
-from headroom.limits.usecases.thresholds import Announced, follow
+from headroom.limits.usecases.thresholds import Announced
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.organizations import (
     find_organization,
@@ -29,6 +29,7 @@ from headroom.organizations.store.organizations import (
     members_between,
 )
 from headroom.payments.gateways.payments import Payments
+from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.payments.usecases.charges import settle
 from headroom.payments.usecases.refunds_and_disputes import match_payment
 from headroom.payments.usecases.wallets import open_wallet
@@ -350,7 +351,7 @@ def _walk(
                 budgets.append(budget)
                 found[key] = budget.granted, hash(_state(budget))
         # A record that the stream lost for good is made up for here.
-        follow(table, budgets, Announced(), now)
+        follow_budgets(table, budgets, Announced(), now)
     return found
 
 

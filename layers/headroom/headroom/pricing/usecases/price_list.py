@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from headroom.core.domain.money import format_amount
-from headroom.organizations.domain.organization import Organization
 from headroom.pricing.domain.modifiers import Modifier
 from headroom.pricing.domain.prices import (
     KINDS,
@@ -27,16 +27,18 @@ _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 _END: Final = datetime.max.replace(tzinfo=UTC)
 
 
-def price_list(book: PriceBook, organization: Organization, now: datetime) -> dict[str, Any]:
-    """Return every price that can hold for an organization: past, present and announced."""
+def price_list(
+    book: PriceBook, contract: Sequence[ContractPrice], currency: str, now: datetime
+) -> dict[str, Any]:
+    """Return every price that can hold under a contract: past, present and announced."""
     return {
         "type": "prices",
         "version": book.version,
         "source": book.source,
-        "currency": organization.currency,
+        "currency": currency,
         "models": [_model(book, model, now) for model in book.models],
         "service_tiers": {tier: str(factor) for tier, factor in SERVICE_TIER_FACTORS.items()},
-        "contract": [_agreed(agreed) for agreed in organization.contract],
+        "contract": [_agreed(agreed) for agreed in contract],
     }
 
 

@@ -13,6 +13,7 @@ from headroom.core.errors import Conflict, InvalidRequest
 from headroom.core.store.table import Change, Put, Refused, Table
 from headroom.limits.store.limits import LimitPlace, put_limit
 from headroom.organizations.domain.organization import UNLIMITED_NANOS, Member, Organization
+from headroom.organizations.domain.pool import Pool
 from headroom.organizations.domain.scopes import ADMIN_SCOPES, SERVICE_SCOPES
 from headroom.organizations.store.closings import put_closing
 from headroom.organizations.store.credentials import put_key
@@ -27,7 +28,6 @@ from headroom.organizations.store.organizations import (
 from headroom.organizations.usecases.api_keys import new_key
 from headroom.organizations.usecases.first_period import first_closing
 from headroom.payments.usecases.wallets import opening_writes
-from headroom.spending.domain.allotment import Pool
 
 
 @dataclass(frozen=True, slots=True)

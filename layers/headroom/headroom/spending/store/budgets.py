@@ -47,7 +47,8 @@ from headroom.core.store.table import (
     each,
 )
 from headroom.organizations.domain.organization import Member, Organization
-from headroom.spending.domain.allotment import HOLDS_MAX, Grant, Pool
+from headroom.organizations.domain.pool import Pool
+from headroom.spending.domain.allotment import HOLDS_MAX, Grant
 from headroom.spending.domain.answers import Noting
 from headroom.spending.domain.authorization import Hold
 from headroom.spending.domain.budget import CLOSED, Budget, return_allowance

@@ -44,13 +44,14 @@ from headroom.spending.store.budgets import (
     look_sooner,
     prolong,
 )
+from headroom.spending.usecases.empty_wallet import seek_help
 from headroom.spending.usecases.expiry import LOOK_EVERY
 from headroom.spending.usecases.grants import AlreadyDone, Hints, acquire, see_nothing
 from headroom.spending.usecases.settlement import ATTEMPTS_MAX, find_hold
 from headroom.spending.usecases.settlement import release as release_hold
 from headroom.wallets.domain.reload import OWING_STEPS
 from headroom.wallets.gateways.reloads import AskReload, ask_nobody
-from headroom.wallets.usecases.empty_wallet import Outlook, ask_for_reload, reload_to_wire
+from headroom.wallets.usecases.empty_wallet import Outlook, reload_to_wire
 
 # A refusal that nothing but a person can lift still says when asking again is not too soon.
 RETRY_AFTER_SECONDS: Final = 3600
@@ -293,7 +294,7 @@ def _explained(
     if refusal.reason == "payment_past_due" and organization.plan == "team":
         error.facts["next_steps"] = list(OWING_STEPS)
     if refusal.reason == "wallet_empty":
-        _say_what_comes(error, ask_for_reload(table, organization, now, ask_reload), now)
+        _say_what_comes(error, seek_help(table, organization, now, ask_reload), now)
     return error
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Final, Literal, TypeVar
 
 from headroom.core.store.table import Contended, Refused, Table
+from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.organizations import find_pool, list_registered, mark_drained
-from headroom.spending.domain.allotment import Pool
 from headroom.spending.domain.budget import Budget
 from headroom.spending.store.budgets import (
     close_budget,

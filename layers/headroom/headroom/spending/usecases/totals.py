@@ -9,8 +9,8 @@ from typing import Final
 
 from headroom.core.store.table import Table
 from headroom.organizations.domain.organization import Organization
+from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.organizations import find_pool, list_registered
-from headroom.spending.domain.allotment import Pool
 from headroom.spending.domain.budget import Budget, idle_between
 from headroom.spending.store.budgets import find_budgets, find_past_budgets
 from headroom.spending.usecases.recall import TOGETHER_MAX, batches

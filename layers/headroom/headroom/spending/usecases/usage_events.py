@@ -29,6 +29,7 @@ from headroom.spending.store.budgets import (
 )
 from headroom.spending.store.ledger import UsageLine, find_line, put_line
 from headroom.spending.store.unpriced import UNPRICED, UnpricedEvent, put_unpriced
+from headroom.spending.usecases.empty_wallet import seek_help
 from headroom.spending.usecases.grants import AlreadyDone, Hints, acquire, bring_up_to_date
 from headroom.spending.usecases.settlement import (
     ATTEMPTS_MAX,
@@ -38,7 +39,6 @@ from headroom.spending.usecases.settlement import (
     settle_at_once,
 )
 from headroom.wallets.gateways.reloads import AskReload, ask_nobody
-from headroom.wallets.usecases.empty_wallet import ask_for_reload
 
 # How far the clock of the process that took a hold may be ahead of ours.
 CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
@@ -356,7 +356,7 @@ def _charge_on_arrival(table: Table, hints: Hints, filing: _Filing) -> dict[str,
         if outcome.retryable:
             raise Contended
         if outcome.reason == "wallet_empty":
-            ask_for_reload(table, filing.organization, filing.now, filing.ask_reload)
+            seek_help(table, filing.organization, filing.now, filing.ask_reload)
         budget = find_budget(table, org_id, user_id)
         assert budget is not None, "a refusal looked at the budget"
         line = filing.line_on_arrival(budget, "unbilled", outcome.reason)

@@ -7,9 +7,8 @@ from datetime import datetime
 
 from headroom.core.domain.instants import to_millis
 from headroom.core.store.table import Change, Table
-from headroom.payments.usecases.charges import released
-from headroom.wallets.domain.wallet import Wallet
-from headroom.wallets.store.intents import find_intent, replace_intent
+from headroom.wallets.domain.wallet import Wallet, without_pending
+from headroom.wallets.store.intents import Intent, find_intent, replace_intent
 from headroom.wallets.store.wallets import find_wallet, put_wallet
 
 
@@ -50,3 +49,21 @@ def disown_reloads(table: Table, wallet: Wallet, now: datetime) -> tuple[Wallet,
             pending = tuple(marked if each is payment else each for each in after.pending)
             after = replace(after, pending=pending)
     return after, changes
+
+
+def released(wallet: Wallet, intent: Intent, now: datetime) -> Wallet:
+    """Return the wallet without a payment that does not come."""
+    after = without_payment(wallet, intent, now)
+    if intent.kind == "reload" and is_counted(wallet, intent) and wallet.month == intent.month:
+        after = replace(after, reloaded=wallet.reloaded - intent.amount)
+    return after
+
+
+def without_payment(wallet: Wallet, intent: Intent, now: datetime) -> Wallet:
+    """Return the wallet without a payment under way, to be looked at again at once."""
+    return replace(without_pending(wallet, intent.intent_id), due_at_millis=to_millis(now))
+
+
+def is_counted(wallet: Wallet, intent: Intent) -> bool:
+    """Tell whether a reload counts towards what its month may reload."""
+    return intent.counted or any(each.intent_id == intent.intent_id for each in wallet.pending)

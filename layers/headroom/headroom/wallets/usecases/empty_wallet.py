@@ -14,7 +14,6 @@ from headroom.core.store.announcements import put_announcement
 from headroom.core.store.table import Contended, Refused, Table
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.organizations import find_pool
-from headroom.spending.usecases.totals import total
 from headroom.wallets.domain.reload import (
     ASK_EVERY,
     NEXT_STEPS,
@@ -29,11 +28,24 @@ from headroom.wallets.store.wallets import find_wallet, save_wallet
 
 
 @dataclass(frozen=True, slots=True)
+class EmptyWallet:
+    """A wallet that nothing fills by itself, of which its owner has not been told yet."""
+
+    wallet: Wallet
+    auto_reload: ReloadState
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
-    """What would help somebody refused for the wallet, and the reload that comes, if any."""
+    """What would help somebody refused for the wallet, and the reload that comes, if any.
+
+    `to_tell` is what the owner has to be told of, if anything: see `tell_owner`.
+    """
 
     next_steps: tuple[str, ...]
     reload: ComingReload | None
+    to_tell: EmptyWallet | None = None
 
 
 def ask_for_reload(
@@ -45,8 +57,7 @@ def ask_for_reload(
     """Ask for a look at the wallet because somebody was refused for it, and say what will come.
 
     The refusal found that nobody but the pool has anything, so what the pool has is what is free.
-    If that does not bring a reload the owner is told that the wallet is empty, once for each
-    credit. None if there is no wallet yet.
+    None if there is no wallet yet.
     """
     wallet = find_wallet(table, organization.org_id)
     if wallet is None:
@@ -54,12 +65,28 @@ def ask_for_reload(
     state = reload_state(wallet, _month(organization, now), now)
     free = find_pool(table, organization.org_id).funds
     coming = coming_reload(wallet, state, free, now)
+    to_tell = None
     if coming is None:
-        if not wallet.pending_total:
-            _tell_owner(table, organization, wallet, state, free, now)
+        if not wallet.pending_total and wallet.emptied != wallet.credits:
+            to_tell = EmptyWallet(wallet, state, free)
     elif coming.status == "due" and _mark(table, wallet, now):
         ask_reload(wallet.org_id)
-    return Outlook(_next_steps(wallet, state, coming), coming)
+    return Outlook(_next_steps(wallet, state, coming), coming, to_tell)
+
+
+def tell_owner(table: Table, empty: EmptyWallet, balance: int, now: datetime) -> None:
+    """Announce that a wallet is empty, once for each credit. `balance` includes what is held."""
+    wallet = empty.wallet
+    facts = {
+        "balance": format_amount(balance),
+        "free": format_amount(max(empty.free, 0)),
+        "auto_reload": empty.auto_reload,
+        "next_step": NEXT_STEPS.get(empty.auto_reload, "top_up"),
+    }
+    event_id = f"{wallet.org_id}_empty_{wallet.credits}"
+    told = put_announcement(wallet.org_id, event_id, "wallet.empty", facts, now)
+    with suppress(Refused, Contended):
+        save_wallet(table, wallet, replace(wallet, emptied=wallet.credits), [told])
 
 
 def reload_to_wire(coming: ComingReload | None) -> dict[str, Any] | None:
@@ -99,28 +126,6 @@ def _mark(table: Table, wallet: Wallet, now: datetime) -> bool:
         save_wallet(table, wallet, replace(wallet, crossed=True, due_at_millis=to_millis(now)))
         return True
     return False
-
-
-def _tell_owner(
-    table: Table,
-    organization: Organization,
-    wallet: Wallet,
-    state: ReloadState,
-    free: int,
-    now: datetime,
-) -> None:
-    if wallet.emptied == wallet.credits:
-        return
-    facts = {
-        "balance": format_amount(total(table, organization).balance),
-        "free": format_amount(max(free, 0)),
-        "auto_reload": state,
-        "next_step": NEXT_STEPS.get(state, "top_up"),
-    }
-    event_id = f"{wallet.org_id}_empty_{wallet.credits}"
-    told = put_announcement(wallet.org_id, event_id, "wallet.empty", facts, now)
-    with suppress(Refused, Contended):
-        save_wallet(table, wallet, replace(wallet, emptied=wallet.credits), [told])
 
 
 def _month(organization: Organization, now: datetime) -> str:

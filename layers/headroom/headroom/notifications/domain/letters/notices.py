@@ -5,28 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from headroom.core.domain.money import NANOS_PER_CENT
 from headroom.limits.domain.thresholds import crossed
+from headroom.organizations.domain.mail_topics import Topic
 
 # Owners: the primary one among them. Reviewers: admins as well. Member: the one it is about.
 Audience = Literal["owners", "reviewers", "member"]
-# What an organization can switch off, each by itself.
-Topic = Literal[
-    "spend_limits",
-    "own_limits",
-    "increase_requests",
-    "decisions",
-    "wallet",
-    "reloads",
-    "credits",
-    "invoices",
-    "payments",
-    "webhooks",
-]
-
-TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 
 
 @dataclass(frozen=True, slots=True)
