@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from headroom.core.store.models import PoolRecord, SettingsRecord, WalletEntryRecord, read_budget
 from headroom.core.store.table import Item, Key
 from headroom.organizations.domain.organization import Member, Organization
 from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.organizations import read_member
+from headroom.organizations.store.pool_record import PoolRecord
+from headroom.organizations.store.settings_record import SettingsRecord
 from headroom.spending.domain.authorization import Hold
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import read_budget
 from headroom.wallets.domain.wallet import Wallet
 from headroom.wallets.store.intents import Intent, read_intent
+from headroom.wallets.store.records import WalletEntryRecord
 from headroom.wallets.store.wallets import read_wallet
 
 

@@ -24,12 +24,12 @@ from moto import mock_aws
 
 from headroom.core.errors import SpendRefused
 from headroom.core.store.keys import budget as budget_key
-from headroom.core.store.models import BudgetRecord
 from headroom.notifications.domain.webhooks import EVENT_TYPES
 from headroom.notifications.usecases.mail import Told
 from headroom.payments.usecases.reconciliation import DRIFT, Proof
 from headroom.spending.domain.allotment import Reason
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import BudgetRecord
 from tests.environment import ENVIRONMENT
 from tests.in_process import Context, sample, usage_event
 from tests.resolved_template import Resolved

@@ -21,11 +21,11 @@ from functions.ingest_usage import handler as ingest_usage
 from functions.provision_organization import handler as provision_organization
 from functions.sweep_holds import handler as sweep_holds
 from headroom.core.domain.instants import to_wire
-from headroom.core.store.models import LineRecord
 from headroom.core.store.table import DynamoTable
 from headroom.spending.domain.budget import Budget
 from headroom.spending.store.budgets import find_budget
 from headroom.spending.store.ledger import list_lines
+from headroom.spending.store.line_record import LineRecord
 from tests.template import table_definition
 
 EVENTS = Path(__file__).resolve().parents[1] / "events"

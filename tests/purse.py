@@ -8,7 +8,6 @@ from typing import Any
 
 from headroom.core.domain.actor import Actor
 from headroom.core.errors import Overloaded, SpendRefused
-from headroom.core.store.models import WalletEntryRecord, read_budget
 from headroom.core.store.table import Table
 from headroom.limits.usecases.thresholds import Announced
 from headroom.organizations.domain.organization import Organization
@@ -21,6 +20,7 @@ from headroom.payments.usecases.top_ups import TopUp, top_up
 from headroom.provisioning.usecases.provisioning import provision
 from headroom.provisioning.wire.provisioning import parse_provisioning
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import read_budget
 from headroom.spending.usecases.authorizations import authorize, release
 from headroom.spending.usecases.grants import Hints
 from headroom.spending.usecases.usage_events import record
@@ -29,6 +29,7 @@ from headroom.spending.wire.usage_events import parse_event
 from headroom.wallets.domain.reload import PaymentTerms
 from headroom.wallets.domain.wallet import AutoReload, Wallet
 from headroom.wallets.store.intents import Intent, list_intents
+from headroom.wallets.store.records import WalletEntryRecord
 from headroom.wallets.store.wallets import find_wallet, list_wallet_entries
 from tests.fake_payments import GOOD_CARD, FakePayments
 from tests.memory_table import MemoryTable

@@ -14,11 +14,11 @@ from headroom.core.clock import Clock
 from headroom.core.settings import Settings
 from headroom.core.store.connect import connect
 from headroom.core.store.keys import owner_of_budget
-from headroom.core.store.models import read_budget
 from headroom.limits.usecases.thresholds import Announced
 from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.spending.domain.budget import Budget
 from headroom.spending.domain.movement import movement
+from headroom.spending.store.budget_record import read_budget
 
 logger = Logger()
 metrics = Metrics()

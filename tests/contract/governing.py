@@ -8,7 +8,6 @@ from typing import Any
 
 from headroom.core.domain.actor import Actor
 from headroom.core.errors import SpendRefused
-from headroom.core.store.models import read_budget
 from headroom.core.store.table import Item
 from headroom.limits.store.limits import LimitPlace, LimitRow, ScopeType
 from headroom.limits.usecases.spend_limits import set_limit
@@ -20,6 +19,7 @@ from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.provisioning.usecases.provisioning import provision
 from headroom.provisioning.wire.provisioning import parse_provisioning
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import read_budget
 from headroom.spending.store.budgets import find_budget
 from headroom.spending.usecases.authorizations import authorize
 from headroom.spending.usecases.grants import Hints

@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from headroom.core.errors import Conflict, NotFound
-from headroom.limits.usecases.pages import Listed
+from headroom.core.usecases.pages import Listed
 from headroom.notifications.domain.webhooks import (
     ATTEMPTS_MAX,
     ENDPOINTS_MAX,

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from headroom.organizations.store.organizations import find_organization, find_pool, list_registered
+from headroom.organizations.store.organizations import find_organization, find_pool
+from headroom.spending.store.registrations import list_registered
 from headroom.spending.usecases.authorizations import authorize
 from headroom.spending.usecases.grants import Hints
 from headroom.spending.wire.authorizations import parse_authorization_request

@@ -16,7 +16,7 @@ import pytest
 
 from headroom.core.domain.money import format_amount
 from headroom.core.errors import SpendRefused
-from headroom.core.store.models import SCHEMA
+from headroom.core.store.records import SCHEMA
 from headroom.core.store.table import Item
 from headroom.limits.usecases.increase_requests import approve
 from headroom.limits.usecases.settings import set_cap, set_enabled

@@ -19,16 +19,19 @@ from typing import Any, TypeVar
 from pynamodb.connection import Connection
 
 from headroom.core.store import keys
-from headroom.core.store.models import LineRecord, PoolRecord, SettingsRecord, read_budget
 from headroom.core.store.table import Change, DynamoTable, Item, Key, Page, Range, Table, Update
 from headroom.core.wire.fields import digest_of
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.domain.pool import Pool
+from headroom.organizations.store.pool_record import PoolRecord
+from headroom.organizations.store.settings_record import SettingsRecord
 from headroom.provisioning.usecases.provisioning import provision
 from headroom.provisioning.wire.provisioning import parse_provisioning
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import read_budget
 from headroom.spending.store.budgets import find_past_budget
 from headroom.spending.store.ledger import list_lines
+from headroom.spending.store.line_record import LineRecord
 from headroom.spending.usecases.authorizations import Idempotency, authorize
 from headroom.spending.usecases.grants import Hints
 from headroom.spending.usecases.usage_events import record

@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from pynamodb.connection import Connection
 from pynamodb.expressions.condition import size
 
-from headroom.core.store.models import BudgetRecord, answer_path
 from headroom.core.store.table import DynamoTable, Key, Put, Range, Refused, Update
+from headroom.spending.store.budget_record import BudgetRecord, answer_path
 from tests.histories import live
 from tests.mirror_table import MirrorTable
 from tests.template import table_definition

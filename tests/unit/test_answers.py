@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from headroom.core.store import keys
-from headroom.core.store.models import BudgetRecord
 from headroom.organizations.domain.organization import EffectiveLimit
 from headroom.pricing.domain.requests import HoldRequest
 from headroom.spending.domain.allotment import HOLDS_MAX
@@ -22,6 +21,7 @@ from headroom.spending.domain.answers import (
 )
 from headroom.spending.domain.authorization import AuthorizationId, Hold, hold_key
 from headroom.spending.domain.budget import Budget, OpenWindow
+from headroom.spending.store.budget_record import BudgetRecord
 from tests.item_size import size_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

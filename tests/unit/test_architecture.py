@@ -47,6 +47,8 @@ OPEN = {
     "headroom.core.errors": set(MAY_KNOW),
     "headroom.core.clock": {"wire"},
     "headroom.core.settings": {"store", "gateways", "wire"},
+    "headroom.wallets.settings": {"wire"},
+    "headroom.billing.settings": {"wire"},
     "headroom.pricing.price_book": {"store", "usecases", "wire"},
 }
 # The contract's error types and their statuses.
@@ -107,6 +109,15 @@ def test_every_module_lies_in_a_part_of_a_capability_or_is_known_to_lie_in_none(
             capability, part = place(own_name(module))
             assert capability in CAPABILITIES, named(module)
             assert part or own_name(module) in OPEN, named(module)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_a_capability_knows_only_those_before_it(capability: str) -> None:
+    known = CAPABILITIES[: CAPABILITIES.index(capability) + 1]
+    for module in modules(PACKAGE / capability):
+        for name in imported(module):
+            if is_within(name, {"headroom"}):
+                assert place(name)[0] in known, f"{named(module)} knows {name}"
 
 
 @pytest.mark.parametrize("part", MAY_KNOW)

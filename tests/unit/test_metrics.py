@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from headroom.core.store.keys import budget as budget_key
-from headroom.core.store.models import BudgetRecord
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import BudgetRecord
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
 BEFORE = Budget(

@@ -32,13 +32,14 @@ from headroom.billing.domain.invoice import Terms
 from headroom.billing.usecases.invoices import write_invoice
 from headroom.billing.usecases.period_close import Shard, begin, seal, total_members, turn_members
 from headroom.core.store import keys
-from headroom.core.store.models import BudgetRecord, MemberRecord
 from headroom.organizations.domain.organization import Member
+from headroom.organizations.store.member_record import MemberRecord
 from headroom.pricing.domain.usage import Tokens, Usage, price
 from headroom.pricing.price_book import PRICE_BOOK
 from headroom.provisioning.usecases.provisioning import provision
 from headroom.provisioning.wire.provisioning import parse_provisioning
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import BudgetRecord
 from headroom.spending.store.ledger import UsageLine, put_line
 from tools.bench import scene
 from tools.dynamodb_local import dynamodb_local

@@ -15,7 +15,7 @@ from datetime import datetime
 from pynamodb.attributes import UnicodeAttribute
 
 from headroom.core.store.attributes import IntegerAttribute
-from headroom.core.store.models import Record
+from headroom.core.store.records import Record
 from headroom.core.store.table import Key, Put, Refused, Table, Update
 from headroom.pricing.domain.bounds import bound_request
 from headroom.pricing.domain.usage import price

@@ -29,9 +29,9 @@ from rich.text import Text
 from headroom.core.errors import Overloaded
 from headroom.core.settings import Settings
 from headroom.core.store.connect import connect
-from headroom.core.store.models import LineRecord
 from headroom.core.store.table import Table
 from headroom.organizations.domain.organization import Member
+from headroom.spending.store.line_record import LineRecord
 from tools.demo.books import BooksMoving, find_lines, read_books, read_counters
 from tools.demo.client import Api
 from tools.demo.dealing import Person, Task, deal

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from headroom.core.store import keys
-from headroom.core.store.models import LineRecord, PoolRecord, read_budget
 from headroom.core.store.table import Range, Table, each
 from headroom.organizations.domain.organization import UNLIMITED_NANOS, Member, Organization
 from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.organizations import find_organization, find_pool, list_members
+from headroom.organizations.store.pool_record import PoolRecord
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import read_budget
 from headroom.spending.store.ledger import list_lines
+from headroom.spending.store.line_record import LineRecord
 from headroom.spending.store.unpriced import unpriced_of
 from headroom.wallets.store.wallets import list_wallet_entries
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from headroom.core.domain.money import NANOS_PER_CENT
-from headroom.core.store.models import wire_moment
+from headroom.core.store.records import wire_moment
 from tools.demo.client import Answer, Api, NoAnswer
 from tools.demo.dealing import PRODUCT, Task
 from tools.demo.questions import question

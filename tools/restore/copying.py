@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from headroom.core.store.models import ReceiptRecord
+from headroom.core.store.receipts import ReceiptRecord
 
 PATIENCE_SECONDS: Final = 3600
 POLL_SECONDS: Final = 2

@@ -9,21 +9,19 @@ from dataclasses import dataclass, field
 from headroom.billing.domain.invoice import Invoice
 from headroom.billing.store.invoices import BookingRecord, SeriesRecord, read_invoice
 from headroom.core.store.keys import owner_of_budget
-from headroom.core.store.models import (
-    LineRecord,
-    PoolRecord,
-    SettingsRecord,
-    WalletEntryRecord,
-    read_budget,
-)
 from headroom.core.store.table import Item
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.domain.pool import Pool
 from headroom.organizations.store.closings import Closing, read_closing
+from headroom.organizations.store.pool_record import PoolRecord
+from headroom.organizations.store.settings_record import SettingsRecord
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import read_budget
+from headroom.spending.store.line_record import LineRecord
 from headroom.spending.store.unpriced import UNPRICED
 from headroom.wallets.domain.wallet import Wallet
 from headroom.wallets.store.intents import Intent, read_intent
+from headroom.wallets.store.records import WalletEntryRecord
 from headroom.wallets.store.wallets import read_wallet
 
 

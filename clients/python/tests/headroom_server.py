@@ -16,8 +16,8 @@ import tests.in_process  # noqa: F401
 from clients.python.tests.http_server import Exchange, serving
 from functions.authorize_spend import handler as authorize_spend
 from functions.ingest_usage import handler as ingest_usage
-from headroom.core.store.models import LineRecord
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.line_record import LineRecord
 from tests.in_process import Application, Context, Organization, application, sample
 
 NAME = "acme_finn"

@@ -23,7 +23,7 @@ from headroom.core.domain.instants import from_millis, to_millis
 from headroom.core.domain.periods import previous_period
 from headroom.core.store import keys
 from headroom.core.store.attributes import IntegerAttribute
-from headroom.core.store.models import Record, wire_moment
+from headroom.core.store.records import Record, wire_moment
 from headroom.core.store.table import (
     Change,
     Contended,

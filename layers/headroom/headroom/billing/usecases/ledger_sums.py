@@ -19,7 +19,7 @@ from headroom.core.domain.instants import from_millis, to_millis
 from headroom.core.domain.periods import next_period, period_of, time_zone
 from headroom.core.errors import Unfinished
 from headroom.core.gateways.files import Files
-from headroom.core.store.models import wire_moment
+from headroom.core.store.records import wire_moment
 from headroom.core.store.table import Item, Table
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.organizations import (

@@ -16,7 +16,7 @@ from headroom.core.domain.money import format_amount
 from headroom.core.domain.periods import period_of, time_zone
 from headroom.core.errors import HeadroomError
 from headroom.core.gateways.files import Files
-from headroom.core.store.models import wire_moment
+from headroom.core.store.records import wire_moment
 from headroom.core.store.table import Table
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.closings import Closing

@@ -8,13 +8,14 @@ from datetime import datetime
 from headroom.billing.domain.invoice import Movement
 from headroom.billing.store.invoices import find_statement_before
 from headroom.core.domain.periods import previous_period
-from headroom.core.store.models import WalletEntryRecord, wire_moment
+from headroom.core.store.records import wire_moment
 from headroom.core.store.table import Table
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.closings import Closing
 from headroom.payments.usecases.reconciliation import Drift, announce
 from headroom.payments.usecases.wallets import OPENING, open_wallet, until_it_holds
 from headroom.wallets.domain.wallet import Wallet, book
+from headroom.wallets.store.records import WalletEntryRecord
 from headroom.wallets.store.wallets import list_wallet_entries, take_step
 
 

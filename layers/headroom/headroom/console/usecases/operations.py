@@ -24,12 +24,12 @@ from headroom.organizations.store.organizations import (
     find_members,
     find_organization,
     read_member,
-    registered_page,
 )
 from headroom.provisioning.usecases.provisioning import organization_id
 from headroom.spending.domain.budget import Budget
 from headroom.spending.store.budgets import find_budgets
 from headroom.spending.store.refusals import RefusalNote, last_refusals
+from headroom.spending.store.registrations import registered_page
 from headroom.spending.store.unpriced import count_unpriced
 from headroom.spending.usecases.totals import Totals, total
 from headroom.wallets.domain.reload import ReloadState, reload_state

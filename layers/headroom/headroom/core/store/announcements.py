@@ -7,13 +7,24 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+
 from headroom.core.store import keys
-from headroom.core.store.models import AnnouncementRecord, wire_moment
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record, wire_moment
 from headroom.core.store.table import Item, Put
 
 # The version of the shape of `detail`, which is what other programs read from the event bus.
 DETAIL_VERSION: Final = "1"
 ANNOUNCEMENT_LASTS: Final = timedelta(days=30)
+
+
+class AnnouncementRecord(Record):
+    """An event for the bus, written in the transaction of what it tells."""
+
+    detail_type = UnicodeAttribute()
+    detail = JSONAttribute()
+    expires_at = IntegerAttribute()
 
 
 def put_announcement(

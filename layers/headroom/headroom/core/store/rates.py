@@ -5,8 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from headroom.core.store import keys
-from headroom.core.store.models import RateRecord
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record
 from headroom.core.store.table import Refused, Table, Update
+
+
+class RateRecord(Record):
+    """A count of calls in one minute."""
+
+    calls = IntegerAttribute()
+    expires_at = IntegerAttribute()
 
 
 def count_call(table: Table, org_id: str, most: int, now: datetime) -> bool:

@@ -7,12 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+
 from headroom.core.store import keys
-from headroom.core.store.models import ReceiptRecord
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record
 from headroom.core.store.table import Put, Table, Update
 
 # A client that retries a request a week later has other troubles.
 RECEIPT_LASTS: Final = timedelta(days=7)
+
+
+class ReceiptRecord(Record):
+    """The first answer to a request with an Idempotency-Key, and the hash of that request.
+
+    Without an answer the request was begun, and perhaps cut off.
+    """
+
+    request = UnicodeAttribute()
+    answer = JSONAttribute(null=True)
+    begun_at = UnicodeAttribute(null=True)
+    expires_at = IntegerAttribute()
 
 
 @dataclass(frozen=True, slots=True)

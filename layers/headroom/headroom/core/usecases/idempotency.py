@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from headroom.core.errors import Conflict, Overloaded
-from headroom.core.store.models import wire_moment
 from headroom.core.store.receipts import Receipt, file_answer, find_receipt, put_receipt
+from headroom.core.store.records import wire_moment
 from headroom.core.store.table import Change, Contended, Refused, Table
 
 Answer = dict[str, Any]

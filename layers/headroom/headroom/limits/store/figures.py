@@ -11,11 +11,18 @@ from collections.abc import Collection, Mapping
 from pynamodb.expressions.condition import Condition
 
 from headroom.core.store import keys
-from headroom.core.store.models import SpendRecord
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record
 from headroom.core.store.table import Change, Put, Table, Update
 
 # Members in one transaction, beside the total: DynamoDB takes a hundred items.
 TOGETHER_MAX = 50
+
+
+class SpendRecord(Record):
+    """A figure that follows the budgets: a member's part of it, or the organization's total."""
+
+    spent = IntegerAttribute()
 
 
 def raise_total(table: Table, org_id: str, period: str, spent: Mapping[str, int]) -> int:

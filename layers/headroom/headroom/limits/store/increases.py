@@ -7,16 +7,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+
 from headroom.core.domain.actor import Actor
 from headroom.core.domain.instants import to_millis
 from headroom.core.store import keys
-from headroom.core.store.models import IncreaseRecord, PendingRecord, wire_moment
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record, wire_moment
 from headroom.core.store.table import Change, Delete, Item, Page, Put, Range, Table, Update, each
 from headroom.organizations.domain.organization import LIMIT_PERIODS, LimitPeriod
 
 Status = Literal["pending", "approved", "denied"]
 
 STATUSES: tuple[Status, ...] = ("pending", "approved", "denied")
+
+
+class IncreaseRecord(Record):
+    """A member's request for a higher limit, and what became of it."""
+
+    org_id = UnicodeAttribute()
+    user_id = UnicodeAttribute()
+    period = UnicodeAttribute()
+    status = UnicodeAttribute()
+    created_at = UnicodeAttribute()
+    note = UnicodeAttribute(null=True)
+    resolved_at = UnicodeAttribute(null=True)
+    resolved_by = JSONAttribute(null=True)
+
+
+class PendingRecord(Record):
+    """Which request of a member is pending, and since when."""
+
+    org_id = UnicodeAttribute()
+    user_id = UnicodeAttribute()
+    request_id = UnicodeAttribute()
+    due_shard = UnicodeAttribute()
+    due_at = IntegerAttribute()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from pynamodb.attributes import UnicodeAttribute
+
 from headroom.core.errors import NotFound
 from headroom.core.store import keys
-from headroom.core.store.models import LimitRecord, wire_moment
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record, wire_moment
 from headroom.core.store.table import Delete, Item, Key, Page, Put, Range, Table
 from headroom.organizations.domain.organization import LIMIT_PERIODS, LimitPeriod
 
@@ -20,6 +23,18 @@ ScopeType = Literal["organization", "seat_tier", "user"]
 SCOPE_TYPES: Final[tuple[ScopeType, ...]] = ("organization", "seat_tier", "user")
 _PREFIX: Final = "spl_"
 _TAG_LENGTH: Final = 4
+
+
+class LimitRecord(Record):
+    """A spend limit as the Spend Limits API lists it; the settings themselves are the truth."""
+
+    org_id = UnicodeAttribute()
+    scope_type = UnicodeAttribute()
+    scope_id = UnicodeAttribute()
+    period = UnicodeAttribute()
+    amount_nanos = IntegerAttribute(null=True)
+    created_at = UnicodeAttribute()
+    updated_at = UnicodeAttribute()
 
 
 @dataclass(frozen=True, slots=True)

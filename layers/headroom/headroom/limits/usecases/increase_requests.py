@@ -12,7 +12,7 @@ from headroom.core.domain.instants import to_millis
 from headroom.core.domain.money import format_limit
 from headroom.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded
 from headroom.core.store.announcements import put_announcement
-from headroom.core.store.models import wire_moment
+from headroom.core.store.records import wire_moment
 from headroom.core.store.table import Change, Contended, Refused, Table
 from headroom.limits.store.increases import (
     IncreaseRequest,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from headroom.core.domain.names import fold
 from headroom.core.store.table import Item, Key, Table
+from headroom.core.usecases.pages import Listed, filtered, last_key
 from headroom.limits.store.increases import list_requests, read_request
 from headroom.limits.store.limits import SCOPE_TYPES, ScopeType, list_limits, read_limit
 from headroom.limits.usecases.increase_requests import show
@@ -23,9 +24,6 @@ READ_TOGETHER = 100
 # How many a search looks at for a page, and in one call: an answer is due in time.
 LOOKED_AT_MAX = 10_000
 LOOKED_AT_TOGETHER = 1_000
-
-# A page of wire objects, and the item behind which the next page begins (None at the end).
-Listed = tuple[list[dict[str, Any]], Item | None]
 
 
 def limits_page(
@@ -148,24 +146,6 @@ def requests_page(
     return rows, last_key(found, limit)
 
 
-def filtered(
-    read: Callable[[Item | None], Any],
-    is_wanted: Callable[[Item], bool],
-    limit: int,
-    start: Item | None,
-) -> list[Item]:
-    """Return the items of a page that are wanted, and one more if there are more behind them."""
-    found: list[Item] = []
-    begin = start
-    while len(found) <= limit:
-        page = read(begin)
-        found += [item for item in page.items if is_wanted(item)]
-        begin = page.next_key
-        if begin is None:
-            break
-    return found
-
-
 def _current(
     table: Table, org_id: str, user_ids: Sequence[str], limit: int, start: Item | None
 ) -> Iterator[Item]:
@@ -184,11 +164,3 @@ def _current(
         begin = page.next_key
         if begin is None:
             return
-
-
-def last_key(found: Sequence[Item], limit: int) -> Item | None:
-    """Return the key of the last item of a page, if there are more behind it."""
-    if len(found) <= limit:
-        return None
-    last = found[limit - 1]
-    return Key(last["pk"]["S"], last["sk"]["S"]).attributes()

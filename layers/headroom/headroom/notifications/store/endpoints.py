@@ -11,7 +11,7 @@ from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from headroom.core.domain.instants import from_millis, to_millis
 from headroom.core.store import keys
 from headroom.core.store.attributes import IntegerAttribute
-from headroom.core.store.models import Record
+from headroom.core.store.records import Record
 from headroom.core.store.table import Delete, Item, Key, Put, Range, Refused, Table, Update, each
 from headroom.notifications.domain.webhooks import DisabledReason, Endpoint, EndpointStatus
 

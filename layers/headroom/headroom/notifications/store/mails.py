@@ -5,13 +5,23 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from pynamodb.attributes import UnicodeAttribute
+
 from headroom.core.errors import Overloaded
 from headroom.core.store import keys
-from headroom.core.store.models import MailRecord, wire_moment
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record, wire_moment
 from headroom.core.store.table import Contended, Delete, Put, Refused, Table
 
 # Longer than any queue keeps an event that it could deliver again.
 CLAIM_LASTS: Final = timedelta(days=30)
+
+
+class MailRecord(Record):
+    """That a person was, or is about to be, told of an event by mail."""
+
+    claimed_at = UnicodeAttribute()
+    expires_at = IntegerAttribute()
 
 
 def claim_mail(table: Table, org_id: str, event_id: str, user_id: str, now: datetime) -> bool:

@@ -15,7 +15,7 @@ from headroom.core.gateways.queue import Queue
 from headroom.core.store.announcements import detail
 from headroom.core.store.table import Change, Contended, Item, Refused, Table
 from headroom.core.usecases.idempotency import Keyed
-from headroom.limits.usecases.pages import Listed, filtered, last_key
+from headroom.core.usecases.pages import Listed, filtered, last_key
 from headroom.notifications.domain.webhooks import (
     ENDPOINTS_MAX,
     TEST,

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+
 from headroom.core.store import keys
 from headroom.core.store.announcements import detail
-from headroom.core.store.models import AuditRecord, wire_moment
+from headroom.core.store.records import Record, wire_moment
 from headroom.core.store.table import Item, Key, Page, Put, Range, Table
 from headroom.organizations.domain.audit import Entry
+
+
+class AuditRecord(Record):
+    """A change of settings. With a `detail_type` the stream announces it on the event bus."""
+
+    org_id = UnicodeAttribute()
+    at = UnicodeAttribute()
+    actor = JSONAttribute()
+    action = UnicodeAttribute()
+    subject = UnicodeAttribute()
+    before = JSONAttribute()
+    after = JSONAttribute()
+    detail_type = UnicodeAttribute(null=True)
+    detail = JSONAttribute(null=True)
 
 
 def put_entry(entry: Entry, detail_type: str | None) -> Put:

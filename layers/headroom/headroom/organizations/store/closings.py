@@ -12,9 +12,10 @@ from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from headroom.core.domain.instants import from_millis, to_millis
 from headroom.core.store import keys
 from headroom.core.store.attributes import IntegerAttribute
-from headroom.core.store.models import Record, read_tax, tax_value
+from headroom.core.store.records import Record
 from headroom.core.store.table import Change, Item, Put, Range, Table, each
 from headroom.organizations.domain.tax import Tax
+from headroom.organizations.store.settings_record import read_tax, tax_value
 
 # How a closed period stands: nothing may be held in it any more, its open holds are waited for,
 # its totals are proved, its invoice is written.

@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+
+from pynamodb.attributes import ListAttribute, UnicodeAttribute
 
 from headroom.core.store import keys
-from headroom.core.store.models import KeyRecord, wire_moment
+from headroom.core.store.records import Record, wire_moment
 from headroom.core.store.table import Item, Put, Range, Refused, Table, Update
 
 READ_TOGETHER: Final = 100
+
+
+class KeyRecord(Record):
+    """An API key: the hash of its secret is its place, the secret itself is nowhere."""
+
+    org_id = UnicodeAttribute()
+    key_id = UnicodeAttribute()
+    name = UnicodeAttribute()
+    scopes: ListAttribute[Any] = ListAttribute()
+    hint = UnicodeAttribute()
+    digest = UnicodeAttribute()
+    created_at = UnicodeAttribute()
+    revoked_at = UnicodeAttribute(null=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,6 @@ from pynamodb.expressions.update import Action
 
 from headroom.core.domain.instants import to_millis
 from headroom.core.store import keys
-from headroom.core.store.models import (
-    MemberRecord,
-    PoolRecord,
-    ProvisioningRecord,
-    RegistrationRecord,
-    SettingsRecord,
-)
 from headroom.core.store.table import (
     Change,
     Item,
@@ -36,6 +29,9 @@ from headroom.organizations.domain.organization import (
     renew_settings,
 )
 from headroom.organizations.domain.pool import Pool
+from headroom.organizations.store.member_record import MemberRecord
+from headroom.organizations.store.pool_record import PoolRecord
+from headroom.organizations.store.settings_record import ProvisioningRecord, SettingsRecord
 
 # How many items one call reads.
 READ_TOGETHER: Final = 100
@@ -131,30 +127,6 @@ def list_staff(table: Table, org_id: str) -> Iterator[Member]:
 def read_member(item: Item) -> Member:
     """Read a member."""
     return MemberRecord.of(item).to_domain()
-
-
-def list_registered(table: Table, org_id: str, begin: str = "") -> Iterator[str]:
-    """Walk through the members who may hold an allotment or an open hold.
-
-    Goes round: from `begin` to the last of them, and on from the first.
-    """
-    everyone = Range(f"ORG#{org_id}#REGISTRY")
-    start = keys.registration(org_id, begin).attributes() if begin else None
-    for item in each(table, everyone, start):
-        yield RegistrationRecord.of(item).user_id
-    if not begin:
-        return
-    for item in each(table, everyone):
-        user_id = RegistrationRecord.of(item).user_id
-        if user_id > begin:
-            return
-        yield user_id
-
-
-def registered_page(table: Table, org_id: str, *, limit: int) -> list[str]:
-    """Return the first of the members who may hold an allotment or an open hold."""
-    page = table.query(Range(f"ORG#{org_id}#REGISTRY"), limit=limit)
-    return [RegistrationRecord.of(item).user_id for item in page.items]
 
 
 def create_organization(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headroom.core.store.table import Item, Table
-from headroom.limits.usecases.pages import Listed
+from headroom.core.usecases.pages import Listed
 from headroom.organizations.store.audit import entry_to_wire, list_entries
 from headroom.organizations.store.credentials import find_key_names
 

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, cast
 
+from pynamodb.attributes import UnicodeAttribute
+
 from headroom.core.domain.instants import to_millis
 from headroom.core.store import keys
-from headroom.core.store.models import PaymentEventRecord, wire_moment
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record, wire_moment
 from headroom.core.store.table import Item, Put, Range, Refused, Table, Update
 from headroom.wallets.domain.payments import EventKind, PaymentEvent
 
@@ -17,6 +20,23 @@ EVENTS_LAST: Final = timedelta(days=90)
 # Whoever received an event acts on it at once; only after this does anybody else.
 ACT_WITHIN: Final = timedelta(minutes=2)
 ACT_AGAIN_AFTER_MAX: Final = timedelta(hours=1)
+
+
+class PaymentEventRecord(Record):
+    """What the payment processor told us. It is due until it was acted on, and kept for a while."""
+
+    kind = UnicodeAttribute()
+    created_at = UnicodeAttribute()
+    received_at = UnicodeAttribute()
+    payment_id = UnicodeAttribute(null=True)
+    payment_key = UnicodeAttribute(null=True)
+    customer_id = UnicodeAttribute(null=True)
+    amount_cents = IntegerAttribute()
+    state = UnicodeAttribute()
+    attempts = IntegerAttribute(default=0)
+    due_shard = UnicodeAttribute(null=True)
+    due_at = IntegerAttribute(null=True)
+    expires_at = IntegerAttribute(null=True)
 
 
 def store_event(table: Table, event: PaymentEvent, now: datetime) -> bool:

@@ -19,7 +19,6 @@ from headroom.core.domain.periods import day_of, period_of, previous_period, tim
 from headroom.core.errors import Overloaded
 from headroom.core.store import keys
 from headroom.core.store.announcements import put_announcement
-from headroom.core.store.models import PoolRecord, read_budget
 from headroom.core.store.table import Contended, Item, Key, Refused, Table
 from headroom.limits.usecases.thresholds import Announced
 from headroom.organizations.domain.organization import Organization
@@ -28,12 +27,14 @@ from headroom.organizations.store.organizations import (
     list_members,
     members_between,
 )
+from headroom.organizations.store.pool_record import PoolRecord
 from headroom.payments.gateways.payments import Payments
 from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.payments.usecases.charges import settle
 from headroom.payments.usecases.refunds_and_disputes import match_payment
 from headroom.payments.usecases.wallets import open_wallet
 from headroom.spending.domain.budget import Budget
+from headroom.spending.store.budget_record import read_budget
 from headroom.spending.store.budgets import list_budgets, walk_budgets
 from headroom.spending.store.ledger import list_lines
 from headroom.spending.usecases.recall import TOGETHER_MAX, batches

@@ -16,7 +16,6 @@ from headroom.core.domain.money import NANOS_PER_CENT, format_amount
 from headroom.core.errors import Overloaded
 from headroom.core.store import keys
 from headroom.core.store.announcements import put_announcement
-from headroom.core.store.models import WalletRecord
 from headroom.core.store.table import Change, Check, Put, Table
 from headroom.limits.usecases.settings import Reason, change_organization
 from headroom.organizations.domain.organization import Organization
@@ -40,6 +39,7 @@ from headroom.wallets.store.intents import (
     list_intents,
     replace_intent,
 )
+from headroom.wallets.store.records import WalletRecord
 from headroom.wallets.store.wallets import find_wallet, save_wallet, take_step
 
 PAST_DUE: Final = "wallet.payment_past_due"

@@ -12,11 +12,11 @@ from headroom.core.domain.instants import to_millis
 from headroom.core.domain.periods import next_period, period_of, previous_period, time_zone
 from headroom.core.errors import InvalidRequest, Overloaded
 from headroom.core.store import keys
-from headroom.core.store.models import PoolRecord
 from headroom.core.store.table import Change, Contended, Refused, Table
 from headroom.limits.store.figures import find_totals
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.organizations import find_pool, list_members
+from headroom.organizations.store.pool_record import PoolRecord
 from headroom.spending.store.budgets import list_budgets
 from headroom.wallets.domain.wallet import Step, Wallet, credit
 from headroom.wallets.store.wallets import find_wallet, put_entry, put_wallet, read_wallet

@@ -20,20 +20,6 @@ from pynamodb.expressions.update import Action
 from headroom.core.domain.instants import to_millis
 from headroom.core.domain.periods import day_of, week_of
 from headroom.core.store import keys
-from headroom.core.store.models import (
-    BudgetRecord,
-    MemberRecord,
-    PoolRecord,
-    RegistrationRecord,
-    SettingsRecord,
-    WalletRecord,
-    answer_path,
-    hold_path,
-    hold_value,
-    holds_value,
-    read_budget,
-    windows_value,
-)
 from headroom.core.store.table import (
     Change,
     Contended,
@@ -48,10 +34,24 @@ from headroom.core.store.table import (
 )
 from headroom.organizations.domain.organization import Member, Organization
 from headroom.organizations.domain.pool import Pool
+from headroom.organizations.store.member_record import MemberRecord
+from headroom.organizations.store.pool_record import PoolRecord
+from headroom.organizations.store.settings_record import SettingsRecord
 from headroom.spending.domain.allotment import HOLDS_MAX, Grant
 from headroom.spending.domain.answers import Noting
 from headroom.spending.domain.authorization import Hold
 from headroom.spending.domain.budget import CLOSED, Budget, return_allowance
+from headroom.spending.store.budget_record import (
+    BudgetRecord,
+    answer_path,
+    hold_path,
+    hold_value,
+    holds_value,
+    read_budget,
+    windows_value,
+)
+from headroom.spending.store.registrations import RegistrationRecord
+from headroom.wallets.store.records import WalletRecord
 
 # How many budgets are read in one call.
 READ_TOGETHER: Final = 100

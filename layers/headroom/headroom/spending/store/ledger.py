@@ -12,11 +12,12 @@ from pynamodb.expressions.condition import Condition
 
 from headroom.core.domain.money import format_amount
 from headroom.core.store import keys
-from headroom.core.store.models import LineRecord, wire_moment
+from headroom.core.store.records import wire_moment
 from headroom.core.store.table import Item, Page, Put, Range, Table, each
 from headroom.organizations.domain.organization import SeatTier
 from headroom.pricing.domain.modifiers import applied_modifiers
 from headroom.pricing.domain.usage import Component, PricedUsage
+from headroom.spending.store.line_record import LineRecord
 
 # A page of the table holds about as many.
 LINES_TOGETHER: Final = 1000

@@ -7,12 +7,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+
 from headroom.core.domain.instants import to_millis
 from headroom.core.store import keys
-from headroom.core.store.models import RefusalRecord, wire_moment
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record, wire_moment
 from headroom.core.store.table import Range, Refused, Table, Update
 
 REFUSAL_LASTS: Final = timedelta(days=7)
+
+
+class RefusalRecord(Record):
+    """One of the refusals that an organization's members met lately."""
+
+    user_id = UnicodeAttribute()
+    reason = UnicodeAttribute()
+    scope = JSONAttribute()
+    at = UnicodeAttribute()
+    expires_at = IntegerAttribute()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import Any, Final, cast
 
 from headroom.core.domain.instants import to_millis
 from headroom.core.store import keys
-from headroom.core.store.models import LineRecord, wire_moment
+from headroom.core.store.records import wire_moment
 from headroom.core.store.table import Item, Put, Range, Refused, Table, Update
+from headroom.spending.store.line_record import LineRecord
 
 UNPRICED: Final = "unpriced"
 # Each time after twice as long: a model may never get a price, and a book is seldom refreshed.

@@ -8,7 +8,6 @@ from typing import Final
 
 from headroom.core.domain.instants import to_millis
 from headroom.core.store import keys
-from headroom.core.store.models import RegistrationRecord
 from headroom.core.store.table import Contended, Range, Refused, Table
 from headroom.organizations.usecases.first_period import open_forgotten_closings
 from headroom.spending.domain.budget import Budget
@@ -18,6 +17,7 @@ from headroom.spending.store.budgets import (
     find_past_budgets,
     look_again,
 )
+from headroom.spending.store.registrations import RegistrationRecord
 from headroom.spending.usecases.recall import recall_member
 from headroom.spending.usecases.settlement import expire_overdue
 

@@ -10,7 +10,6 @@ from typing import Final
 
 from headroom.core.domain.periods import period_of, time_zone
 from headroom.core.errors import NotFound
-from headroom.core.store.models import read_budget
 from headroom.core.store.table import Contended, Refused, Table
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.organizations import find_member, roll_pool
@@ -18,6 +17,7 @@ from headroom.organizations.usecases.first_period import open_closings
 from headroom.spending.domain.allotment import HOLDS_MAX, Claim, Grant, Refusal, Shortage, decide
 from headroom.spending.domain.authorization import Source
 from headroom.spending.domain.budget import Budget, refresh, turn
+from headroom.spending.store.budget_record import read_budget
 from headroom.spending.store.budgets import (
     Picture,
     Spending,

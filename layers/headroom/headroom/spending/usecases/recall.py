@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeVar
 
 from headroom.core.store.table import Contended, Refused, Table
 from headroom.organizations.domain.pool import Pool
-from headroom.organizations.store.organizations import find_pool, list_registered, mark_drained
+from headroom.organizations.store.organizations import find_pool, mark_drained
 from headroom.spending.domain.budget import Budget
 from headroom.spending.store.budgets import (
     close_budget,
@@ -20,6 +20,7 @@ from headroom.spending.store.budgets import (
     reclaim,
     reclaim_together,
 )
+from headroom.spending.store.registrations import list_registered
 from headroom.spending.usecases.settlement import expire_overdue
 
 ATTEMPTS_MAX: Final = 8

@@ -10,9 +10,10 @@ from typing import Final
 from headroom.core.store.table import Table
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.domain.pool import Pool
-from headroom.organizations.store.organizations import find_pool, list_registered
+from headroom.organizations.store.organizations import find_pool
 from headroom.spending.domain.budget import Budget, idle_between
 from headroom.spending.store.budgets import find_budgets, find_past_budgets
+from headroom.spending.store.registrations import list_registered
 from headroom.spending.usecases.recall import TOGETHER_MAX, batches
 
 ATTEMPTS_MAX: Final = 8

@@ -10,7 +10,6 @@ from typing import Any, Final, cast
 from headroom.core.domain.money import format_amount
 from headroom.core.domain.periods import period_of, time_zone
 from headroom.core.errors import Conflict, HeadroomError, InvalidRequest, NotFound, Overloaded
-from headroom.core.store.models import LineRecord
 from headroom.core.store.table import Contended, Put, Refused, Table
 from headroom.organizations.domain.organization import Organization, SeatTier, format_duration
 from headroom.organizations.store.organizations import find_member
@@ -28,6 +27,7 @@ from headroom.spending.store.budgets import (
     record_unbilled,
 )
 from headroom.spending.store.ledger import UsageLine, find_line, put_line
+from headroom.spending.store.line_record import LineRecord
 from headroom.spending.store.unpriced import UNPRICED, UnpricedEvent, put_unpriced
 from headroom.spending.usecases.empty_wallet import seek_help
 from headroom.spending.usecases.grants import AlreadyDone, Hints, acquire, bring_up_to_date

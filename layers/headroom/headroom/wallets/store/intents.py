@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 
+from pynamodb.attributes import BooleanAttribute, UnicodeAttribute
+
 from headroom.core.store import keys
-from headroom.core.store.models import IntentRecord, OperationRecord
+from headroom.core.store.attributes import IntegerAttribute
+from headroom.core.store.records import Record
 from headroom.core.store.table import Item, Put, Range, Table, Update, each
 from headroom.wallets.domain.wallet import IntentKind
 
@@ -17,6 +20,41 @@ IntentState = Literal["created", "charging", "needs_action", "succeeded", "decli
 OperationState = Literal["reserved", "done", "failed"]
 
 _ID_LENGTH: Final = 24
+
+
+class IntentRecord(Record):
+    """A payment that was meant, and what became of it."""
+
+    org_id = UnicodeAttribute()
+    intent_id = UnicodeAttribute()
+    kind = UnicodeAttribute()
+    amount = IntegerAttribute()
+    currency = UnicodeAttribute()
+    state = UnicodeAttribute()
+    created_at = IntegerAttribute()
+    month = UnicodeAttribute()
+    customer_id = UnicodeAttribute()
+    payment_method_id = UnicodeAttribute()
+    request = UnicodeAttribute(null=True)
+    payment_id = UnicodeAttribute(null=True)
+    decline_code = UnicodeAttribute(null=True)
+    entry_version = IntegerAttribute(null=True)
+    refunded = IntegerAttribute(default=0)
+    returned = IntegerAttribute(default=0)
+    disputed = IntegerAttribute(default=0)
+    counted = BooleanAttribute(null=True)
+
+
+class OperationRecord(Record):
+    """Something done to a wallet once, under an id of whoever did it."""
+
+    org_id = UnicodeAttribute()
+    operation_id = UnicodeAttribute()
+    request = UnicodeAttribute()
+    state = UnicodeAttribute()
+    amount = IntegerAttribute()
+    payment_id = UnicodeAttribute(null=True)
+    entry_version = IntegerAttribute(null=True)
 
 
 @dataclass(frozen=True, slots=True)

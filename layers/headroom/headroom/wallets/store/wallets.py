@@ -12,16 +12,11 @@ from pynamodb.expressions.update import Action
 from headroom.core.domain.instants import from_millis, to_wire
 from headroom.core.domain.money import format_amount
 from headroom.core.store import keys
-from headroom.core.store.models import (
-    CustomerRecord,
-    PoolRecord,
-    SettingsRecord,
-    WalletEntryRecord,
-    WalletRecord,
-    wire_moment,
-)
+from headroom.core.store.records import wire_moment
 from headroom.core.store.table import Change, Item, Key, Page, Put, Range, Table, Update, each
 from headroom.organizations.domain.organization import Organization
+from headroom.organizations.store.pool_record import PoolRecord
+from headroom.organizations.store.settings_record import SettingsRecord
 from headroom.wallets.domain.payments import PaymentMethod
 from headroom.wallets.domain.wallet import (
     AutoReload,
@@ -34,6 +29,7 @@ from headroom.wallets.domain.wallet import (
     Step,
     Wallet,
 )
+from headroom.wallets.store.records import CustomerRecord, WalletEntryRecord, WalletRecord
 
 
 def find_wallet(table: Table, org_id: str) -> Wallet | None:
