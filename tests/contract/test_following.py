@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from headroom.limits.store.figures import find_total
+from headroom.limits.store.figures import find_totals
 from headroom.limits.usecases.thresholds import Announced
 from headroom.payments.usecases.budget_changes import follow_budgets
 from headroom.spending.domain.budget import Budget
@@ -38,4 +38,6 @@ def test_totals_are_exact_though_every_other_batch_of_the_shard_is_faster(
     follow_budgets(house.table, budgets[:1], Announced(), NOW)
 
     assert next(others, None) is None
-    assert find_total(house.table, house.org_id, PERIOD) == sum(each.spent for each in budgets)
+    assert find_totals(house.table, house.org_id, [PERIOD]).get(PERIOD, 0) == sum(
+        each.spent for each in budgets
+    )

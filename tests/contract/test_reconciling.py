@@ -13,7 +13,7 @@ import pytest
 from headroom.core.domain.money import format_amount
 from headroom.core.store import keys
 from headroom.core.store.table import Item, Key, Page, Range
-from headroom.limits.store.figures import find_total
+from headroom.limits.store.figures import find_totals
 from headroom.payments.usecases.reconciliation import (
     ADVICE,
     DRIFT,
@@ -173,10 +173,10 @@ def test_members_are_proved_in_as_many_goes_as_it_takes(purse: Purse) -> None:
 
 
 def test_a_record_that_the_stream_lost_is_made_up_for(purse: Purse) -> None:
-    assert find_total(purse.table, purse.org_id, "2026-11") == 0
+    assert find_totals(purse.table, purse.org_id, ["2026-11"]).get("2026-11", 0) == 0
     prove(purse)
     spent = sum(budget.spent for budget in purse.budgets())
-    assert find_total(purse.table, purse.org_id, "2026-11") == spent > 0
+    assert find_totals(purse.table, purse.org_id, ["2026-11"]).get("2026-11", 0) == spent > 0
 
 
 def test_what_was_paid_and_not_credited_yet_is_credited(purse: Purse) -> None:

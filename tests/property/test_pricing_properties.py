@@ -17,7 +17,7 @@ from genai_prices.types import ModelPrice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headroom.core.domain.money import allocate, format_amount, parse_amount
+from headroom.core.domain.money import format_amount, parse_amount
 from headroom.pricing.domain.bounds import HOLD_LIFE_MAX, bound_request
 from headroom.pricing.domain.model_names import read_model_name
 from headroom.pricing.domain.modifiers import ModifierKind, in_force
@@ -47,6 +47,7 @@ from headroom.pricing.domain.usage import (
     price,
 )
 from headroom.pricing.price_book import PRICE_BOOK
+from tests.shares import allocate
 from tests.used import used
 
 ANTHROPIC = next(provider for provider in providers if provider.id == "anthropic")

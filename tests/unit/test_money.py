@@ -3,12 +3,10 @@ from __future__ import annotations
 import pytest
 
 from headroom.core.domain.money import (
-    allocate,
     format_amount,
     format_amount_rounded,
     format_limit,
     parse_amount,
-    parse_currency,
     parse_limit,
 )
 from headroom.core.errors import InvalidRequest
@@ -118,29 +116,3 @@ def test_spend_prints_as_exact_cents_without_trailing_zeros(nanos: int, text: st
 )
 def test_spend_limits_endpoints_round_to_three_decimals_half_even(nanos: int, text: str) -> None:
     assert format_amount_rounded(nanos) == text
-
-
-@pytest.mark.parametrize("code", ["USD", "EUR", "GBP", "BRL", "INR"])
-def test_currencies_with_cents_are_accepted(code: str) -> None:
-    assert parse_currency(code, "currency") == code
-
-
-@pytest.mark.parametrize("value", ["JPY", "KWD", "CLF", "XAU", "usd", "US", "", "ZZZ", None, 840])
-def test_currencies_without_cents_are_refused(value: object) -> None:
-    """A yen taken for a cent would be wrong by a hundred."""
-    with pytest.raises(InvalidRequest, match=r"^currency: .*two decimals"):
-        parse_currency(value, "currency")
-
-
-def test_the_parts_of_a_split_sum_to_the_whole() -> None:
-    assert allocate(10, [1, 1, 1]) == [4, 3, 3]
-    assert allocate(100, [1, 2, 3]) == [17, 33, 50]  # 16.67, 33.33, 50
-    assert allocate(5, [0, 1]) == [0, 5]
-    assert allocate(0, [3, 4]) == [0, 0]
-    assert allocate(1, [1, 2]) == [0, 1]
-
-
-@pytest.mark.parametrize(("total", "weights"), [(-1, [1]), (1, [2, -1]), (1, []), (1, [0, 0])])
-def test_a_split_that_cannot_sum_is_a_bug(total: int, weights: list[int]) -> None:
-    with pytest.raises(ValueError, match="cannot allocate"):
-        allocate(total, weights)

@@ -7,7 +7,6 @@ On the wire money is a string of minor units, as the contract has it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from headroom.core.errors import InvalidRequest
@@ -18,18 +17,6 @@ AMOUNT_DIGITS_MAX: Final = 15
 
 _NANOS_PER_THOUSANDTH: Final = NANOS_PER_CENT // 1000
 _EXPECTED: Final = 'whole cents such as "50000", without sign, spaces, decimals or exponent'
-
-# ISO 4217 currencies whose minor unit is a hundredth. Everything here counts in cents of 10^7
-# nanos; yen (no minor unit) or dinars (thousandths) would be off by a factor, so they are refused.
-_TWO_DECIMAL_CODES: Final = (
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN "
-    "BZD CAD CDF CHF CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS "
-    "GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR "
-    "LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD "
-    "PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN "
-    "SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VES WST XCD YER ZAR ZMW ZWG"
-)
-_TWO_DECIMAL_CURRENCIES: Final = frozenset(_TWO_DECIMAL_CODES.split())
 
 
 def parse_amount(value: object, field: str) -> int:
@@ -64,21 +51,6 @@ def parse_exact(amount: str) -> int:
     sign = -1 if amount.startswith("-") else 1
     cents, _, fraction = amount.removeprefix("-").partition(".")
     return sign * (int(cents) * NANOS_PER_CENT + int(fraction.ljust(7, "0")))
-
-
-def parse_currency(value: object, field: str) -> str:
-    """Read an ISO 4217 code.
-
-    Raises:
-        InvalidRequest: not a code in capitals, or a currency whose minor unit is no hundredth.
-    """
-    if type(value) is not str or value not in _TWO_DECIMAL_CURRENCIES:
-        raise InvalidRequest(
-            field,
-            'must be an ISO 4217 code in capitals, such as "USD", of a currency that has cents '
-            "(two decimals)",
-        )
-    return value
 
 
 def format_amount(nanos: int) -> str:
@@ -117,26 +89,3 @@ def round_to_cents(nanos: int, parts: int = 1) -> int:
 def format_limit(nanos: int | None) -> str | None:
     """Print a spend limit; None is unlimited."""
     return None if nanos is None else format_amount(nanos)
-
-
-def allocate(total_nanos: int, weights: Sequence[int]) -> list[int]:
-    """Split an amount in proportion to `weights` into parts that sum to it exactly.
-
-    The nanos that proportion alone cannot place go one each to the largest remainders, the
-    earlier part first where remainders tie, so the same call always gives the same parts.
-
-    Raises:
-        ValueError: a negative amount or weight, or no weight above zero.
-    """
-    if total_nanos < 0 or any(weight < 0 for weight in weights):
-        raise ValueError("cannot allocate a negative amount or by negative weights")
-    whole = sum(weights)
-    if not whole:
-        raise ValueError("cannot allocate by weights that sum to zero")
-    parts = [total_nanos * weight // whole for weight in weights]
-    by_remainder = sorted(
-        range(len(weights)), key=lambda index: -(total_nanos * weights[index] % whole)
-    )
-    for index in by_remainder[: total_nanos - sum(parts)]:
-        parts[index] += 1
-    return parts

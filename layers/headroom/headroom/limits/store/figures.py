@@ -57,12 +57,6 @@ def raise_total(table: Table, org_id: str, period: str, spent: Mapping[str, int]
     return total + added
 
 
-def find_total(table: Table, org_id: str, period: str) -> int:
-    """Return the nanos that an organization has spent in a period, seconds behind the ledger."""
-    item = table.get(keys.spend_total(org_id, period))
-    return 0 if item is None else SpendRecord.of(item).spent
-
-
 def find_totals(table: Table, org_id: str, periods: Collection[str]) -> dict[str, int]:
     """Return what an organization has spent in each of up to 100 periods, those with a total."""
     places = {keys.spend_total(org_id, period): period for period in periods}

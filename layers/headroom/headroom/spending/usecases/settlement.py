@@ -29,10 +29,6 @@ ATTEMPTS_MAX: Final = 8
 LineOf = Callable[[int, int], Put]
 
 
-class AlreadyRecorded(Exception):
-    """The ledger has a line of this event already; nothing was written."""
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """An open hold, the budget that it lies in, and the member's current one."""

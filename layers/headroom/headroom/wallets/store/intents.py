@@ -189,12 +189,6 @@ def put_operation(old: Operation | None, new: Operation) -> Put:
     return Put(key, record.to_item(), condition)
 
 
-def list_operations(table: Table, org_id: str) -> Iterator[Operation]:
-    """Walk through what was done to a wallet."""
-    for item in each(table, Range(f"ORG#{org_id}#PAYMENTS", prefix="OPERATION#")):
-        yield _operation(item)
-
-
 def read_intent(item: Item) -> Intent:
     """Read an intent."""
     record = IntentRecord.of(item)
