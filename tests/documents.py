@@ -37,6 +37,12 @@ MAKES_AT_AWS: Final = ("make test-events STACK_NAME", "make rehearse-restore TAB
 # And these nothing here runs, for what is said of each.
 MAKES_NOT_RUN: Final = {
     "make test": "is what runs this",
+    "make check": "is a part of `make test`",
+    "make emulator": "is a part of `make test`",
+    "make e2e": "is a part of `make test`",
+    "make browser": "is a part of `make test`",
+    "make format": "writes into the sources; `make test` begins with the same checks",
+    "make openapi": "writes into the sources; tests/unit/test_openapi.py compares the file",
     "make bench": "takes minutes; tests/unit/test_bench.py runs the parts that break",
     "make bench-close": "takes minutes; tests/e2e/test_closing.py closes by the same state machine",
     "make bench-close BESIDE": "takes minutes; tests/emulator/test_beside.py runs a small one",

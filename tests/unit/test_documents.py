@@ -36,6 +36,8 @@ from tools.local_stack.paying import ACTIONS, CARDS
 
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
+# How one test is run.
+PYTEST = ".venv/bin/python -m pytest "
 # Services that the AWS CLI has under a name of its own.
 RENAMED = {"deploy": "codedeploy", "s3api": "s3"}
 
@@ -55,7 +57,7 @@ def of_program(*programs: str) -> list[Any]:
 
 def test_every_command_is_one_that_is_run_or_checked_or_has_a_reason_not_to_be() -> None:
     """The client's tests run `pip`, tests/e2e/test_documents.py calls of the API and `sam`."""
-    run = ("pip install ", "aws ", "python -m ", ".venv-sam/bin/sam ")
+    run = ("pip install ", "aws ", "python -m ", ".venv-sam/bin/sam ", PYTEST)
     known = {*MAKES_RUN, *MAKES_AT_AWS, *MAKES_NOT_RUN}
 
     assert [
@@ -151,6 +153,14 @@ def test_a_module_has_the_options_that_are_shown(command: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert options <= set(re.findall(r"--[a-z-]+", done.stdout))
+
+
+@pytest.mark.parametrize("command", of_program(PYTEST))
+def test_a_test_that_is_shown_is_there(command: str) -> None:
+    path, _, test = shlex.split(command)[3].partition("::")
+
+    assert (ROOT / path).is_file()
+    assert not test or f"def {test}(" in (ROOT / path).read_text()
 
 
 def test_every_output_of_the_stack_that_a_document_names_is_the_templates() -> None:
