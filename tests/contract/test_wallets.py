@@ -37,7 +37,12 @@ from headroom.payments.usecases.wallet_view import show_wallet
 from headroom.payments.usecases.wallets import funds_beside, open_wallet, spent_by_period
 from headroom.wallets.domain.payments import Charge
 from headroom.wallets.domain.wallet import ReloadFigures
-from headroom.wallets.store.wallets import find_customer, put_customer
+from headroom.wallets.store.wallets import (
+    find_customer,
+    put_customer,
+    put_wallet,
+    read_wallet,
+)
 from tests.fake_payments import (
     ASKING_CARD,
     DECLINING_CARD,
@@ -1425,3 +1430,27 @@ def test_an_organization_without_a_wallet_item_gets_one_with_what_it_was_given(
     purse.look()
     assert purse.wallet.total == purse.balance
     purse.prove()
+
+
+@pytest.mark.parametrize(
+    ("figures", "read_before"),
+    [
+        (None, False),
+        (ReloadFigures(monthly_limit=CENT), False),
+        (ReloadFigures(threshold=CENT, monthly_limit=CENT), False),
+        (ReloadFigures(CENT, 2 * CENT), True),
+        (ReloadFigures(CENT, 2 * CENT, 3 * CENT), True),
+    ],
+)
+def test_the_release_before_reads_no_figures_that_it_cannot_show(
+    purse: Purse, figures: ReloadFigures | None, read_before: bool
+) -> None:
+    """It shows amount and threshold of `auto_reload_was` if there is one, and may be back."""
+    wallet = open_wallet(purse.table, purse.organization, purse.now)
+    kept = replace(wallet, version=wallet.version + 1, auto_reload=None, auto_reload_was=figures)
+    purse.table.transact([put_wallet(wallet, kept)])
+
+    item = purse.table.get(keys.wallet(purse.org_id))
+    assert item is not None
+    assert ("auto_reload_was" in item) == read_before
+    assert read_wallet(item).auto_reload_was == figures

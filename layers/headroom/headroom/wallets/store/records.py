@@ -18,6 +18,7 @@ class WalletRecord(Record):
     owed = JSONAttribute()
     auto_reload = JSONAttribute(null=True)
     auto_reload_was = JSONAttribute(null=True)
+    auto_reload_said = JSONAttribute(null=True)
     pending = JSONAttribute()
     refunds = JSONAttribute()
     month = UnicodeAttribute()

@@ -225,7 +225,7 @@ def read_wallet(item: Item) -> Wallet:
         booked=cast("dict[str, int]", record.booked),
         owed=cast("dict[str, int]", record.owed),
         auto_reload=_auto(record.auto_reload),
-        auto_reload_was=_figures(record.auto_reload_was),
+        auto_reload_was=_figures(record.auto_reload_was or record.auto_reload_said),
         pending=tuple(_pending(raw) for raw in cast("list[dict[str, Any]]", record.pending)),
         refunds=tuple(cast("list[str]", record.refunds)),
         month=record.month,
@@ -247,7 +247,8 @@ def read_wallet(item: Item) -> Wallet:
 
 
 def _record(key: Key, wallet: Wallet) -> WalletRecord:
-    method, breaker = wallet.payment_method, wallet.breaker
+    method, breaker, was = wallet.payment_method, wallet.breaker, wallet.auto_reload_was
+    is_whole = was is not None and None not in (was.threshold, was.amount)
     return WalletRecord(
         key.pk,
         key.sk,
@@ -257,7 +258,9 @@ def _record(key: Key, wallet: Wallet) -> WalletRecord:
         booked=dict(wallet.booked),
         owed=dict(wallet.owed),
         auto_reload=_auto_to_json(wallet.auto_reload),
-        auto_reload_was=_auto_to_json(wallet.auto_reload_was),
+        # The release before reads figures only where there is an amount and a threshold.
+        auto_reload_was=_auto_to_json(was) if is_whole else None,
+        auto_reload_said=None if is_whole else _auto_to_json(was),
         pending=[
             {
                 "id": payment.intent_id,
