@@ -20,7 +20,7 @@ from headroom.core.domain.periods import next_period, period_of, time_zone
 from headroom.core.errors import Unfinished
 from headroom.core.gateways.files import Files
 from headroom.core.store.records import wire_moment
-from headroom.core.store.table import Item, Table
+from headroom.core.store.table import READ_TOGETHER, Item, Table
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.organizations import (
     count_members,
@@ -29,7 +29,7 @@ from headroom.organizations.store.organizations import (
     read_member,
 )
 from headroom.pricing.domain.bounds import HOLD_LIFE_MAX
-from headroom.spending.store.budgets import READ_TOGETHER, find_budgets_of
+from headroom.spending.store.budgets import find_budgets_of
 from headroom.spending.store.ledger import Entry, entry_pages
 from headroom.spending.usecases.recall import batches
 

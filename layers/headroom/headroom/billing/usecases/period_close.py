@@ -22,7 +22,7 @@ from headroom.core.errors import NotFound
 from headroom.core.gateways.files import Files
 from headroom.core.store.announcements import put_announcement
 from headroom.core.store.keys import DUE_SHARDS
-from headroom.core.store.table import Contended, Put, Refused, Table
+from headroom.core.store.table import READ_TOGETHER, Contended, Put, Refused, Table
 from headroom.organizations.domain.organization import Organization
 from headroom.organizations.store.closings import (
     Closing,
@@ -40,13 +40,7 @@ from headroom.organizations.store.organizations import (
 )
 from headroom.organizations.usecases.first_period import first_closing
 from headroom.spending.domain.budget import Budget, turn
-from headroom.spending.store.budgets import (
-    READ_TOGETHER,
-    find_budget,
-    find_budgets,
-    find_budgets_of,
-    turn_budgets,
-)
+from headroom.spending.store.budgets import find_budget, find_budgets, find_budgets_of, turn_budgets
 from headroom.spending.usecases.recall import batches, recall_member
 from headroom.spending.usecases.settlement import expire_overdue
 

@@ -22,6 +22,8 @@ from pynamodb.expressions.update import Update as UpdateExpression
 
 from headroom.core.errors import Overloaded
 
+# How many items `get_many` reads in one call.
+READ_TOGETHER: Final = 100
 # A conflict means that another transaction is on the same item at this moment, nothing more.
 ATTEMPTS_MAX: Final = 6
 BACKOFF_SECONDS: Final = 0.02

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from headroom.core.domain.names import fold
-from headroom.core.store.table import Item, Key, Table
+from headroom.core.store.table import READ_TOGETHER, Item, Key, Table
 from headroom.core.usecases.pages import Listed, filtered, last_key
 from headroom.limits.store.increases import list_requests, read_request
 from headroom.limits.store.limits import SCOPE_TYPES, ScopeType, list_limits, read_limit
@@ -19,8 +19,6 @@ from headroom.organizations.domain.organization import LimitPeriod, Member, Orga
 from headroom.organizations.store.organizations import find_members, members_page, read_member
 from headroom.spending.store.budgets import find_budgets
 
-# How many members are read in one call.
-READ_TOGETHER = 100
 # How many a search looks at for a page, and in one call: an answer is due in time.
 LOOKED_AT_MAX = 10_000
 LOOKED_AT_TOGETHER = 1_000

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from pynamodb.attributes import ListAttribute, UnicodeAttribute
 
 from headroom.core.store import keys
 from headroom.core.store.records import Record, wire_moment
-from headroom.core.store.table import Item, Put, Range, Refused, Table, Update
-
-READ_TOGETHER: Final = 100
+from headroom.core.store.table import READ_TOGETHER, Item, Put, Range, Refused, Table, Update
 
 
 class KeyRecord(Record):

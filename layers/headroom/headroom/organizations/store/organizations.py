@@ -11,6 +11,7 @@ from pynamodb.expressions.update import Action
 from headroom.core.domain.instants import to_millis
 from headroom.core.store import keys
 from headroom.core.store.table import (
+    READ_TOGETHER,
     Change,
     Item,
     Key,
@@ -33,8 +34,6 @@ from headroom.organizations.store.member_record import MemberRecord
 from headroom.organizations.store.pool_record import PoolRecord
 from headroom.organizations.store.settings_record import ProvisioningRecord, SettingsRecord
 
-# How many items one call reads.
-READ_TOGETHER: Final = 100
 # Members read in one call, where not all of them are wanted.
 PAGE: Final = 250
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
 from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.operand import Path, Value
@@ -52,9 +51,6 @@ from headroom.spending.store.budget_record import (
 )
 from headroom.spending.store.registrations import RegistrationRecord
 from headroom.wallets.store.records import WalletRecord
-
-# How many budgets are read in one call.
-READ_TOGETHER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
