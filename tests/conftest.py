@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import tempfile
@@ -10,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import botocore.loaders
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
@@ -25,9 +23,6 @@ from tools.local_stack.stack import down, up
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 os.environ |= ENVIRONMENT
-
-# Every client of AWS reads the same descriptions of services: once in a process is enough.
-botocore.loaders.create_loader = functools.cache(botocore.loaders.create_loader)
 
 settings.register_profile("dev", max_examples=15, deadline=None)
 settings.register_profile("ci", max_examples=30, deadline=None, print_blob=True)

@@ -23,6 +23,8 @@ from headroom.spending.usecases.grants import Hints
 from headroom.spending.wire.authorizations import parse_authorization_request
 from tests.emulator.tables import table_at
 
+PATIENCE_SECONDS = 300.0
+
 
 def main() -> None:
     endpoint, name, org_id, *numbers = sys.argv[1:]
@@ -37,7 +39,9 @@ def main() -> None:
         table, hints = table_at(endpoint, name), Hints()
         turn = client
         answered = last = False
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not (last and answered):
+            assert time.monotonic() < deadline, "nobody answers any more"
             turn, last, answered = turn + clients, ended.is_set(), False
             body = {
                 "user_id": f"user_{turn % members}",
@@ -74,7 +78,7 @@ def main() -> None:
     for thread in threads:
         thread.start()
     for _ in range(2 * clients):
-        spending.acquire()
+        assert spending.acquire(timeout=PATIENCE_SECONDS)
     print("spending", flush=True)  # noqa: T201 - whoever started us waits for it
     sys.stdin.read()
     ended.set()
